@@ -1,0 +1,1 @@
+"""Detector adapters: what brings frames from the outside into the engine."""

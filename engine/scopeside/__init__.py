@@ -1,0 +1,11 @@
+"""scopeside: a real-time streaming engine that runs beside an electron microscope."""
+
+from __future__ import annotations
+
+from scopeside.acquisition import Acquisition, Scan
+from scopeside.batch import Batch
+from scopeside.result import Result
+
+__all__ = ["Acquisition", "Batch", "Result", "Scan", "__version__"]
+
+__version__ = "0.1.0"

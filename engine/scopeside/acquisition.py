@@ -1,0 +1,234 @@
+"""What one run of a detector is: its frames, its scan, its calibration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from scopeside.errors import ShapeError
+
+Kind = Literal["scan4d", "movie", "spectrum_image", "tilt_series"]
+Pattern = Literal["raster", "snake"]
+IntArray = npt.NDArray[np.int64]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The path of the beam: which frame belongs to which probe position.
+
+    Attributes
+    ----------
+    shape
+        (rows, columns) of probe positions.
+    pattern
+        ``raster``: every row left to right; ``snake``: every second row back.
+    flyback
+        Frames to skip after each row, taken while the beam flies back.
+    """
+
+    shape: tuple[int, int]
+    pattern: Pattern = "raster"
+    flyback: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 2 or min(self.shape) < 1:
+            raise ShapeError(f"a scan has (rows, columns) ≥ 1, not {self.shape}")
+        if self.flyback < 0:
+            raise ShapeError(f"fly-back frames cannot be negative: {self.flyback}")
+        if self.pattern not in get_args(Pattern):
+            raise ShapeError(f"a scan is raster or snake, not {self.pattern!r}")
+
+    @property
+    def positions(self) -> int:
+        """Number of probe positions."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that a whole scan takes, fly-back included."""
+        return self.shape[0] * (self.shape[1] + self.flyback)
+
+    def position_of(self, index: IntArray) -> IntArray:
+        """Return the flat probe position of each frame index, -1 where none.
+
+        A frame has no position when it was taken during fly-back, or lies
+        beyond the end of the scan.
+        """
+        rows, columns = self.shape
+        row, column = np.divmod(index, columns + self.flyback)
+        flat = row * columns
+        if self.pattern == "snake":
+            flat += np.where(row % 2 == 1, columns - 1 - column, column)
+        else:
+            flat += column
+        outside = (column >= columns) | (row >= rows) | (index < 0)
+        return np.where(outside, -1, flat)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """One run of a detector. What is not known is absent, never invented.
+
+    Attributes
+    ----------
+    id
+        Unique name; letters, digits, ``.``, ``_`` and ``-``, at most 64.
+    kind
+        ``scan4d``, ``movie``, ``spectrum_image`` or ``tilt_series``.
+    frame_shape
+        (height, width) in pixels.
+    dtype
+        Of a pixel, little endian or single byte.
+    frames
+        How many frames are expected; None when nobody has said.
+    scan
+        The path of the beam; None when there is none.
+    calibration
+        SI values by name with the unit in it: ``beam_energy_eV``,
+        ``semi_angle_rad``, ``scan_step_m``, ``detector_rad_per_px``,
+        ``pixel_size_m``, ``frame_time_s``, ``centre_px`` …
+    detector
+        Who delivered it, in words.
+    started_ns
+        Start, nanoseconds since 1970 UTC; None when unknown.
+    metadata
+        Anything else, as plain values.
+    """
+
+    id: str
+    frame_shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    kind: Kind = "movie"
+    frames: int | None = None
+    scan: Scan | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    detector: str = ""
+    started_ns: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise ShapeError(
+                f"an acquisition id has 1 to 64 letters, digits, '.', '_' or '-' "
+                f"and begins with a letter or digit, not {self.id!r}"
+            )
+        if self.kind not in get_args(Kind):
+            raise ShapeError(f"kind is one of {get_args(Kind)}, not {self.kind!r}")
+        if len(self.frame_shape) != 2 or min(self.frame_shape) < 1:
+            raise ShapeError(f"a frame has (height, width) ≥ 1, not {self.frame_shape}")
+        object.__setattr__(self, "dtype", check_dtype(self.dtype))
+        if self.frames is not None and self.frames < 0:
+            raise ShapeError(f"expected frames cannot be negative: {self.frames}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Size of one frame in memory, bytes."""
+        return self.frame_shape[0] * self.frame_shape[1] * self.dtype.itemsize
+
+    @property
+    def scan_shape(self) -> tuple[int, int] | None:
+        """(rows, columns) of probe positions, None without a scan."""
+        return None if self.scan is None else self.scan.shape
+
+    def with_frames(self, frames: int | None) -> Self:
+        """Return the same acquisition with another number of expected frames."""
+        return replace(self, frames=frames)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they travel on the wire and stand in reports."""
+        out: dict[str, Any] = {
+            "id": self.id,
+            "kind": self.kind,
+            "shape": list(self.frame_shape),
+            "dtype": self.dtype.str,
+            "calibration": dict(self.calibration),
+            "detector": self.detector,
+            "metadata": dict(self.metadata),
+        }
+        if self.frames is not None:
+            out["frames"] = self.frames
+        if self.started_ns is not None:
+            out["started_ns"] = self.started_ns
+        if self.scan is not None:
+            out["scan"] = {
+                "shape": list(self.scan.shape),
+                "pattern": self.scan.pattern,
+                "flyback": self.scan.flyback,
+            }
+        return out
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build an acquisition from what `to_dict` gave.
+
+        Raises
+        ------
+        ShapeError
+            If a value is missing or impossible; the message names it.
+        """
+        try:
+            scan = values.get("scan")
+            return cls(
+                id=str(values["id"]),
+                kind=values.get("kind", "movie"),
+                frame_shape=_pair(values["shape"], "shape"),
+                dtype=np.dtype(str(values["dtype"])),
+                frames=_count(values.get("frames"), "frames"),
+                scan=None
+                if scan is None
+                else Scan(
+                    _pair(scan["shape"], "scan.shape"),
+                    scan.get("pattern", "raster"),
+                    _count(scan.get("flyback"), "scan.flyback") or 0,
+                ),
+                calibration=_mapping(values.get("calibration"), "calibration"),
+                detector=str(values.get("detector", "")),
+                started_ns=_count(values.get("started_ns"), "started_ns"),
+                metadata=_mapping(values.get("metadata"), "metadata"),
+            )
+        except KeyError as error:
+            raise ShapeError(f"an acquisition needs {error.args[0]!r}") from error
+        except (TypeError, AttributeError) as error:
+            raise ShapeError(f"an acquisition cannot be {values!r:.200}") from error
+
+
+def check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return a pixel dtype in little endian.
+
+    Raises
+    ------
+    ShapeError
+        If it is not a plain integer of 1 to 8 bytes or a float of 4 or 8.
+    """
+    found = np.dtype(dtype)
+    if found.kind not in "uif" or found.itemsize not in (1, 2, 4, 8):
+        raise ShapeError(f"pixels are integers or floats of 1 to 8 bytes, not {found}")
+    return found.newbyteorder("<")
+
+
+def _pair(value: Any, name: str) -> tuple[int, int]:
+    numbers = tuple(value)
+    if len(numbers) != 2 or not all(type(n) is int for n in numbers):
+        raise ShapeError(f"{name} is two whole numbers, not {value!r:.80}")
+    return numbers
+
+
+def _count(value: Any, name: str) -> int | None:
+    if value is not None and type(value) is not int:
+        raise ShapeError(f"{name} is a whole number, not {value!r:.80}")
+    return value
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ShapeError(f"{name} is a table of names and values, not {value!r:.80}")
+    return value

@@ -1,0 +1,107 @@
+"""The interface of a detector adapter: parameters, a check, and one loop."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from scopeside.acquisition import Acquisition
+from scopeside.settings import AcquisitionSettings
+
+EndState = Literal["complete", "stopped", "failed"]
+
+
+class Slot(Protocol):
+    """Room for a batch in shared memory.
+
+    `pixels` is (capacity, height, width), `index` and `timestamp_ns` are
+    (capacity,) int64. Fill the first `n` of each, then `commit(n)`. A slot that
+    is not committed when its context ends is given back unused.
+    """
+
+    pixels: npt.NDArray[Any]
+    index: npt.NDArray[Any]
+    timestamp_ns: npt.NDArray[Any]
+
+    @property
+    def capacity(self) -> int:
+        """Number of frames that fit."""
+
+    def commit(self, n: int) -> None:
+        """Hand the first `n` frames on, now."""
+
+
+class Sink(Protocol):
+    """Where a detector puts its frames; given to `Detector.run`.
+
+    Every call may raise `StopRequested` (the engine is asked to end); a detector
+    lets it pass, closing what it opened.
+    """
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the engine is asked to end; for detectors that wait."""
+
+    def start(
+        self, acquisition: Acquisition, *, batch_frames: int | None = None
+    ) -> None:
+        """Begin an acquisition. `batch_frames` limits the frames in a slot."""
+
+    def slot(self) -> AbstractContextManager[Slot]:
+        """Wait for room (this is where backpressure is felt) and lend it.
+
+        Raises
+        ------
+        SlabError
+            If one frame is larger than the slab.
+        """
+
+    def try_slot(self) -> AbstractContextManager[Slot] | None:
+        """Lend room if there is some now; None for a source that cannot wait."""
+
+    def gap(self, first: int, last: int, cause: str) -> None:
+        """Say that frames `first` to `last`, inclusive, will not come, and why."""
+
+    def reject(self, n: int, cause: str, message: str) -> None:
+        """Count what came but is no frame (duplicate, malformed), and say so once."""
+
+    def end(
+        self,
+        state: EndState = "complete",
+        reason: str = "",
+        total: int | None = None,
+    ) -> None:
+        """End the acquisition. `total`: how many frames the detector says it sent."""
+
+    def new_id(self) -> str:
+        """Return an id for an acquisition that the detector has not named."""
+
+    def note(self, message: str) -> None:
+        """Tell the operator something, such as what is being waited for."""
+
+
+class StopRequested(Exception):  # noqa: N818 - it is no error
+    """The engine is asked to end; raised by the sink inside `Detector.run`."""
+
+
+class Detector(Protocol):
+    """An adapter's whole duty.
+
+    `Params` validates the ``[detector]`` table (without ``kind``); `check` lists
+    what would go wrong (files that are missing, ports that are taken) without
+    starting anything; `run` delivers acquisitions until there are no more or the
+    sink stops it. Raise `SourceError` when the acquisition cannot go on.
+    """
+
+    Params: ClassVar[type[BaseModel]]
+
+    def __init__(self, params: Any, settings: AcquisitionSettings) -> None: ...
+
+    def check(self) -> list[str]:
+        """Return what would go wrong, one sentence each."""
+
+    def run(self, sink: Sink) -> None:
+        """Deliver acquisitions to `sink`."""

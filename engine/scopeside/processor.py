@@ -1,0 +1,71 @@
+"""The interface of a processor, in full.
+
+A processor is a pure function that knows the physics and no stream, and a small
+object, new for every acquisition, that knows the stream and no physics. This file
+describes the object. Its laws (`scopeside.testing.check_processor` tests them):
+
+- how frames are cut into batches does not matter;
+- ANY: two halves merged equal the whole, in any order;
+- asking for results changes nothing;
+- frames are left as they were;
+- restore(snapshot()) is invisible;
+- empty batches, one-frame batches and gaps are survived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+from pydantic import BaseModel
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.result import Result
+
+Device = Literal["cpu", "gpu"]
+
+
+class Order(Enum):
+    """What a processor asks of the order of its batches."""
+
+    ANY = "any"
+    """Batches in any order, on any number of workers; results are merged."""
+
+    ORDERED = "ordered"
+    """All batches on one worker, in the order of arrival."""
+
+
+class Processor(Protocol):
+    """One step of a chain; see the module's docstring for its laws."""
+
+    order: ClassVar[Order]
+    Params: ClassVar[type[BaseModel]]
+
+    def __init__(
+        self, acquisition: Acquisition, params: Any, device: Device = "cpu"
+    ) -> None: ...
+
+    def process(self, batch: Batch) -> Batch | None:
+        """Take in the frames; return a batch only to replace them in the chain."""
+
+    def results(self) -> Iterable[Result]:
+        """Return what is known now.
+
+        ORDERED processors return the results of the last batch, one a frame
+        where the quantity belongs to a frame.
+        """
+
+    def snapshot(self) -> bytes:
+        """Return all state as bytes (`scopeside.state.pack`)."""
+
+    def restore(self, state: bytes) -> None:
+        """Take over the state that `snapshot` gave; only on a new object."""
+
+
+class Mergeable(Processor, Protocol):
+    """An ANY processor: what two objects saw can be put together."""
+
+    def merge(self, other: Self) -> None:
+        """Take in what `other` has seen; the two never saw the same frame."""

@@ -1,0 +1,183 @@
+"""The tables of the pipeline file that the engine itself reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from scopeside.acquisition import Acquisition, Kind, Pattern, Scan
+from scopeside.params import Params
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+
+
+def _plain_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "a name begins with a letter and has at most 32 letters, digits, '_', '-'"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class AcquisitionSettings(Params):
+    """``[acquisition]``: what the detector does not say, or says wrongly."""
+
+    kind: Kind | None = None
+    """scan4d, movie, spectrum_image or tilt_series; scan4d when there is a scan."""
+    scan: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Probe positions as [rows, columns]."""
+    pattern: Pattern = "raster"
+    """raster: every row left to right; snake: every second row back."""
+    flyback: int = Field(0, ge=0)
+    """Frames to skip after each row."""
+    calibration: dict[str, Any] = {}
+    """SI values by name, such as beam_energy_eV, semi_angle_rad, pixel_size_m."""
+
+    def scan_of(self, shape: tuple[int, int] | None = None) -> Scan | None:
+        """Return the scan: as set here, else of the `shape` that the detector says."""
+        shape = self.scan or shape
+        return None if shape is None else Scan(shape, self.pattern, self.flyback)
+
+    def complete(self, acquisition: Acquisition) -> Acquisition:
+        """Return `acquisition` with what is set here in place of what it says."""
+        said = acquisition.to_dict()
+        scan = self.scan_of()
+        if scan is not None:
+            said["scan"] = {
+                "shape": list(scan.shape),
+                "pattern": scan.pattern,
+                "flyback": scan.flyback,
+            }
+            said["frames"] = scan.frames
+            said["kind"] = "scan4d"
+        if self.kind is not None:
+            said["kind"] = self.kind
+        said["calibration"] = {**said["calibration"], **self.calibration}
+        return Acquisition.from_dict(said)
+
+
+class EdgePolicy(BaseModel):
+    """How a chain is fed: ``lossless``, ``latest``, ``sample:n`` or ``bounded:k``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    policy: Literal["lossless", "latest", "sample", "bounded"]
+    number: int = 1
+
+    @classmethod
+    def parse(cls, text: Any) -> Self:
+        """Read the policy as it is written in a pipeline file."""
+        allowed = "'lossless', 'latest', 'sample:n' or 'bounded:k' with n, k ≥ 1"
+        if isinstance(text, cls):
+            return text
+        if text in ("lossless", "latest"):
+            return cls(policy=text)
+        found = re.fullmatch(r"(sample|bounded):([1-9]\d{0,5})", str(text))
+        if found is None:
+            raise ValueError(f"an edge is {allowed}")
+        return cls.model_validate({"policy": found[1], "number": int(found[2])})
+
+    def __str__(self) -> str:
+        return (
+            f"{self.policy}:{self.number}"
+            if self.policy in ("sample", "bounded")
+            else self.policy
+        )
+
+
+class SlabSettings(Params):
+    """``[slab]``: shared memory for frames."""
+
+    mib: int = Field(256, ge=1, le=1 << 20)
+    """Size of the slab, MiB. It bounds how far a slow reader may fall behind."""
+    batch_kib: int = Field(1024, ge=4, le=1 << 20)
+    """A batch is closed at this size, KiB (at least one frame)."""
+    max_latency_ms: float = Field(2.0, gt=0, le=10_000)
+    """A batch is closed after this time even if it is not full, ms."""
+
+
+class EngineSettings(Params):
+    """``[engine]``: how long to wait, how often to restart."""
+
+    restarts: int = Field(3, ge=0, le=1000)
+    """Restarts of one process within `window_s`; then it is DEGRADED."""
+    window_s: float = Field(60.0, gt=0)
+    """Over which restarts are counted, s."""
+    stall_s: float = Field(60.0, gt=0)
+    """A process that sits on one batch for so long is killed and restarted, s."""
+    silent_s: float = Field(10.0, gt=0)
+    """A process without a heartbeat for so long is killed and restarted, s."""
+    wait_s: float = Field(120.0, gt=0)
+    """A lossless edge that makes no progress for so long while the slab is full
+    gives up its oldest batch as a declared gap, s."""
+    drain_s: float = Field(30.0, gt=0)
+    """After a stop is asked for, frames may take so long to be processed, s."""
+
+
+class ServerSettings(Params):
+    """``[results]`` and ``[metrics]``: where others may read."""
+
+    port: Port | None = None
+    """TCP port on 127.0.0.1; by default the usual one, or a free one if taken."""
+
+
+class RawChain(Params):
+    """One ``[[chain]]``: processors that see the same frames one after another."""
+
+    name: Name
+    """Unique name; it is the edge's name in the ledger."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d+)?)$")] = "auto"
+    """auto, cpu, gpu or gpu:N."""
+    edge: Annotated[EdgePolicy, BeforeValidator(EdgePolicy.parse)] = EdgePolicy(
+        policy="lossless"
+    )
+    """lossless, latest, sample:n or bounded:k."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that share the work; more than one only where order is free."""
+    processor: tuple[dict[str, Any], ...] = Field(min_length=1)
+    """The processors in order, as [[chain.processor]] tables."""
+
+
+class RawPipeline(Params):
+    """The whole file; detector and processors are checked by their plug-ins."""
+
+    detector: dict[str, Any]
+    acquisition: AcquisitionSettings = AcquisitionSettings()
+    chain: tuple[RawChain, ...] = Field(min_length=1)
+    slab: SlabSettings = SlabSettings()
+    engine: EngineSettings = EngineSettings()
+    results: ServerSettings = ServerSettings()
+    metrics: ServerSettings = ServerSettings()
+
+    @field_validator("chain")
+    @classmethod
+    def _names_differ(cls, chains: tuple[RawChain, ...]) -> tuple[RawChain, ...]:
+        names = [chain.name for chain in chains]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two chains are called {name!r}; names must differ")
+        return chains
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.slab.batch_kib * 4 > self.slab.mib * 1024:
+            raise ValueError(
+                f"slab.batch_kib = {self.slab.batch_kib} needs slab.mib of at least "
+                f"{-(-self.slab.batch_kib * 4 // 1024)}: the slab holds four batches "
+                "or more"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Processors: the science that runs on the frames."""
