@@ -1,0 +1,1 @@
+"""The simulated microscope: frames with known truth, and an instrument to command."""

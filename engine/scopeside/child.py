@@ -1,0 +1,139 @@
+"""What every process that the supervisor starts has in common.
+
+The supervisor writes a `Spec` to the child's standard input, as JSON. The child dies
+with the supervisor, leaves Ctrl-C to it, shows a heartbeat on its board, and talks to
+it over one link.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import zmq
+
+from scopeside.board import Board
+from scopeside.link import Link
+from scopeside.pipeline import Pipeline
+from scopeside.wire import Kind
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a child is told at its birth."""
+
+    role: str
+    name: str
+    incarnation: int
+    run_folder: str
+    pipeline: Mapping[str, Any]
+    pipeline_folder: str
+    pipeline_source: str
+    board_fd: int
+    parent: int
+    slab_fd: int = -1
+    slab_bytes: int = 0
+    journal_fds: tuple[int, ...] = ()
+    epoch: int = 0
+    chain: str = ""
+    limit: int | None = None
+    endpoints: tuple[str, ...] = ()
+    results_folder: str = ""
+    quarantine_folder: str = "quarantine"
+
+    @property
+    def identity(self) -> str:
+        """Name and incarnation: no two processes of a run share it."""
+        return f"{self.name}#{self.incarnation}"
+
+    def to_json(self) -> str:
+        """Return the text that the child reads."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the spec that `to_json` wrote."""
+        values = json.loads(text)
+        for key in ("journal_fds", "endpoints"):
+            values[key] = tuple(values[key])
+        return cls(**values)
+
+    def endpoint(self, name: str) -> str:
+        """Return the address of a socket in the run's folder."""
+        return f"ipc://{self.run_folder}/{name}"
+
+    def load_pipeline(self) -> Pipeline:
+        """Return the pipeline, checked again: plug-ins are loaded here."""
+        return Pipeline.from_raw(
+            self.pipeline,
+            folder=Path(self.pipeline_folder),
+            source=self.pipeline_source,
+        )
+
+
+class Child:
+    """The child's side of its bond with the supervisor."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.board = Board(spec.board_fd)
+        self.board.update(pid=os.getpid(), incarnation=spec.incarnation)
+        self.control = Link.dial(self.context, spec.endpoint("control"), spec.identity)
+        self._beating = threading.Event()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def tell(self, kind: Kind, **header: Any) -> None:
+        """Say something to the supervisor."""
+        self.control.send(kind, header)
+
+    def close(self) -> None:
+        """Let the last words leave, then close all sockets."""
+        self._beating.set()
+        self.control.flush_and_close(2000)
+        self.context.destroy(linger=2000)
+
+    def _beat(self) -> None:
+        while not self._beating.wait(HEARTBEAT_S):
+            if os.getppid() != self.spec.parent:
+                os._exit(3)  # the supervisor is gone; nobody is left to report to
+            self.board.beat()
+
+
+def main(run: Callable[[Child], None]) -> None:
+    """Run a child process: read the spec, do the work, say why it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # A thread that fills slots and one that sends descriptors share the interpreter:
+    # the usual 5 ms between switches would be felt in every batch.
+    sys.setswitchinterval(0.0005)
+    spec = Spec.from_json(sys.stdin.read())
+    child = Child(spec)
+    try:
+        run(child)
+    except Exception as error:
+        log.exception("%s ended by an error", spec.name)
+        child.tell(Kind.NOTE, message=f"{type(error).__name__}: {error}", fatal=True)
+        child.close()
+        sys.exit(1)
+    child.close()
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

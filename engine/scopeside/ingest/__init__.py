@@ -1,0 +1,1 @@
+"""The adapter process: a detector, the slots it fills, and the tee behind it."""

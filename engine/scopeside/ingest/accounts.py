@@ -1,0 +1,99 @@
+"""The accounts of the acquisitions that are open in an adapter process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from scopeside.acquisition import Acquisition
+from scopeside.ingest.sink import Ended
+from scopeside.ledger import Account, FrameRanges, Run
+
+MAX_RUNS = 1000
+"""Runs of frames that are listed; beyond, only their number is told."""
+
+
+@dataclass(slots=True)
+class Ingest:
+    """What came in, before any edge."""
+
+    received: FrameRanges = field(default_factory=FrameRanges)
+    missing: FrameRanges = field(default_factory=FrameRanges)
+    lost: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for messages and reports."""
+        return {
+            "received": len(self.received),
+            "received_runs": self.received.runs(MAX_RUNS),
+            "missing": dict(self.lost),
+            "missing_runs": self.missing.runs(MAX_RUNS),
+            "rejected": dict(self.rejected),
+        }
+
+
+class OpenAcquisition:
+    """One acquisition: its frames on every edge, until the last one has ended."""
+
+    def __init__(self, acquisition: Acquisition, edges: Iterable[str]) -> None:
+        self.acquisition = acquisition
+        self.ingest = Ingest()
+        self.edges = {name: Account() for name in edges}
+        self.ended: Ended | None = None
+        self.announced_end = False
+
+    def receive(self, runs: Iterable[Run], n: int) -> None:
+        """Announce frames that lie in the slab."""
+        for first, last in runs:
+            self.ingest.received.add(first, last)
+        for account in self.edges.values():
+            account.announced += n
+
+    def miss(self, first: int, last: int, cause: str) -> None:
+        """Announce frames that will not come, as dropped on every edge."""
+        n = self.ingest.missing.add(first, last)
+        self.ingest.lost[cause] += n
+        for account in self.edges.values():
+            account.announced += n
+            account.dropped[cause] += n
+
+    def end(self, ended: Ended) -> None:
+        """Take note of the end, and of frames that were promised and never came."""
+        known = FrameRanges([*self.ingest.received, *self.ingest.missing])
+        promised = ended.total
+        if promised is None:
+            promised = known.highest + 1
+            if ended.state == "complete" and self.acquisition.frames is not None:
+                promised = max(promised, self.acquisition.frames)
+        for first, last in list(known.holes(0, promised - 1)):
+            self.miss(first, last, "missing")
+        self.ended = ended
+
+    @property
+    def state(self) -> str:
+        """``running``, ``complete``, ``incomplete``, ``stopped`` or ``failed``."""
+        if self.ended is None:
+            return "running"
+        if self.ended.state == "complete" and self.ingest.lost:
+            return "incomplete"
+        return self.ended.state
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended and no frame of it is in flight."""
+        return self.ended is not None and all(
+            account.closed for account in self.edges.values()
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for messages, the board and reports."""
+        return {
+            "acquisition": self.acquisition.to_dict(),
+            "state": self.state,
+            "reason": self.ended.reason if self.ended else "",
+            "ingest": self.ingest.to_dict(),
+            "edges": {name: account.to_dict() for name, account in self.edges.items()},
+        }

@@ -1,0 +1,94 @@
+"""The adapter process: ``python -m scopeside.ingest.process``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from scopeside.child import Child, main
+from scopeside.detector import Detector, StopRequested
+from scopeside.edge import Edge
+from scopeside.errors import ScopesideError
+from scopeside.ingest.sink import SlabSink
+from scopeside.ingest.tee import BOARD_PERIOD_S, Tee, poller
+from scopeside.link import Link
+from scopeside.slab import Slab
+from scopeside.wire import Kind
+
+log = logging.getLogger(__name__)
+
+
+def run(child: Child) -> None:
+    """Run a detector and the edges behind it until both have nothing left to do."""
+    spec = child.spec
+    pipeline = spec.load_pipeline()
+    detector = pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition)
+    slab = Slab(spec.slab_fd, spec.slab_bytes, writable=True)
+    sink = SlabSink(slab, pipeline.slab, pipeline.acquisition, spec.epoch, spec.limit)
+    tee = Tee(
+        router=Link.listen(child.context, spec.endpoint(f"tee-{spec.epoch}")),
+        sink=sink,
+        slab=slab,
+        edges=[
+            Edge(chain.name, chain.edge, ordered=chain.ordered)
+            for chain in pipeline.chains
+        ],
+        board=child.board,
+        epoch=spec.epoch,
+        wait_s=pipeline.engine.wait_s,
+        quarantine_folder=Path(spec.quarantine_folder),
+    )
+    child.tell(Kind.READY)
+    _serve(child, tee, sink, detector)
+    tee.router.flush_and_close()
+
+
+def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
+    events = poller(tee, sink.wake, child.control)
+    thread = threading.Thread(
+        target=_detect, args=(detector, sink), name="detector", daemon=True
+    )
+    while not tee.done:
+        while (message := child.control.receive()) is not None:
+            match message.kind:
+                case Kind.GO:
+                    thread.start()
+                case Kind.STOP:
+                    sink.stop()
+                    if not thread.is_alive():
+                        sink.finish("stopped", "")
+                case Kind.DEGRADE:
+                    tee.degrade(message.header["chain"])
+                case Kind.ABORT:
+                    tee.abandon()
+                case other:
+                    log.warning("the adapter does not know what to do on %s", other)
+        tee.turn()
+        for note in tee.notes:
+            child.tell(Kind.NOTE, message=note)
+        tee.notes.clear()
+        if not tee.done:
+            events.poll(BOARD_PERIOD_S * 1000)
+    assert tee.finished is not None
+    child.tell(Kind.DONE, error=tee.finished.error)
+
+
+def _detect(detector: Detector, sink: SlabSink) -> None:
+    """Run the detector's loop; whatever ends it, the sink is told."""
+    try:
+        detector.run(sink)
+    except StopRequested:
+        sink.finish("stopped", "stopped on request")
+    except ScopesideError as error:
+        sink.finish("failed", str(error), str(error))
+    except Exception as error:
+        log.exception("the detector failed")
+        text = f"{type(error).__name__}: {error}"
+        sink.finish("failed", text, text)
+    else:
+        sink.finish("failed", "the detector ended without an end of the acquisition")
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,360 @@
+"""The detector's side of the adapter process: slots to fill, frames to account for.
+
+It runs in the detector's thread. What happens here reaches the tee, which is another
+thread, through one queue; free slots come back through another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from scopeside.acquisition import Acquisition
+from scopeside.detector import EndState, StopRequested
+from scopeside.errors import SourceError
+from scopeside.ledger import FrameRanges, Run
+from scopeside.settings import AcquisitionSettings, SlabSettings
+from scopeside.slab import Layout, Slab
+
+log = logging.getLogger(__name__)
+
+
+class Started(NamedTuple):
+    """An acquisition has begun."""
+
+    acquisition: Acquisition
+
+
+class Filled(NamedTuple):
+    """A slot holds a batch."""
+
+    acquisition: str
+    slot: int
+    layout: Layout
+    n: int
+    runs: tuple[Run, ...]
+    timestamp_ns: int
+    received_ns: int
+
+
+class Missed(NamedTuple):
+    """Frames will not come."""
+
+    acquisition: str
+    first: int
+    last: int
+    cause: str
+
+
+class Rejected(NamedTuple):
+    """Something came that is no frame of this acquisition."""
+
+    n: int
+    cause: str
+    message: str
+
+
+class Ended(NamedTuple):
+    """The detector has said its last word on an acquisition."""
+
+    acquisition: str
+    state: EndState
+    reason: str
+    total: int | None
+
+
+class Noted(NamedTuple):
+    """Something the operator may want to know."""
+
+    message: str
+
+
+class Finished(NamedTuple):
+    """The detector will deliver nothing more."""
+
+    error: str
+
+
+Event = Started | Filled | Missed | Rejected | Ended | Noted | Finished
+
+
+@dataclass(slots=True)
+class Stages:
+    """Where the detector's thread spent its time, nanoseconds."""
+
+    blocked_ns: int = 0
+    frames: int = 0
+    bytes: int = 0
+    starved_slots: int = 0
+
+
+class SlabSlot:
+    """Room for one batch; see `scopeside.detector.Slot`."""
+
+    def __init__(
+        self, number: int, slab: Slab, layout: Layout, acquisition: Acquisition
+    ) -> None:
+        at = number * layout.stride
+        n = layout.capacity
+        self.number = number
+        self.index: npt.NDArray[np.int64] = slab.view(at, (n,), np.int64)
+        self.timestamp_ns: npt.NDArray[np.int64] = slab.view(at + 8 * n, (n,), np.int64)
+        self.pixels: npt.NDArray[Any] = slab.view(
+            at + layout.pixels_at, (n, *acquisition.frame_shape), acquisition.dtype
+        )
+        self._commit: Callable[[SlabSlot, int], None] | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Number of frames that fit."""
+        return len(self.index)
+
+    def commit(self, n: int) -> None:
+        """Hand the first `n` frames on."""
+        if self._commit is None:
+            raise SourceError("a slot can be committed once, while it is lent")
+        if not 0 < n <= self.capacity:
+            raise SourceError(f"a slot of {self.capacity} frames cannot commit {n}")
+        self._commit(self, n)
+        self._commit = None
+
+    def lend(self, commit: Callable[[SlabSlot, int], None]) -> None:
+        """Let the holder commit once."""
+        self._commit = commit
+
+    def take_back(self) -> bool:
+        """End the loan; return whether the slot was left uncommitted."""
+        unused = self._commit is not None
+        self._commit = None
+        return unused
+
+
+class SlabSink:
+    """What a detector fills; see `scopeside.detector.Sink`."""
+
+    def __init__(
+        self,
+        slab: Slab,
+        settings: SlabSettings,
+        acquisition_settings: AcquisitionSettings,
+        epoch: int,
+        limit: int | None,
+    ) -> None:
+        self.events: SimpleQueue[Event] = SimpleQueue()
+        self.free: SimpleQueue[int] = SimpleQueue()
+        self.stages = Stages()
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.waiting = False
+        self._slab = slab
+        self._settings = settings
+        self._acquisition_settings = acquisition_settings
+        self._epoch = epoch
+        self._limit = limit
+        self._started = 0
+        self._stopping = False
+        self._acquisition: Acquisition | None = None
+        self._layout: Layout | None = None
+        self._slots: list[SlabSlot] = []
+        self._received = FrameRanges()
+        self._said: Counter[str] = Counter()
+
+    # -- what the detector calls -----------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the engine is asked to end."""
+        return self._stopping
+
+    def start(
+        self, acquisition: Acquisition, *, batch_frames: int | None = None
+    ) -> None:
+        """Begin an acquisition; lays the slots anew where the frames differ."""
+        self._refuse_if_stopping()
+        if self._limit is not None and self._started >= self._limit:
+            self._stopping = True
+            raise StopRequested
+        if self._acquisition is not None:
+            self.end("failed", "the detector began another acquisition")
+        acquisition = self._acquisition_settings.complete(acquisition)
+        layout = Layout.of(
+            self._slab.size,
+            acquisition,
+            self._settings.batch_kib * 1024,
+            batch_frames,
+        )
+        self._collect_slots()
+        self._slots = [
+            SlabSlot(k, self._slab, layout, acquisition) for k in range(layout.slots)
+        ]
+        for slot in self._slots:
+            self.free.put(slot.number)
+        self._layout = layout
+        self._acquisition = acquisition
+        self._received = FrameRanges()
+        self._said.clear()
+        self._started += 1
+        self._tell(Started(acquisition))
+
+    @contextmanager
+    def slot(self) -> Iterator[SlabSlot]:
+        """Wait for room and lend it."""
+        slot = self._slots[self._next_free()]
+        slot.lend(self._commit)
+        try:
+            yield slot
+        finally:
+            if slot.take_back():
+                self.free.put(slot.number)
+
+    def try_slot(self) -> Any:
+        """Lend room if there is some now; None if not."""
+        self._refuse_if_stopping()
+        return None if self.free.empty() else self.slot()
+
+    def gap(self, first: int, last: int, cause: str) -> None:
+        """Say that frames will not come."""
+        acquisition = self._current()
+        if first < 0 or last < first:
+            raise SourceError(f"a gap from {first} to {last} is none")
+        for a, b in list(self._received.holes(first, last)):
+            self._received.add(a, b)
+            self._tell(Missed(acquisition.id, a, b, cause))
+
+    def reject(self, n: int, cause: str, message: str) -> None:
+        """Count what is no frame; the message is passed on once a cause."""
+        self._said[cause] += 1
+        self._tell(Rejected(n, cause, message if self._said[cause] == 1 else ""))
+
+    def end(
+        self,
+        state: EndState = "complete",
+        reason: str = "",
+        total: int | None = None,
+    ) -> None:
+        """End the acquisition."""
+        acquisition = self._current()
+        self._acquisition = None
+        self._tell(Ended(acquisition.id, state, reason, total))
+        if self._limit is not None and self._started >= self._limit:
+            self._stopping = True
+
+    def new_id(self) -> str:
+        """Return an id from the time of day, the epoch and a count."""
+        now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        return f"{now}-{self._epoch}-{self._started + 1}-{os.getpid()}"
+
+    def note(self, message: str) -> None:
+        """Tell the operator something."""
+        self._tell(Noted(message))
+
+    # -- what the adapter process calls ----------------------------------------
+
+    def stop(self) -> None:
+        """Ask the detector to end; from the tee's thread."""
+        self._stopping = True
+
+    def finish(self, state: EndState, reason: str, error: str = "") -> None:
+        """Say that the detector's loop has ended, closing what it left open."""
+        if self._acquisition is not None:
+            self.end(state, reason)
+        self._tell(Finished(error))
+
+    # ---------------------------------------------------------------------------
+
+    def _commit(self, slot: SlabSlot, n: int) -> None:
+        acquisition = self._current()
+        assert self._layout is not None
+        n, runs = self._admit(slot, n)
+        if n == 0:
+            self.free.put(slot.number)
+            return
+        self.stages.frames += n
+        self.stages.bytes += n * acquisition.frame_bytes
+        self._tell(
+            Filled(
+                acquisition.id,
+                slot.number,
+                self._layout,
+                n,
+                runs,
+                int(slot.timestamp_ns[0]),
+                time.monotonic_ns(),
+            )
+        )
+
+    def _admit(self, slot: SlabSlot, n: int) -> tuple[int, tuple[Run, ...]]:
+        """Keep the frames that are new, and return how many and which they are."""
+        index = slot.index[:n]
+        first, last = int(index[0]), int(index[-1])
+        follows = last - first == n - 1 and bool((np.diff(index) == 1).all())
+        if follows and first >= 0 and not self._received.overlaps(first, last):
+            self._received.add(first, last)
+            return n, ((first, last),)
+        seen: set[int] = set()
+        keep = []
+        for k, frame in enumerate(index.tolist()):
+            if frame < 0 or frame in seen or self._received.overlaps(frame, frame):
+                continue
+            seen.add(frame)
+            keep.append(k)
+        if len(keep) < n:
+            self.reject(
+                n - len(keep),
+                "duplicate",
+                f"frames {first} to {last}: {n - len(keep)} of them came before",
+            )
+        for array in (slot.index, slot.timestamp_ns, slot.pixels):
+            array[: len(keep)] = array[keep]
+        runs = FrameRanges((frame, frame) for frame in sorted(seen))
+        for a, b in runs:
+            self._received.add(a, b)
+        return len(keep), tuple(runs)
+
+    def _next_free(self) -> int:
+        self._refuse_if_stopping()
+        try:
+            return self.free.get_nowait()
+        except Empty:
+            pass  # the usual case under backpressure: wait below, and be timed
+        began = time.monotonic_ns()
+        self.waiting = True
+        self.stages.starved_slots += 1
+        try:
+            while True:
+                self._refuse_if_stopping()
+                try:
+                    return self.free.get(timeout=0.05)
+                except Empty:
+                    continue
+        finally:
+            self.waiting = False
+            self.stages.blocked_ns += time.monotonic_ns() - began
+
+    def _collect_slots(self) -> None:
+        """Wait until no reader holds a slot of the old layout."""
+        for _ in self._slots:
+            self._next_free()
+        self._slots = []
+
+    def _current(self) -> Acquisition:
+        if self._acquisition is None:
+            raise SourceError("the detector has not begun an acquisition")
+        return self._acquisition
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise StopRequested
+
+    def _tell(self, event: Event) -> None:
+        self.events.put(event)
+        os.eventfd_write(self.wake, 1)

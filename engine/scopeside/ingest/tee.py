@@ -1,0 +1,422 @@
+"""Sends every batch down every edge, takes acknowledgements, and keeps the ledger.
+
+It runs in the adapter process beside the detector's thread, and is the only place
+where a frame can be lost to a slow reader; each such loss is counted with its cause.
+The account is written to the board before a batch is sent, so that it is never behind
+what others know, even when this process is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import zmq
+
+from scopeside.batch import Batch
+from scopeside.board import Board
+from scopeside.edge import Edge, Ticket
+from scopeside.errors import EngineError
+from scopeside.ingest import quarantine
+from scopeside.ingest.accounts import OpenAcquisition
+from scopeside.ingest.sink import (
+    Ended,
+    Event,
+    Filled,
+    Finished,
+    Missed,
+    Noted,
+    Rejected,
+    SlabSink,
+    Started,
+)
+from scopeside.ledger import FrameRanges
+from scopeside.link import Link
+from scopeside.slab import Layout, Slab
+from scopeside.wire import Kind, Message, encode
+
+log = logging.getLogger(__name__)
+
+BOARD_PERIOD_S = 1.0
+
+
+class Tee:
+    """The edges of one adapter process."""
+
+    def __init__(
+        self,
+        *,
+        router: Link,
+        sink: SlabSink,
+        slab: Slab,
+        edges: Sequence[Edge],
+        board: Board,
+        epoch: int,
+        wait_s: float,
+        quarantine_folder: Path,
+    ) -> None:
+        self.router = router
+        self.edges = {edge.name: edge for edge in edges}
+        self.finished: Finished | None = None
+        self.notes: list[str] = []
+        self._sink = sink
+        self._slab = slab
+        self._board = board
+        self._epoch = epoch
+        self._wait_s = wait_s
+        self._quarantine_folder = quarantine_folder
+        self._open: dict[str, OpenAcquisition] = {}
+        self._layouts: dict[str, Layout] = {}
+        self._edge_of: dict[bytes, Edge] = {}
+        self._collector: bytes | None = None
+        self._seq = 0
+        self._slots = 0
+        self._in_use = 0
+        self._progress = dict.fromkeys(self.edges, time.monotonic())
+        self._dirty = True
+        self._wrote = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether the detector has ended and every acquisition is closed."""
+        return self.finished is not None and not self._open
+
+    @property
+    def joined(self) -> bool:
+        """Whether the collector has joined."""
+        return self._collector is not None
+
+    # -- turning the crank ------------------------------------------------------
+
+    def turn(self) -> None:
+        """Do all that can be done now."""
+        self._drain_events()
+        self._drain_messages()
+        self._relieve_stalled()
+        self._close_settled()
+        if self._dirty or time.monotonic() - self._wrote > BOARD_PERIOD_S:
+            self._write_board()
+        self._pump()
+
+    def _drain_events(self) -> None:
+        try:
+            os.eventfd_read(self._sink.wake)
+        except BlockingIOError:
+            return
+        while True:
+            try:
+                event = self._sink.events.get_nowait()
+            except Empty:
+                return
+            self._dirty = True
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Filled():
+                self._filled(event)
+            case Started(acquisition):
+                self._open[acquisition.id] = OpenAcquisition(acquisition, self.edges)
+                self._tell_everybody(
+                    encode(
+                        Kind.START,
+                        {"acquisition": acquisition.to_dict(), "epoch": self._epoch},
+                    )
+                )
+            case Missed(name, first, last, cause):
+                self._open[name].miss(first, last, cause)
+                self.notes.append(f"{name}: frames {first} to {last} lost: {cause}")
+            case Rejected(n, cause, message):
+                for account in list(self._open.values())[-1:]:
+                    account.ingest.rejected[cause] += n
+                if message:
+                    self.notes.append(f"rejected ({cause}): {message}")
+            case Ended():
+                account = self._open[event.acquisition]
+                account.end(event)
+                if event.state == "failed":
+                    self.notes.append(f"{event.acquisition} failed: {event.reason}")
+            case Noted(message):
+                self.notes.append(message)
+            case Finished():
+                self.finished = event
+
+    def _filled(self, event: Filled) -> None:
+        acquisition = self._open[event.acquisition].acquisition
+        self._open[event.acquisition].receive(event.runs, event.n)
+        layout = event.layout
+        self._slots = layout.slots
+        self._layouts[event.acquisition] = layout
+        self._seq += 1
+        header = {
+            "acq": event.acquisition,
+            "epoch": self._epoch,
+            "seq": self._seq,
+            "first": event.runs[0][0],
+            "n": event.n,
+            "shape": acquisition.frame_shape,
+            "dtype": acquisition.dtype.str,
+            "codec": "raw",
+            "runs": event.runs,
+            "t_ns": event.timestamp_ns,
+            "received_ns": event.received_ns,
+            "slab": [
+                event.slot * layout.stride,
+                event.slot * layout.stride + 8 * layout.capacity,
+                event.slot * layout.stride + layout.pixels_at,
+            ],
+        }
+        ticket = Ticket(
+            self._seq,
+            event.acquisition,
+            event.slot,
+            event.n,
+            event.runs,
+            encode(Kind.BATCH, header),
+            users=len(self.edges),
+        )
+        self._in_use += 1
+        for edge in self.edges.values():
+            if cause := edge.offer(ticket):
+                self._drop(edge, ticket, cause)
+
+    def _pump(self) -> None:
+        for edge in self.edges.values():
+            for worker, ticket in edge.assign():
+                self.router.forward(ticket.message, to=worker)
+            for ticket, cause in edge.overflow():
+                self._drop(edge, ticket, cause)
+
+    def _relieve_stalled(self) -> None:
+        """Declare a gap where a lossless edge holds up ingest and does not move."""
+        if not self._sink.waiting:
+            return
+        now = time.monotonic()
+        for edge in self.edges.values():
+            if now - self._progress[edge.name] < self._wait_s:
+                continue
+            ticket = edge.shed()
+            if ticket is not None:
+                self.notes.append(
+                    f"edge {edge.name!r} made no progress for {self._wait_s:g} s and "
+                    f"gives up frames {ticket.first} to {ticket.runs[-1][1]}"
+                )
+                self._drop(edge, ticket, "stalled")
+
+    # -- messages ---------------------------------------------------------------
+
+    def _drain_messages(self) -> None:
+        while (found := self.router.receive_from()) is not None:
+            sender, message = found
+            self._dirty = True
+            self._hear(sender, message)
+
+    def _hear(self, sender: bytes, message: Message) -> None:
+        header = message.header
+        if header.get("epoch") != self._epoch:
+            return  # of an adapter process before this one
+        match message.kind:
+            case Kind.JOIN:
+                self._join_worker(sender, header["chain"])
+            case Kind.MERGED:
+                self._join_collector(sender, header["merged"])
+            case Kind.ACK:
+                self._acknowledged(header)
+            case Kind.FENCED:
+                self._fenced(header)
+            case Kind.CLOSED:
+                self._closed(header["acq"])
+            case other:
+                raise EngineError(f"the tee was sent a {other.name} by {sender!r}")
+
+    def _join_worker(self, worker: bytes, chain: str) -> None:
+        edge = self.edges[chain]
+        self._edge_of[worker] = edge
+        self._progress[chain] = time.monotonic()
+        for account in self._open.values():
+            self.router.forward(self._start_of(account), to=worker)
+        edge.join(worker)
+
+    def _join_collector(
+        self, collector: bytes, merged: dict[str, dict[str, Any]]
+    ) -> None:
+        """Bring the ledger up to what the collector has, if it was restarted."""
+        self._collector = collector
+        for account in self._open.values():
+            self.router.forward(self._start_of(account), to=collector)
+            account.announced_end = False
+            chains = merged.get(account.acquisition.id, {})
+            for chain, said in chains.items():
+                self._catch_up(account, self.edges[chain], said)
+
+    def _catch_up(
+        self, account: OpenAcquisition, edge: Edge, said: dict[str, Any]
+    ) -> None:
+        done = FrameRanges((a, b) for a, b in said["merged"])
+        failed = {
+            cause: FrameRanges((a, b) for a, b in runs)
+            for cause, runs in said["failed"].items()
+        }
+        for ticket in list(edge.outstanding()):
+            if ticket.acquisition != account.acquisition.id:
+                continue
+            if all(done.covers(a, b) for a, b in ticket.runs):
+                self._settle(edge, ticket.seq, None)
+            for cause, ranges in failed.items():
+                if all(ranges.covers(a, b) for a, b in ticket.runs):
+                    self._settle(edge, ticket.seq, cause)
+
+    def _acknowledged(self, header: dict[str, Any]) -> None:
+        edge = self.edges[header["chain"]]
+        self._progress[edge.name] = time.monotonic()
+        for seq in header["done"]:
+            self._settle(edge, seq, None)
+        for seq, cause in header["failed"]:
+            self._settle(edge, seq, cause)
+
+    def _fenced(self, header: dict[str, Any]) -> None:
+        """Send on what a dead worker held; keep aside what killed two."""
+        edge = self.edges[header["chain"]]
+        worker: bytes = header["worker"].encode()
+        self._edge_of.pop(worker, None)
+        condemned = edge.leave(worker, header["culprit"])
+        if condemned is not None:
+            self._quarantine(edge, condemned)
+
+    def _closed(self, name: str) -> None:
+        account = self._open.pop(name, None)
+        if account is None:
+            return
+        self._layouts.pop(name, None)
+        for edge in self.edges.values():
+            edge.forget(name)
+        end = encode(Kind.END, {"acq": name, "epoch": self._epoch})
+        for worker in self._edge_of:
+            self.router.forward(end, to=worker)
+
+    def degrade(self, chain: str) -> None:
+        """Drop what an edge has and will get: its workers could not be kept alive."""
+        self._dirty = True
+        edge = self.edges[chain]
+        for ticket in edge.degrade():
+            self._drop(edge, ticket, "degraded")
+
+    def abandon(self) -> None:
+        """Count what is still in flight as failed; the drain took too long."""
+        self._dirty = True
+        for edge in self.edges.values():
+            for ticket in list(edge.outstanding()):
+                self._settle(edge, ticket.seq, "not_drained")
+
+    # -- accounts ---------------------------------------------------------------
+
+    def _drop(self, edge: Edge, ticket: Ticket, cause: str) -> None:
+        self._open[ticket.acquisition].edges[edge.name].dropped[cause] += ticket.n
+        self._release(ticket)
+        self._dirty = True
+
+    def _settle(self, edge: Edge, seq: int, cause: str | None) -> None:
+        ticket = edge.settle(seq)
+        if ticket is None:
+            return  # settled before: the collector was restarted and says it again
+        account = self._open[ticket.acquisition].edges[edge.name]
+        if cause is None:
+            account.processed += ticket.n
+        else:
+            account.failed[cause] += ticket.n
+        self._release(ticket)
+
+    def _quarantine(self, edge: Edge, ticket: Ticket) -> None:
+        layout = self._layouts[ticket.acquisition]
+        account = self._open[ticket.acquisition]
+        n, at = ticket.n, ticket.slot * layout.stride
+        shape = (n, *account.acquisition.frame_shape)
+        batch = Batch(
+            self._slab.view(at + layout.pixels_at, shape, account.acquisition.dtype),
+            self._slab.view(at, (n,), "<i8"),
+            self._slab.view(at + 8 * layout.capacity, (n,), "<i8"),
+            self._epoch,
+        )
+        frames = f"frames {ticket.first} to {ticket.runs[-1][1]}"
+        try:
+            path = quarantine.write(
+                self._quarantine_folder, ticket.acquisition, edge.name, batch
+            )
+            kept = f"kept in {path}"
+        except OSError as error:
+            kept = f"could not be kept: {error}"
+        self.notes.append(
+            f"{frames} killed two workers of chain {edge.name!r}: quarantined, {kept}"
+        )
+        account.edges[edge.name].failed["killed_worker"] += n
+        self._release(ticket)
+
+    def _release(self, ticket: Ticket) -> None:
+        ticket.users -= 1
+        if ticket.users == 0:
+            self._in_use -= 1
+            self._sink.free.put(ticket.slot)
+
+    def _close_settled(self) -> None:
+        if self._collector is None:
+            return
+        for name, account in self._open.items():
+            if account.settled and not account.announced_end:
+                account.announced_end = True
+                self._dirty = True
+                self.router.send(
+                    Kind.END,
+                    {"acq": name, "epoch": self._epoch, "ledger": account.to_dict()},
+                    to=self._collector,
+                )
+
+    def _start_of(self, account: OpenAcquisition) -> Any:
+        return encode(
+            Kind.START,
+            {"acquisition": account.acquisition.to_dict(), "epoch": self._epoch},
+        )
+
+    def _tell_everybody(self, parts: Any) -> None:
+        receivers = [*self._edge_of]
+        if self._collector is not None:
+            receivers.append(self._collector)
+        for receiver in receivers:
+            self.router.forward(parts, to=receiver)
+
+    def _write_board(self) -> None:
+        self._dirty = False
+        self._wrote = time.monotonic()
+        stages = self._sink.stages
+        self._board.update(
+            epoch=self._epoch,
+            open={name: account.to_dict() for name, account in self._open.items()},
+            frames=stages.frames,
+            bytes=stages.bytes,
+            blocked_ns=stages.blocked_ns,
+            slots=self._slots,
+            slots_in_use=self._in_use,
+            queues={
+                name: {
+                    "queued": edge.queued,
+                    "held": edge.held,
+                    "workers": len(edge.workers),
+                    "degraded": edge.degraded,
+                }
+                for name, edge in self.edges.items()
+            },
+        )
+
+
+def poller(tee: Tee, wake: int, *links: Link) -> zmq.Poller:
+    """Return a poller that wakes for anything the tee has to do."""
+    found = zmq.Poller()
+    found.register(tee.router.socket, zmq.POLLIN)
+    found.register(wake, zmq.POLLIN)
+    for link in links:
+        found.register(link.socket, zmq.POLLIN)
+    return found

@@ -1,0 +1,201 @@
+"""The pipeline file: read once, checked as a whole, and frozen."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, Field
+
+from scopeside.detector import Detector
+from scopeside.errors import ConfigError
+from scopeside.messages import validate
+from scopeside.params import Params
+from scopeside.plugins import detector_class, processor_class
+from scopeside.processor import Order, Processor
+from scopeside.settings import (
+    AcquisitionSettings,
+    EdgePolicy,
+    EngineSettings,
+    Name,
+    RawChain,
+    RawPipeline,
+    ServerSettings,
+    SlabSettings,
+)
+
+_NOT_YET = {
+    "record": "recording is not built yet; take [record] out of the file",
+    "control": "feedback is not built yet; take [control] out of the file",
+}
+
+
+class _Head(Params):
+    """The keys of a plug-in's table that the engine reads itself."""
+
+    kind: str = Field(min_length=1)
+    name: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One processor of a chain, loaded and checked."""
+
+    name: str
+    kind: str
+    cls: type[Processor]
+    params: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Processors that see the same frames one after another."""
+
+    name: str
+    device: str
+    edge: EdgePolicy
+    workers: int
+    steps: tuple[Step, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether one of its processors needs the batches in order."""
+        return any(step.cls.order is Order.ORDERED for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A whole pipeline file, checked; every value can be used as it is."""
+
+    raw: Mapping[str, Any]
+    """The tables as they were read; the processes of the engine are given these."""
+    folder: Path
+    source: str
+    detector_kind: str
+    detector_cls: type[Detector]
+    detector_params: BaseModel
+    acquisition: AcquisitionSettings
+    chains: tuple[Chain, ...]
+    slab: SlabSettings
+    engine: EngineSettings
+    results: ServerSettings
+    metrics: ServerSettings
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a pipeline file.
+
+        Raises
+        ------
+        ConfigError
+            The message names the file, the key, what was found and what is allowed.
+        """
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{path}: is not UTF-8 text (byte {error.start} is "
+                f"{error.object[error.start]:#04x}); save it as UTF-8"
+            ) from error
+        try:
+            raw = tomllib.loads(text.removeprefix("\ufeff"))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: is not TOML: {error}") from error
+        return cls.from_raw(raw, folder=path.resolve().parent, source=str(path))
+
+    @classmethod
+    def from_raw(
+        cls, raw: Mapping[str, Any], *, folder: Path, source: str = "pipeline"
+    ) -> Self:
+        """Check tables that are already in memory.
+
+        Raises
+        ------
+        ConfigError
+            As `load` does.
+        """
+        try:
+            for key, why in _NOT_YET.items():
+                if key in raw:
+                    raise ConfigError(f"{key}: {why}")
+            checked = validate(RawPipeline, raw, folder=folder)
+            kind, values = _head(checked.detector, "detector")[:2]
+            detector = detector_class(kind)
+            params = validate(detector.Params, values, where="detector", folder=folder)
+            chains = tuple(
+                _chain(chain, f"chain[{i}]", folder)
+                for i, chain in enumerate(checked.chain)
+            )
+        except ConfigError as error:
+            lines = str(error).splitlines()
+            raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from (
+                error.__cause__ or error
+            )
+        return cls(
+            raw=raw,
+            folder=folder,
+            source=source,
+            detector_kind=kind,
+            detector_cls=detector,
+            detector_params=params,
+            acquisition=checked.acquisition,
+            chains=chains,
+            slab=checked.slab,
+            engine=checked.engine,
+            results=checked.results,
+            metrics=checked.metrics,
+        )
+
+    def chain(self, name: str) -> Chain:
+        """Return the chain of that name."""
+        return next(chain for chain in self.chains if chain.name == name)
+
+
+def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
+    steps: list[Step] = []
+    for i, table in enumerate(raw.processor):
+        key = f"{where}.processor[{i}]"
+        kind, values, name = _head(table, key)
+        try:
+            cls = processor_class(kind)
+        except ConfigError as error:
+            raise ConfigError(f"{key}.kind: {error}") from error
+        name = name or kind.rpartition(":")[2].lower()
+        if name in {step.name for step in steps}:
+            raise ConfigError(
+                f"{key}.name: two processors of chain {raw.name!r} are called "
+                f"{name!r}; give one a 'name'"
+            )
+        params = validate(cls.Params, values, where=key, folder=folder)
+        steps.append(Step(name, kind, cls, params))
+    chain = Chain(raw.name, raw.device, raw.edge, raw.workers, tuple(steps))
+    if chain.ordered and chain.workers > 1:
+        needs = [s.name for s in steps if s.cls.order is Order.ORDERED]
+        raise ConfigError(
+            f"{where}.workers: found {raw.workers}; {needs[0]!r} needs its frames in "
+            "order, so the chain can have one worker only"
+        )
+    return chain
+
+
+def _head(
+    table: Mapping[str, Any], where: str
+) -> tuple[str, dict[str, Any], str | None]:
+    """Split a plug-in's table into kind, its own values, and the name."""
+    values = dict(table)
+    named = where != "detector"
+    head = validate(
+        _Head,
+        {
+            k: values.pop(k)
+            for k in ("kind", "name")
+            if k in values and (named or k == "kind")
+        },
+        where=where,
+    )
+    return head.kind, values, head.name

@@ -1,0 +1,92 @@
+"""Finds detectors and processors by entry point, or by ``module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from scopeside.detector import Detector
+from scopeside.errors import PluginError
+from scopeside.messages import unknown
+from scopeside.processor import Processor
+
+DETECTORS = "scopeside.detectors"
+PROCESSORS = "scopeside.processors"
+GROUPS = (DETECTORS, PROCESSORS, "scopeside.controls", "scopeside.sinks")
+
+
+@cache
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by name; ours are among them."""
+    found = {point.name: point for point in entry_points(group=group)}
+    return found or _of_this_checkout(group)
+
+
+def detector_class(kind: str) -> type[Detector]:
+    """Return the detector of that kind.
+
+    Raises
+    ------
+    PluginError
+        If there is none or it does not load.
+    """
+    return cast("type[Detector]", _load(DETECTORS, "detector", kind, ("run", "check")))
+
+
+def processor_class(kind: str) -> type[Processor]:
+    """Return the processor of that kind.
+
+    Raises
+    ------
+    PluginError
+        If there is none or it does not load.
+    """
+    required = ("order", "process", "results", "snapshot", "restore")
+    return cast("type[Processor]", _load(PROCESSORS, "processor", kind, required))
+
+
+def _load(group: str, what: str, kind: str, required: tuple[str, ...]) -> Any:
+    if ":" in kind:
+        point = EntryPoint(kind, kind, group)
+    else:
+        known = installed(group)
+        if kind not in known:
+            raise PluginError(
+                f"{unknown(what, kind, known)}; your own: 'package.module:Class'"
+            )
+        point = known[kind]
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"{what} {kind!r} does not load: {error}") from error
+    lacking = [name for name in ("Params", *required) if not hasattr(found, name)]
+    if lacking:
+        raise PluginError(f"{what} {kind!r} lacks {', '.join(lacking)}")
+    return found
+
+
+def _of_this_checkout(group: str) -> dict[str, EntryPoint]:
+    """Read the entry points from pyproject.toml when nothing is installed.
+
+    Tests run straight from a checkout; there the metadata does not exist.
+    """
+    import tomllib  # noqa: PLC0415 - only needed here
+
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if not project.is_file():
+        return {}
+    tables = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    points = tables.get("entry-points", {}).get(group, {})
+    return {name: EntryPoint(name, value, group) for name, value in points.items()}
+
+
+def import_error(module: str) -> str | None:
+    """Return why `module` cannot be imported, None if it can."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return str(error)
+    return None

@@ -1,0 +1,104 @@
+"""A chain of processors during one acquisition: process, commit, roll back.
+
+Between two commits the chain works on a group of batches. A commit hands out what the
+group came to; a rollback forgets the group as if it had never been seen, which is how
+one bad batch is kept from spoiling its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.pipeline import Chain, Step
+from scopeside.processor import Device, Order, Processor
+from scopeside.publication import to_header
+
+
+class Said(NamedTuple):
+    """A result of an ordered processor, ready to travel."""
+
+    step: str
+    header: dict[str, Any]
+    payload: list[bytes]
+
+
+def build(step: Step, acquisition: Acquisition, device: Device) -> Processor:
+    """Return a new processor of a step."""
+    return step.cls(acquisition, step.params, device)
+
+
+class ChainRun:
+    """The processors of one chain, new for one acquisition.
+
+    Parameters
+    ----------
+    states
+        What `commit` of an earlier worker gave for the ordered processors, by
+        step name; absent for a new acquisition.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        acquisition: Acquisition,
+        device: Device,
+        states: dict[str, bytes] | None = None,
+    ) -> None:
+        self._chain = chain
+        self._acquisition = acquisition
+        self._device = device
+        self._committed: dict[str, bytes] = dict(states or {})
+        self._said: list[Said] = []
+        self._processors: list[Processor] = []
+        self.rollback()
+
+    def process(self, batch: Batch) -> None:
+        """Run a batch through all processors."""
+        for step, processor in zip(self._chain.steps, self._processors, strict=True):
+            replaced = processor.process(batch)
+            if step.cls.order is Order.ORDERED:
+                self._said += [
+                    Said(step.name, *to_header(result))
+                    for result in processor.results()
+                ]
+            if replaced is not None:
+                batch = replaced
+
+    def commit(self) -> tuple[list[bytes], list[Said]]:
+        """Return a snapshot of each processor, and what the ordered ones said.
+
+        Order-free processors begin anew: their snapshots are parts to be merged.
+        Those of ordered processors are their whole state.
+        """
+        states = [processor.snapshot() for processor in self._processors]
+        for k, step in enumerate(self._chain.steps):
+            if step.cls.order is Order.ORDERED:
+                self._committed[step.name] = states[k]
+            else:
+                self._processors[k] = build(step, self._acquisition, self._device)
+        said, self._said = self._said, []
+        return states, said
+
+    def rollback(self) -> None:
+        """Forget everything since the last commit."""
+        self._said = []
+        self._processors = []
+        for step in self._chain.steps:
+            processor = build(step, self._acquisition, self._device)
+            if step.name in self._committed:
+                processor.restore(self._committed[step.name])
+            self._processors.append(processor)
+
+
+class Group(NamedTuple):
+    """What came of a group of batches: those that failed, by position and cause."""
+
+    failed: Sequence[tuple[int, str]]
+
+
+def cause_of(error: Exception) -> str:
+    """Return the cause under which a failure stands in the ledger."""
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""Scanning: quantities that each probe position has one of."""

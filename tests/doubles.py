@@ -1,0 +1,179 @@
+"""Doubles that stand in for parts of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.detector import EndState, Slot, StopRequested
+
+_STALE = 0xA5  # what a slot holds before it is filled: never a plausible frame
+
+
+class MemorySlot:
+    """Room for a batch in plain memory, filled with rubbish before use."""
+
+    def __init__(self, capacity: int, acquisition: Acquisition) -> None:
+        height, width = acquisition.frame_shape
+        dtype = acquisition.dtype
+        stale = np.full(capacity * height * width * dtype.itemsize, _STALE, np.uint8)
+        self.pixels: npt.NDArray[Any] = stale.view(dtype).reshape(-1, height, width)
+        self.index: npt.NDArray[Any] = np.full(capacity, -1, np.int64)
+        self.timestamp_ns: npt.NDArray[Any] = np.full(capacity, -1, np.int64)
+        self.committed: int | None = None
+        self.batch: Batch | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Number of frames that fit."""
+        return len(self.pixels)
+
+    def commit(self, n: int) -> None:
+        """Keep a copy of the first `n` frames; a slot is committed only once."""
+        assert self.committed is None, "a slot was committed twice"
+        assert 1 <= n <= self.capacity, f"commit({n}) of {self.capacity} frames"
+        self.committed = n
+        self.batch = Batch(
+            self.pixels[:n].copy(), self.index[:n].copy(), self.timestamp_ns[:n].copy()
+        )
+
+
+class MemorySink:
+    """A `Sink` that keeps everything, for tests of detectors without an engine.
+
+    Parameters
+    ----------
+    capacity
+        Frames in a slot, unless the detector asks for fewer.
+    stop_after_batches
+        Once so many batches have come, `stopping` is true and the next request
+        for room, or the next acquisition, raises `StopRequested`.
+    full
+        `try_slot` always answers None, as a full slab does.
+
+    Attributes
+    ----------
+    acquisitions, batches, gaps, rejects, ends, notes
+        What the detector said, in order: `Acquisition`, `Batch` (copies),
+        (first, last, cause), (n, cause, message), (state, reason, total), text.
+    batches_of
+        The batches of each acquisition, one list for each `start`.
+    stopping
+        May be set by a test to ask the detector to end.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int = 8,
+        stop_after_batches: int | None = None,
+        full: bool = False,
+    ) -> None:
+        self.acquisitions: list[Acquisition] = []
+        self.batches: list[Batch] = []
+        self.batches_of: list[list[Batch]] = []
+        self.gaps: list[tuple[int, int, str]] = []
+        self.rejects: list[tuple[int, str, str]] = []
+        self.ends: list[tuple[EndState, str, int | None]] = []
+        self.notes: list[str] = []
+        self.stopping = stop_after_batches == 0
+        self.slots_lent = 0
+        self.slots_unused = 0
+        self._capacity = capacity
+        self._stop_after = stop_after_batches
+        self._full = full
+        self._open: Acquisition | None = None
+        self._batch_frames: int | None = None
+        self._slot_is_out = False
+
+    def start(
+        self, acquisition: Acquisition, *, batch_frames: int | None = None
+    ) -> None:
+        """Begin an acquisition; the one before must have ended."""
+        self._raise_if_stopping()
+        assert self._open is None, "an acquisition began before the last one ended"
+        assert batch_frames is None or batch_frames >= 1
+        self._open = acquisition
+        self._batch_frames = batch_frames
+        self.acquisitions.append(acquisition)
+        self.batches_of.append([])
+
+    def slot(self) -> AbstractContextManager[Slot]:
+        """Lend fresh room for a batch."""
+        self._raise_if_stopping()
+        assert self._open is not None, "a slot was asked for outside an acquisition"
+        return self._lend(self._open)
+
+    def try_slot(self) -> AbstractContextManager[Slot] | None:
+        """Lend fresh room for a batch, or None if the sink is `full`."""
+        return None if self._full else self.slot()
+
+    def gap(self, first: int, last: int, cause: str) -> None:
+        """Keep a gap."""
+        assert first <= last, f"a gap from {first} to {last}"
+        self.gaps.append((first, last, cause))
+
+    def reject(self, n: int, cause: str, message: str) -> None:
+        """Keep a reject."""
+        self.rejects.append((n, cause, message))
+
+    def end(
+        self,
+        state: EndState = "complete",
+        reason: str = "",
+        total: int | None = None,
+    ) -> None:
+        """Keep how the acquisition ended."""
+        assert self._open is not None, "what has not begun cannot end"
+        assert not self._slot_is_out, "an acquisition ended while a slot was lent"
+        self._open = None
+        self.ends.append((state, reason, total))
+
+    def new_id(self) -> str:
+        """Return acquisition-0, acquisition-1 …"""
+        return f"acquisition-{len(self.acquisitions)}"
+
+    def note(self, message: str) -> None:
+        """Keep a note."""
+        self.notes.append(message)
+
+    def frames(self, acquisition: int = 0) -> Batch:
+        """Return all frames of one acquisition as one batch."""
+        batches = self.batches_of[acquisition]
+        return Batch(
+            np.concatenate([batch.pixels for batch in batches]),
+            np.concatenate([batch.index for batch in batches]),
+            np.concatenate([batch.timestamp_ns for batch in batches]),
+        )
+
+    def _raise_if_stopping(self) -> None:
+        if self.stopping:
+            raise StopRequested
+
+    @contextmanager
+    def _lend(self, acquisition: Acquisition) -> Iterator[MemorySlot]:
+        assert not self._slot_is_out, "a second slot was asked for while one was lent"
+        capacity = min(self._capacity, self._batch_frames or self._capacity)
+        slot = MemorySlot(capacity, acquisition)
+        self._slot_is_out = True
+        self.slots_lent += 1
+        try:
+            yield slot
+        finally:
+            self._slot_is_out = False
+            self._keep(slot)
+
+    def _keep(self, slot: MemorySlot) -> None:
+        if slot.batch is None:
+            self.slots_unused += 1
+            return
+        self.batches.append(slot.batch)
+        self.batches_of[-1].append(slot.batch)
+        if self._stop_after is not None and len(self.batches) >= self._stop_after:
+            self.stopping = True
