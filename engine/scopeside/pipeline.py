@@ -14,7 +14,7 @@ from scopeside.detector import Detector
 from scopeside.errors import ConfigError
 from scopeside.messages import validate
 from scopeside.params import Params
-from scopeside.plugins import detector_class, processor_class
+from scopeside.plugins import detector_class, look_in, processor_class
 from scopeside.processor import Order, Processor
 from scopeside.settings import (
     AcquisitionSettings,
@@ -124,6 +124,7 @@ class Pipeline:
                 if key in raw:
                     raise ConfigError(f"{key}: {why}")
             checked = validate(RawPipeline, raw, folder=folder)
+            look_in(folder)
             kind, values = _head(checked.detector, "detector")[:2]
             detector = detector_class(kind)
             params = validate(detector.Params, values, where="detector", folder=folder)

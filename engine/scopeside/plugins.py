@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -46,6 +47,12 @@ def processor_class(kind: str) -> type[Processor]:
     """
     required = ("order", "process", "results", "snapshot", "restore")
     return cast("type[Processor]", _load(PROCESSORS, "processor", kind, required))
+
+
+def look_in(folder: Path) -> None:
+    """Let ``module:Class`` find modules beside the pipeline file as well."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _load(group: str, what: str, kind: str, required: tuple[str, ...]) -> Any:

@@ -42,9 +42,8 @@ def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         head = msgpack.packb([value.dtype.str, list(value.shape)])
         size = len(head).to_bytes(2, "little")
-        return msgpack.ExtType(
-            _ARRAY, b"".join([size, head, np.ascontiguousarray(value).data.cast("B")])
-        )
+        flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        return msgpack.ExtType(_ARRAY, b"".join([size, head, flat.data]))
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"cannot pack a {type(value).__name__}")

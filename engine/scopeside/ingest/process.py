@@ -49,14 +49,16 @@ def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
     thread = threading.Thread(
         target=_detect, args=(detector, sink), name="detector", daemon=True
     )
+    expected: dict[str, int] | None = None
     while not tee.done:
         while (message := child.control.receive()) is not None:
             match message.kind:
                 case Kind.GO:
-                    thread.start()
+                    expected = message.header["workers"]
                 case Kind.STOP:
                     sink.stop()
-                    if not thread.is_alive():
+                    if thread.ident is None:
+                        expected = None
                         sink.finish("stopped", "")
                 case Kind.DEGRADE:
                     tee.degrade(message.header["chain"])
@@ -65,11 +67,14 @@ def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
                 case other:
                     log.warning("the adapter does not know what to do on %s", other)
         tee.turn()
+        if expected is not None and tee.complete(expected):
+            expected = None
+            thread.start()
         for note in tee.notes:
             child.tell(Kind.NOTE, message=note)
         tee.notes.clear()
         if not tee.done:
-            events.poll(BOARD_PERIOD_S * 1000)
+            events.poll(int(BOARD_PERIOD_S * 1000))
     assert tee.finished is not None
     child.tell(Kind.DONE, error=tee.finished.error)
 

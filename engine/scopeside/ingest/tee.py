@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -86,10 +86,12 @@ class Tee:
         """Whether the detector has ended and every acquisition is closed."""
         return self.finished is not None and not self._open
 
-    @property
-    def joined(self) -> bool:
-        """Whether the collector has joined."""
-        return self._collector is not None
+    def complete(self, workers: Mapping[str, int]) -> bool:
+        """Whether the collector and so many workers of each chain have joined."""
+        return self._collector is not None and all(
+            edge.degraded or len(edge.workers) >= workers[name]
+            for name, edge in self.edges.items()
+        )
 
     # -- turning the crank ------------------------------------------------------
 
@@ -287,6 +289,8 @@ class Tee:
         condemned = edge.leave(worker, header["culprit"])
         if condemned is not None:
             self._quarantine(edge, condemned)
+        if edge.degraded:
+            self.degrade(edge.name)
 
     def _closed(self, name: str) -> None:
         account = self._open.pop(name, None)

@@ -7,7 +7,6 @@ one bad batch is kept from spoiling its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scopeside.acquisition import Acquisition
@@ -91,12 +90,6 @@ class ChainRun:
             if step.name in self._committed:
                 processor.restore(self._committed[step.name])
             self._processors.append(processor)
-
-
-class Group(NamedTuple):
-    """What came of a group of batches: those that failed, by position and cause."""
-
-    failed: Sequence[tuple[int, str]]
 
 
 def cause_of(error: Exception) -> str:

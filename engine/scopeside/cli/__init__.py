@@ -1,0 +1,1 @@
+"""The command line: ``scopeside --help`` is the way in."""

@@ -1,0 +1,257 @@
+"""The commands of scopeside. Each does its imports itself, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
+
+app = typer.Typer(
+    help="A real-time streaming engine that runs beside an electron microscope.\n\n"
+    "Begin with [bold]scopeside demo[/bold]: a simulated microscope, processed live.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+PipelineFile = Annotated[
+    Path, typer.Argument(help="The pipeline file (TOML).", show_default=False)
+]
+Headless = Annotated[
+    bool, typer.Option("--headless", help="Plain lines instead of a live view.")
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Write ledger, rates, latency and digests here, as JSON."),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write the last value of each result into this folder, as "
+        "<chain>.<processor>.<name>.npz."
+    ),
+]
+Acquisitions = Annotated[
+    int | None, typer.Option(min=1, help="End after so many acquisitions.")
+]
+Seconds = Annotated[
+    float | None, typer.Option(min=0.1, help="End after so many seconds of frames.")
+]
+
+
+@app.command()
+def run(
+    pipeline: PipelineFile,
+    acquisitions: Acquisitions = None,
+    seconds: Seconds = None,
+    report: Report = None,
+    results: Results = None,
+    headless: Headless = False,
+) -> None:
+    """Run a pipeline: take frames from its detector and process them live.
+
+    Ctrl-C ends it cleanly: what was received is processed, the account is closed.
+    Exit code 0: complete; 1: something failed, named in the last line; 2: the
+    pipeline cannot be used; 130/143: an acquisition was cut short by Ctrl-C/SIGTERM.
+    """
+    from scopeside.cli.running import run_command
+
+    raise typer.Exit(
+        run_command(
+            pipeline,
+            acquisitions=acquisitions,
+            seconds=seconds,
+            report=report,
+            results=results,
+            headless=headless,
+        )
+    )
+
+
+@app.command()
+def demo(
+    scan: Annotated[
+        bool, typer.Option("--scan", help="A 4D-STEM scan (the default).")
+    ] = False,
+    movie: Annotated[
+        bool, typer.Option("--movie", help="A liquid-cell movie instead.")
+    ] = False,
+    seconds: Seconds = None,
+    report: Report = None,
+    results: Results = None,
+    headless: Headless = False,
+) -> None:
+    """Start a simulated microscope and the whole engine beside it.
+
+    It needs no file and no instrument. While it runs, try in a second terminal:
+    scopeside watch, scopeside status.
+    """
+    if scan and movie:
+        raise ConfigError("--scan and --movie: choose one")
+    from scopeside.cli.demo import demo_command
+
+    raise typer.Exit(
+        demo_command(
+            movie=movie,
+            seconds=seconds,
+            report=report,
+            results=results,
+            headless=headless,
+        )
+    )
+
+
+@app.command()
+def check(pipeline: PipelineFile) -> None:
+    """Check a pipeline file without starting it.
+
+    Everything that can be known before is looked at: keys and values, plug-ins,
+    files, ports, shared memory, the GPU. Exit code 2 if something is wrong.
+    """
+    from scopeside.cli.checking import check_command
+
+    raise typer.Exit(check_command(pipeline))
+
+
+@app.command()
+def watch(
+    endpoint: Annotated[
+        str | None,
+        typer.Argument(
+            help="Where results are published; by default the engine that runs here.",
+            show_default=False,
+        ),
+    ] = None,
+    topic: Annotated[
+        str, typer.Option(help="Only topics that begin so: acquisition/processor/name.")
+    ] = "",
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="End after so many seconds.")
+    ] = None,
+    headless: Headless = False,
+) -> None:
+    """Show live results in the terminal: every image small, with its age."""
+    from scopeside.cli.watching import watch_command
+
+    raise typer.Exit(
+        watch_command(endpoint, topic=topic, seconds=seconds, headless=headless)
+    )
+
+
+@app.command()
+def status(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All of it, as JSON.")
+    ] = False,
+) -> None:
+    """Say how the engine that runs here is: processes, edges, ledger so far."""
+    from scopeside.cli.asking import status_command
+
+    raise typer.Exit(status_command(as_json=as_json))
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="Show the parameters of this one.", show_default=False),
+    ] = None,
+) -> None:
+    """List the detectors, processors and controls that are installed."""
+    from scopeside.cli.listing import list_command
+
+    raise typer.Exit(list_command(kind))
+
+
+@app.command()
+def simulate(
+    kind: Annotated[str, typer.Argument(help="zmq: frames on the public frame wire.")],
+    to: Annotated[
+        str, typer.Option(help="Where the engine listens.")
+    ] = "tcp://127.0.0.1:5555",
+    movie: Annotated[
+        bool, typer.Option("--movie", help="A movie instead of a 4D-STEM scan.")
+    ] = False,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, help="Frames a second; else all speed.")
+    ] = None,
+    acquisitions: Annotated[
+        int, typer.Option(min=1, help="How many acquisitions.")
+    ] = 1,
+    scan: Annotated[
+        tuple[int, int], typer.Option(help="Probe positions: rows columns.")
+    ] = (64, 64),
+    frames: Annotated[int, typer.Option(min=1, help="Frames of a movie.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same frames.")] = 0,
+) -> None:
+    """Play a detector on its real protocol, for an engine that runs elsewhere."""
+    from scopeside.cli.simulating import simulate_command
+
+    raise typer.Exit(
+        simulate_command(
+            kind,
+            to=to,
+            movie=movie,
+            fps=fps,
+            acquisitions=acquisitions,
+            scan=scan,
+            frames=frames,
+            seed=seed,
+        )
+    )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from scopeside import __version__
+
+        typer.echo(f"scopeside {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; errors become one clear message and an exit code."""
+    try:
+        app(arguments)
+    except (ConfigError, EngineNotFoundError) as error:
+        return _fail(error, 2)
+    except ScopesideError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def _fail(error: object, code: int) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    for line in str(error).splitlines():
+        console.print(f"[bold red]error[/] {_escape(line)}", soft_wrap=True)
+    sys.exit(code)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()

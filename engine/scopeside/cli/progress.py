@@ -1,0 +1,236 @@
+"""What a person sees while an engine runs: a live view, or plain lines."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from scopeside.supervise.engine import Engine
+from scopeside.supervise.session import Outcome
+from scopeside.supervise.status import Watch
+
+REFRESH_S = 0.25
+LINE_EVERY_S = 2.0
+
+
+class View:
+    """Shows notes as they come; a subclass shows the rest."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._notes = 0
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def show(self, engine: Engine, watch: Watch) -> None:
+        """Show the engine as it is now; called several times a second."""
+        fresh = engine.notes_total - self._notes
+        self._notes = engine.notes_total
+        for _, who, text in list(engine.notes)[-fresh:] if fresh else []:
+            self._note(who, text)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self.period
+            self.update(watch.status())
+
+    period = REFRESH_S
+
+    def update(self, status: dict[str, Any]) -> None:
+        """Show a new status."""
+
+    def last(self, outcome: Outcome) -> None:
+        """Show the account of the whole run."""
+        if outcome.report:
+            self.console.print(ledger_table(outcome.report["ledger"]))
+            self.console.print(_summary(outcome.report), markup=False)
+
+    def _note(self, who: str, text: str) -> None:
+        style = "bold red" if "DEGRADED" in text else "yellow"
+        self.console.print(f"[{style}]{escape(who)}[/] {escape(text)}", soft_wrap=True)
+
+
+class PlainView(View):
+    """One line every two seconds, for logs and pipes."""
+
+    period = LINE_EVERY_S
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._told = False
+
+    def update(self, status: dict[str, Any]) -> None:
+        """Print a line."""
+        if not self._told and status["phase"] == "running":
+            self._told = True
+            for name, where in status["servers"].items():
+                self.console.print(f"{name} at {where}", markup=False)
+        edges = "; ".join(
+            f"{name}: {account['processed']} processed"
+            + _losses(account)
+            + (f", {account['in_flight']} in flight" if account["in_flight"] else "")
+            for name, account in status["edges"].items()
+        )
+        rates = status["rates"]
+        self.console.print(
+            f"{status['seconds']:7.1f} s  {status['phase']:<10} "
+            f"{rates['frames']} frames  {rates['frames_per_s']:.0f}/s  "
+            f"{rates['gb_per_s']:.3f} GB/s  {edges}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+class LiveView(View):
+    """A screenful that is redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stderr=False
+        )
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def update(self, status: dict[str, Any]) -> None:
+        """Redraw."""
+        self._live.update(screen(status), refresh=True)
+
+
+def screen(status: dict[str, Any]) -> RenderableType:
+    """Return the whole live view of a status."""
+    rates, slab = status["rates"], status["slab"]
+    head = Text.assemble(
+        (f" {status['phase']} ", "bold reverse"),
+        f"  {rates['frames']:,} frames  ",
+        (f"{rates['frames_per_s']:,.0f}/s  {rates['gb_per_s']:.3f} GB/s", "bold cyan"),
+        f"  slab {slab['in_use']}/{slab['slots']} slots",
+    )
+    where = Text("   ".join(f"{k}: {v}" for k, v in status["servers"].items()), "dim")
+    parts: list[RenderableType] = [head, *_progress(status["open"])]
+    parts += [ledger_table(status["edges"], status["queues"]), _ages(status)]
+    parts.append(_processes(status))
+    return Panel(
+        Group(*parts, where),
+        title="scopeside",
+        subtitle="Ctrl-C ends it cleanly",
+        border_style="cyan",
+    )
+
+
+def ledger_table(
+    edges: dict[str, Any], queues: dict[str, Any] | None = None
+) -> RenderableType:
+    """Return the ledger as a table, a row an edge."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("edge")
+    for name in ("announced", "processed", "dropped", "failed", "in flight"):
+        table.add_column(name, justify="right")
+    table.add_column("losses by cause / state")
+    for name, account in edges.items():
+        dropped = sum(account["dropped"].values())
+        failed = sum(account["failed"].values())
+        queue = (queues or {}).get(name, {})
+        state = "[bold red]DEGRADED[/] " if queue.get("degraded") else ""
+        table.add_row(
+            escape(name),
+            f"{account['announced']:,}",
+            f"{account['processed']:,}",
+            f"[yellow]{dropped:,}[/]" if dropped else "0",
+            f"[red]{failed:,}[/]" if failed else "0",
+            f"{account['in_flight']:,}",
+            state + escape(_losses(account).removeprefix(", ")),
+        )
+    return table
+
+
+def _progress(open_ones: dict[str, Any]) -> list[RenderableType]:
+    rows: list[RenderableType] = []
+    for name, values in open_ones.items():
+        acquisition = values["acquisition"]
+        received, expected = values["ingest"]["received"], acquisition.get("frames")
+        shape = "×".join(str(n) for n in acquisition["shape"])
+        text = f"{name}  {acquisition['kind']} {shape} {acquisition['dtype'][1:]}"
+        if expected:
+            bar = Table.grid(padding=(0, 1))
+            bar.add_row(
+                text,
+                ProgressBar(total=expected, completed=received, width=30),
+                f"{received / expected:.0%}",
+            )
+            rows.append(bar)
+        else:
+            rows.append(Text(f"{text}  {received:,} frames"))
+    return rows
+
+
+def _ages(status: dict[str, Any]) -> Text:
+    ages = status["latency_ms"]["frame_to_result"]
+    if ages["p50"] is None:
+        return Text("no result yet", "dim")
+    return Text(
+        f"frame to result: p50 {ages['p50']:.2f} ms  p99 {ages['p99']:.2f} ms", "dim"
+    )
+
+
+def _processes(status: dict[str, Any]) -> Text:
+    text = Text()
+    for process in status["processes"]:
+        style = {"running": "green", "degraded": "bold red"}.get(
+            process["state"], "yellow"
+        )
+        restarts = status["restarts"][process["name"]]
+        again = f" (restarted {restarts}×)" if restarts else ""
+        text.append(f"● {process['name']}{again}  ", style)
+    return text
+
+
+def _losses(account: dict[str, Any]) -> str:
+    parts = [f"{n} dropped ({cause})" for cause, n in account["dropped"].items()]
+    parts += [f"{n} failed ({cause})" for cause, n in account["failed"].items()]
+    return "".join(f", {part}" for part in parts)
+
+
+def _summary(report: dict[str, Any]) -> str:
+    rates = report["rates"]
+    ages = report["latency_ms"]["frame_to_result"]
+    lines = [
+        f"{rates['frames']:,} frames at {rates['mean_frames_per_s']:,.0f}/s "
+        f"({rates['mean_gb_per_s']:.3f} GB/s), "
+        f"ledger {'closed' if report['closed'] else 'NOT CLOSED'}"
+    ]
+    if ages["p50"] is not None:
+        lines.append(
+            f"frame to result: p50 {ages['p50']:.2f} ms, p99 {ages['p99']:.2f} ms"
+        )
+    restarts = {name: n for name, n in report["restarts"].items() if n}
+    if restarts:
+        lines.append("restarts: " + ", ".join(f"{k} {v}" for k, v in restarts.items()))
+    return "\n".join(lines)

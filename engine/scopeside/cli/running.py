@@ -1,0 +1,65 @@
+"""``scopeside run``: start, show, and say how it ended."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from scopeside.cli.progress import LiveView, PlainView
+from scopeside.errors import ConfigError
+from scopeside.pipeline import Pipeline
+from scopeside.preflight import problems
+from scopeside.supervise.session import Options, Outcome, run
+
+
+def run_command(
+    path: Path,
+    *,
+    acquisitions: int | None,
+    seconds: float | None,
+    report: Path | None,
+    results: Path | None,
+    headless: bool,
+) -> int:
+    """Run the pipeline file at `path` and return the exit code."""
+    options = Options(acquisitions, seconds, report, results)
+    return run_pipeline(Pipeline.load(path), options, headless=headless)
+
+
+def run_pipeline(pipeline: Pipeline, options: Options, *, headless: bool) -> int:
+    """Run a pipeline with a view on it and return the exit code.
+
+    Raises
+    ------
+    ConfigError
+        If the preflight finds that it would not go well.
+    """
+    if found := problems(pipeline):
+        raise ConfigError("\n".join(f"{pipeline.source}: {line}" for line in found))
+    console = Console(highlight=False)
+    live = console.is_terminal and not headless
+    view = LiveView(console) if live else PlainView(console)
+    with view:
+        outcome = run(pipeline, options, view.show)
+    view.last(outcome)
+    _say_end(console, outcome, options)
+    return outcome.code
+
+
+def _say_end(console: Console, outcome: Outcome, options: Options) -> None:
+    if options.results is not None and outcome.report.get("results"):
+        console.print(f"results in {options.results}", markup=False)
+    if options.report is not None:
+        console.print(f"report in {options.report}", markup=False)
+    if outcome.code == 0:
+        console.print(f"[green]ended:[/] {outcome.reason}")
+    else:
+        sys.stdout.flush()
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]ended with exit code {outcome.code}:[/]", end=" "
+        )
+        Console(stderr=True, highlight=False).print(
+            outcome.reason, markup=False, soft_wrap=True
+        )

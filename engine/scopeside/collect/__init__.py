@@ -1,0 +1,1 @@
+"""The collector process: merges parts into whole results, keeps and publishes them."""

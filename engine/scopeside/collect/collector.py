@@ -1,0 +1,194 @@
+"""Takes parts in, once and for ever, and says which batches are done.
+
+The order of things is what makes a crash harmless: a part is merged in memory, then
+written to the journal, then acknowledged. What was not acknowledged comes again; what
+comes again is recognised by its frames.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scopeside.acquisition import Acquisition
+from scopeside.collect import files
+from scopeside.collect.journal import Journal
+from scopeside.collect.master import Master
+from scopeside.latency import Latencies
+from scopeside.pipeline import Pipeline
+from scopeside.publication import digest
+from scopeside.result import Result
+from scopeside.wire import Buffer, Kind, Message, decode, encode
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Closed acquisitions whose results are kept for those who come late."""
+COMPACT_BYTES = 64 << 20
+"""The journal is rewritten when it is larger than this and twice the state."""
+
+
+@dataclass(slots=True)
+class Held:
+    """An acquisition that is open, or closed and kept for a while."""
+
+    acquisition: Acquisition
+    masters: dict[str, Master]
+    closed: dict[str, Any] | None = None
+    dirty: set[str] = field(default_factory=set)
+
+
+class Collector:
+    """All that is known, of all acquisitions."""
+
+    def __init__(
+        self, pipeline: Pipeline, journal: Journal, results_folder: Path | None
+    ) -> None:
+        self.held: dict[str, Held] = {}
+        self.latencies = Latencies()
+        self.merged_frames = 0
+        self.merge_ns = 0
+        self._pipeline = pipeline
+        self._journal = journal
+        self._results_folder = results_folder
+        self._compacted = 0
+        for record in journal.records():
+            self._recover(decode(record))
+
+    # -- what the others say ----------------------------------------------------
+
+    def start(self, values: dict[str, Any]) -> None:
+        """Open an acquisition, unless it is open already."""
+        if values["id"] in self.held:
+            return
+        self._journal.append(encode(Kind.START, values))
+        self._open(Acquisition.from_dict(values))
+
+    def absorb(self, message: Message) -> bool:
+        """Merge and keep a part; return whether it may be acknowledged."""
+        header = message.header
+        held = self.held.get(header["acq"])
+        if held is None or held.closed is not None:
+            return False
+        began = time.monotonic_ns()
+        master = held.masters[header["chain"]]
+        if master.absorb(header, message.payload):
+            self._journal.append(encode(message.kind, header, message.payload))
+            held.dirty.add(header["chain"])
+            now = time.monotonic_ns()
+            self.merge_ns += now - began
+            for n, received_ns in header["ages"]:
+                self.merged_frames += n
+                self.latencies.add((now - received_ns) / 1e9, n)
+            if self._journal.length > COMPACT_BYTES + 2 * self._compacted:
+                self._compact()
+        return True
+
+    def account(self) -> dict[str, dict[str, Any]]:
+        """Return which frames are merged, by acquisition and chain."""
+        return {
+            name: {chain: m.account() for chain, m in held.masters.items()}
+            for name, held in self.held.items()
+        }
+
+    def state_for(self, acquisition: str, chain: str) -> dict[str, bytes]:
+        """Return the state of a chain's ordered processors."""
+        return self.held[acquisition].masters[chain].state_of_ordered()
+
+    def close(self, acquisition: str, ledger: dict[str, Any]) -> dict[str, Any]:
+        """Finish an acquisition: write its results and say what they are.
+
+        Asked again, it gives the same answer.
+        """
+        held = self.held[acquisition]
+        if held.closed is not None:
+            return held.closed
+        results: dict[str, str] = {}
+        problems: list[str] = []
+        for chain, processor, result in self.results(held):
+            name = f"{chain}.{processor}.{result.name}"
+            results[name] = digest(result)
+            if self._results_folder is not None:
+                try:
+                    self._write(held, ledger, chain, processor, result)
+                except OSError as error:
+                    problems.append(f"{name} could not be written: {error}")
+        held.closed = {
+            "acq": acquisition,
+            "ledger": ledger,
+            "results": results,
+            "problems": problems,
+            "account": {name: m.account() for name, m in held.masters.items()},
+        }
+        held.dirty = set(held.masters)
+        self._journal.append(encode(Kind.CLOSED, held.closed))
+        for name in [n for n, h in self.held.items() if h.closed][:-KEPT]:
+            del self.held[name]
+        return held.closed
+
+    def results(self, held: Held) -> Iterator[tuple[str, str, Result]]:
+        """Yield (chain, processor, result) for all that is known of one."""
+        for chain, master in held.masters.items():
+            for processor, result in master.results():
+                yield chain, processor, result
+
+    # ---------------------------------------------------------------------------
+
+    def _open(self, acquisition: Acquisition) -> Held:
+        held = Held(
+            acquisition,
+            {chain.name: Master(chain, acquisition) for chain in self._pipeline.chains},
+        )
+        self.held[acquisition.id] = held
+        return held
+
+    def _write(
+        self,
+        held: Held,
+        ledger: dict[str, Any],
+        chain: str,
+        processor: str,
+        result: Result,
+    ) -> None:
+        assert self._results_folder is not None
+        folder = self._results_folder
+        beside = {
+            "acquisition": held.acquisition.to_dict(),
+            "chain": chain,
+            "processor": processor,
+            "state": ledger["state"],
+        }
+        files.write(folder, chain, processor, result, beside)
+
+    def _recover(self, message: Message) -> None:
+        """Do again what a record of the journal says."""
+        header = message.header
+        match message.kind:
+            case Kind.START:
+                self._open(Acquisition.from_dict(header))
+            case Kind.PART:
+                self.held[header["acq"]].masters[header["chain"]].absorb(
+                    header, message.payload
+                )
+            case Kind.STATE:
+                self.held[header["acq"]].masters[header["chain"]].from_record(message)
+            case Kind.CLOSED:
+                self.held[header["acq"]].closed = header
+            case other:
+                log.warning("the journal holds a %s", other.name)
+
+    def _compact(self) -> None:
+        self._journal.replace(self._records())
+        self._compacted = self._journal.length
+
+    def _records(self) -> Iterator[list[Buffer]]:
+        for held in self.held.values():
+            yield encode(Kind.START, held.acquisition.to_dict())
+            for master in held.masters.values():
+                yield master.to_record()
+            if held.closed is not None:
+                yield encode(Kind.CLOSED, held.closed)

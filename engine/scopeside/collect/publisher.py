@@ -1,0 +1,108 @@
+"""The results bus: publishes, and repeats the last value to those who come late.
+
+An XPUB socket tells us of every new subscription; what is known under that topic is
+then sent again, to all who listen there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgpack
+import zmq
+
+from scopeside.publication import VERSION, to_header, topic
+from scopeside.result import Result
+
+SEND_HWM = 32
+"""Messages that wait for a slow subscriber; beyond, it misses some and can tell."""
+
+
+class Publisher:
+    """Publishes results to whoever has subscribed."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: Sequence[str],
+        run: str,
+    ) -> None:
+        self.socket = context.socket(zmq.XPUB)
+        self.socket.sndhwm = SEND_HWM
+        self.socket.linger = 0
+        self.socket.xpub_verboser = 1
+        for endpoint in endpoints:
+            self.socket.bind(endpoint)
+        self._run = run
+        self._subscriptions: dict[bytes, int] = {}
+        self._sequence: dict[tuple[str, bytes], int] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._subscriptions)
+
+    def wants(self, prefix: bytes) -> bool:
+        """Whether anybody listens to topics that begin with `prefix`."""
+        return any(
+            prefix.startswith(asked) or asked.startswith(prefix)
+            for asked in self._subscriptions
+        )
+
+    def new_subscriptions(self) -> list[bytes]:
+        """Return the topics that were asked for since the last call."""
+        fresh: list[bytes] = []
+        while True:
+            try:
+                said = self.socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return fresh
+            if said[:1] not in (b"\x00", b"\x01"):
+                continue  # subscribers may send messages of their own; we take none
+            asked = said[1:]
+            if said[0] == 1:
+                self._subscriptions[asked] = self._subscriptions.get(asked, 0) + 1
+                fresh.append(asked)
+            elif self._subscriptions.get(asked, 0) > 1:
+                self._subscriptions[asked] -= 1
+            else:
+                self._subscriptions.pop(asked, None)
+
+    def publish(
+        self,
+        result: Result,
+        *,
+        acquisition: str,
+        chain: str,
+        processor: str,
+        t_frame_ns: int,
+        final: bool,
+    ) -> None:
+        """Send a result, numbered within its chain and topic."""
+        name = topic(acquisition, processor, result.name)
+        key = (chain, name)
+        number = self._sequence[key] = self._sequence.get(key, -1) + 1
+        header, payload = to_header(result)
+        header |= {
+            "v": VERSION,
+            "acq": acquisition,
+            "chain": chain,
+            "processor": processor,
+            "params": 1,
+            "seq": number,
+            "run": self._run,
+            "final": final,
+            "t_frame_ns": t_frame_ns,
+            "t_published_ns": time.time_ns(),
+        }
+        self.socket.send_multipart([name, msgpack.packb(header), *payload])
+
+    def forget(self, acquisition: str) -> None:
+        """Drop the sequence numbers of an acquisition that is no longer kept."""
+        start = f"{acquisition}/".encode()
+        self._sequence = {
+            key: number
+            for key, number in self._sequence.items()
+            if not key[1].startswith(start)
+        }

@@ -1,0 +1,105 @@
+"""The folder of a running engine: its sockets, and how others find it.
+
+It is private (0700), named by process, and locked as long as the engine lives; a
+folder whose lock is free was left by an engine that was killed, and is removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from scopeside.errors import EngineError, EngineNotFoundError
+
+_LOCK = "lock"
+
+
+def root() -> Path:
+    """Return the folder that holds the folders of this user's engines."""
+    base = os.environ.get("SCOPESIDE_RUN") or os.environ.get("XDG_RUNTIME_DIR")
+    if base and Path(base).is_dir():
+        return Path(base) / "scopeside"
+    return Path(tempfile.gettempdir()) / f"scopeside-{os.getuid()}"
+
+
+class RunFolder:
+    """A private folder that goes with the process."""
+
+    def __init__(self) -> None:
+        above = root()
+        above.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = above.stat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise EngineError(
+                f"{above} must belong to you and be closed to others (chmod 700)"
+            )
+        remove_stale()
+        self.path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=above))
+        self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def running() -> Iterator[Path]:
+    """Yield the folders of engines that run, oldest first."""
+    if root().is_dir():
+        folders = [path for path in root().iterdir() if path.is_dir()]
+        for path in sorted(folders, key=lambda p: p.stat().st_mtime):
+            if not _is_free(path):
+                yield path
+
+
+def the_running() -> Path:
+    """Return the folder of the engine that was started last.
+
+    Raises
+    ------
+    EngineNotFoundError
+        If none runs.
+    """
+    found = list(running())
+    if not found:
+        raise EngineNotFoundError("no scopeside engine of yours is running")
+    return found[-1]
+
+
+def remove_stale() -> None:
+    """Remove what engines that were killed have left."""
+    if root().is_dir():
+        for path in root().iterdir():
+            if path.is_dir() and _is_free(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds the lock of the folder."""
+    try:
+        lock = os.open(path / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return _is_old(path)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _is_old(path: Path) -> bool:
+    """Whether a folder without a lock is not just being made."""
+    pid = path.name.partition("-")[0]
+    return not (pid.isdigit() and Path(f"/proc/{pid}").exists())

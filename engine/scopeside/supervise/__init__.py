@@ -1,0 +1,1 @@
+"""The supervisor: starts the processes, watches them, and closes the account."""

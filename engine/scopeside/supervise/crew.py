@@ -1,0 +1,71 @@
+"""Who is needed for a pipeline: one collector, workers, one adapter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scopeside.board import Board
+from scopeside.child import Spec
+from scopeside.pipeline import Pipeline
+from scopeside.supervise.member import Member, RestartBudget
+
+
+def members(
+    pipeline: Pipeline,
+    shared: Mapping[str, Any],
+    *,
+    journal_fds: tuple[int, int],
+    results_folder: Path | None,
+    quarantine_folder: Path,
+    endpoints: tuple[str, ...],
+) -> dict[str, Member]:
+    """Return the members of an engine by name, none of them started.
+
+    Parameters
+    ----------
+    shared
+        What every spec is told besides the pipeline: run folder and slab.
+    """
+    common: dict[str, Any] = {
+        **shared,
+        "pipeline": pipeline.raw,
+        "pipeline_folder": str(pipeline.folder),
+        "pipeline_source": pipeline.source,
+        "incarnation": 0,
+        "parent": os.getpid(),
+    }
+    collector = Spec(
+        role="collector",
+        name="collector",
+        board_fd=Board.allocate(),
+        journal_fds=journal_fds,
+        results_folder="" if results_folder is None else str(results_folder.resolve()),
+        endpoints=endpoints,
+        **common,
+    )
+    workers = [
+        Spec(
+            role="worker",
+            name=f"worker.{chain.name}.{k}",
+            board_fd=Board.allocate(),
+            chain=chain.name,
+            **common,
+        )
+        for chain in pipeline.chains
+        for k in range(chain.workers)
+    ]
+    adapter = Spec(
+        role="adapter",
+        name="adapter",
+        board_fd=Board.allocate(),
+        quarantine_folder=str(quarantine_folder.resolve()),
+        **common,
+    )
+    engine = pipeline.engine
+    return {
+        spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s))
+        for spec in (collector, *workers, adapter)
+    }

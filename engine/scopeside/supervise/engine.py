@@ -1,0 +1,471 @@
+"""The supervisor: one loop that starts the processes, watches them, and ends them.
+
+It hears its children over one socket, reads their boards, and never waits for any one
+of them. What happens to whom:
+
+- a worker dies: its batches are fenced and go to another; it is restarted;
+- the collector dies: it is restarted, recovers from its journal, and workers repeat
+  what it had not confirmed;
+- the adapter dies: workers finish what they hold, the acquisition is closed as failed
+  with exactly the frames that were received, and a new adapter starts if the detector
+  can go on;
+- one dies too often: it is DEGRADED, and everybody is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from scopeside.collect.journal import Journal
+from scopeside.link import Link
+from scopeside.pipeline import Pipeline
+from scopeside.runfolder import RunFolder
+from scopeside.slab import Slab
+from scopeside.supervise import crew
+from scopeside.supervise.books import Book, book_of
+from scopeside.supervise.member import Member, State
+from scopeside.wire import Kind, Message
+
+log = logging.getLogger(__name__)
+
+TICK_MS = 200
+GRACE_S = 5.0
+MAX_NOTES = 500
+
+
+class Phase(Enum):
+    """What the engine as a whole is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    RECOVERING = "recovering"  # the adapter died; workers finish what they hold
+    DRAINING = "draining"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class Engine:
+    """All processes of one pipeline.
+
+    Parameters
+    ----------
+    limit
+        End after so many acquisitions; None: when the detector has no more.
+    results_folder
+        The last value of each result is written there; None: nowhere.
+    endpoints
+        Where results are published for others, besides the run's folder.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: RunFolder,
+        *,
+        limit: int | None = None,
+        results_folder: Path | None = None,
+        quarantine_folder: Path = Path("quarantine"),
+        endpoints: Iterable[str] = (),
+    ) -> None:
+        self.pipeline = pipeline
+        self.folder = folder
+        self.phase = Phase.STARTING
+        self.books: list[Book] = []
+        self.notes: deque[tuple[float, str, str]] = deque(maxlen=MAX_NOTES)
+        self.notes_total = 0
+        self.began = time.monotonic()
+        self.went: float | None = None
+        self.failure = ""
+        self.adapter_error = ""
+        self._limit = limit
+        self._slab_bytes = pipeline.slab.mib << 20
+        self._slab_fd = Slab.allocate(self._slab_bytes)
+        self._journal_fds = Journal.allocate()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._control = Link.listen(self._context, f"ipc://{folder.path}/control")
+        self._epoch = 0
+        self._going = False
+        self._stop_asked = ""
+        self._deadline: float | None = None
+        self._abandoned = False
+        self._fences: dict[str, dict[str, Any]] = {}
+        self._draining: set[str] = set()
+        self._aborts: dict[str, dict[str, Any]] = {}
+        self._resumes = getattr(
+            pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
+            "resumes",
+            True,
+        )
+        self.members = crew.members(
+            pipeline,
+            {
+                "run_folder": str(folder.path),
+                "slab_fd": self._slab_fd,
+                "slab_bytes": self._slab_bytes,
+            },
+            journal_fds=self._journal_fds,
+            results_folder=results_folder,
+            quarantine_folder=quarantine_folder,
+            endpoints=(f"ipc://{folder.path}/results", *endpoints),
+        )
+        self.on_status_asked: Callable[[], dict[str, Any]] | None = None
+
+    # -- for whoever runs it ----------------------------------------------------
+
+    def start(self) -> None:
+        """Start all processes; `turn` does the rest."""
+        self.began = time.monotonic()
+        for member in self.members.values():
+            self._start(member)
+
+    def turn(self, wait_ms: int = TICK_MS) -> None:
+        """Wait a little for news, then do what they ask for."""
+        self._hear_all(wait_ms)
+        for member in list(self.members.values()):
+            self._look_after(member)
+        self._advance()
+
+    def request_stop(self, reason: str) -> None:
+        """End: the detector stops, what was received is processed, all is closed."""
+        if self._stop_asked:
+            return
+        self._stop_asked = reason
+        self.note("engine", f"stopping ({reason}): processing what was received")
+        self._deadline = time.monotonic() + self.pipeline.engine.drain_s
+        if self.phase in (Phase.STARTING, Phase.RUNNING):
+            self.phase = Phase.DRAINING
+            self._say("adapter", Kind.STOP)
+
+    @property
+    def stopped_by(self) -> str:
+        """Why the end was asked for, empty if it was not."""
+        return self._stop_asked
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything is over."""
+        return self.phase is Phase.ENDED
+
+    def close(self) -> None:
+        """Kill what still runs and give everything back."""
+        for member in self.members.values():
+            member.kill()
+            if member.process is not None:
+                member.reap()
+        self._control.close()
+        self._context.destroy(linger=0)
+
+    def note(self, who: str, text: str) -> None:
+        """Keep something the operator should know."""
+        self.notes.append((time.time(), who, text))
+        self.notes_total += 1
+
+    # -- processes --------------------------------------------------------------
+
+    def _start(self, member: Member) -> None:
+        if member.spec.role == "adapter":
+            self._epoch += 1
+            self._going = False
+            done = len(self.books)
+            member.start(
+                epoch=self._epoch,
+                limit=None if self._limit is None else self._limit - done,
+            )
+        else:
+            member.start()
+
+    def _look_after(self, member: Member) -> None:
+        if member.state in (State.ENDED, State.DEGRADED):
+            return
+        for line in member.read_stderr():
+            self.note(member.name, line)
+        if member.alive:
+            engine = self.pipeline.engine
+            why = member.complaint(engine.silent_s, engine.stall_s)
+            if why is not None:
+                self.note(member.name, f"{why}; it is killed")
+                member.kill()
+            else:
+                return
+        how = member.reap()
+        for line in member.read_stderr():
+            self.note(member.name, line)
+        if self.phase is Phase.ENDING or (
+            member.spec.role == "adapter" and self._adapter_is_done
+        ):
+            member.state = State.ENDED
+            return
+        self.note(member.name, how)
+        self._mourn(member)
+
+    @property
+    def _adapter_is_done(self) -> bool:
+        return self.members["adapter"].state is State.ENDED
+
+    def _mourn(self, member: Member) -> None:
+        """Do what the death of a process asks for."""
+        match member.spec.role:
+            case "worker":
+                self._worker_died(member)
+            case "collector":
+                self._collector_died(member)
+            case _:
+                self._adapter_died(member)
+
+    def _restart(self, member: Member) -> bool:
+        if member.budget.spend(time.monotonic()):
+            self._start(member)
+            self.note("engine", f"{member.name} is restarted")
+            return True
+        member.state = State.DEGRADED
+        engine = self.pipeline.engine
+        self.note(
+            "engine",
+            f"DEGRADED: {member.name} died more than {engine.restarts} times within "
+            f"{engine.window_s:g} s and is not restarted",
+        )
+        return False
+
+    def _worker_died(self, member: Member) -> None:
+        current = member.board.read().get("current")
+        culprit = None
+        if current is not None and current[1] == self._epoch:
+            culprit = current[2]
+        fence = {
+            "worker": member.spec.identity,
+            "chain": member.spec.chain,
+            "culprit": culprit,
+        }
+        self._draining.discard(member.name)
+        self._fences[member.spec.identity] = fence
+        self._say("collector", Kind.FENCE, **fence)
+        if self.phase is Phase.RECOVERING:
+            member.state = State.ENDED  # started again with the next adapter
+            return
+        chain = member.spec.chain
+        if not self._restart(member) and not any(
+            other.state is not State.DEGRADED
+            for other in self.members.values()
+            if other.spec.chain == chain and other.spec.role == "worker"
+        ):
+            self._say("adapter", Kind.DEGRADE, chain=chain)
+
+    def _collector_died(self, member: Member) -> None:
+        if self._restart(member):
+            return
+        self.failure = "the collector could not be kept alive"
+        self.members["adapter"].kill()
+        self.phase = Phase.ENDING
+        self._end_children()
+
+    def _adapter_died(self, member: Member) -> None:
+        """Let the workers finish, then close what was open as failed."""
+        if self.phase is Phase.RECOVERING:
+            return
+        self.phase = Phase.RECOVERING
+        member.state = State.ENDED
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self.pipeline.engine.drain_s
+        reason = "the adapter process died"
+        closed = {book.id for book in self.books}
+        for name, ledger in member.board.read().get("open", {}).items():
+            if name not in closed:
+                ledger["state"] = "failed"
+                ledger["reason"] = reason
+                self._aborts[name] = {
+                    "acq": name,
+                    "acquisition": ledger["acquisition"],
+                    "ledger": ledger,
+                }
+        for worker in self._workers():
+            if worker.state is State.RUNNING:
+                self._draining.add(worker.name)
+                self._say(worker.name, Kind.DRAIN)
+
+    def _workers(self) -> list[Member]:
+        return [m for m in self.members.values() if m.spec.role == "worker"]
+
+    # -- messages ---------------------------------------------------------------
+
+    def _hear_all(self, wait_ms: int) -> None:
+        self._control.socket.poll(wait_ms)
+        while (found := self._control.receive_from()) is not None:
+            self._hear(*found)
+
+    def _hear(self, sender: bytes, message: Message) -> None:
+        header = message.header
+        if message.kind is Kind.STATUS and self.on_status_asked is not None:
+            self._control.send(Kind.STATUS, self.on_status_asked(), to=sender)
+            return
+        name, _, incarnation = sender.decode(errors="replace").partition("#")
+        member = self.members.get(name)
+        current = member is not None and incarnation == str(member.spec.incarnation)
+        if not current and message.kind is not Kind.CLOSED:
+            return  # the last words of one that is gone
+        match message.kind:
+            case Kind.READY if member is not None:
+                self._ready(member)
+            case Kind.NOTE:
+                self.note(name, header["message"])
+            case Kind.FENCED:
+                self._fences.pop(header["worker"], None)
+            case Kind.DRAINED:
+                self._draining.discard(name)
+            case Kind.CLOSED:
+                self._closed(header)
+            case Kind.DONE if member is not None:
+                member.state = State.ENDED
+                self.adapter_error = header["error"]
+            case other:
+                log.warning("unexpected %s from %s", other.name, name)
+
+    def _ready(self, member: Member) -> None:
+        member.state = State.RUNNING
+        if member.spec.role == "collector":
+            self._say(member.name, Kind.EPOCH, epoch=self._epoch)
+            for fence in self._fences.values():
+                self._say(member.name, Kind.FENCE, **fence)
+            for worker in self._workers():
+                if worker.state is State.RUNNING:
+                    self._say(worker.name, Kind.RESEND)
+            if self.phase is Phase.RECOVERING and not self._draining:
+                self._send_aborts()
+        elif member.spec.role == "worker" and self.phase is not Phase.RECOVERING:
+            self._say(member.name, Kind.EPOCH, epoch=self._epoch)
+        elif member.spec.role == "adapter":
+            for other in self.members.values():
+                if other is not member and other.state is State.RUNNING:
+                    self._say(other.name, Kind.EPOCH, epoch=self._epoch)
+            if self._stop_asked:
+                self._say("adapter", Kind.STOP)
+
+    def _closed(self, header: dict[str, Any]) -> None:
+        name = header["acq"]
+        aborted = self._aborts.pop(name, None)
+        if any(book.id == name for book in self.books):
+            return
+        cause = None if aborted is None else "adapter_died"
+        book = book_of(header, cause)
+        self.books.append(book)
+        for problem in book.problems:
+            self.note("collector", problem)
+
+    def _say(self, name: str, kind: Kind, **header: Any) -> None:
+        member = self.members[name]
+        self._control.send(kind, header, to=member.spec.identity.encode())
+
+    # -- phases -----------------------------------------------------------------
+
+    def _advance(self) -> None:
+        match self.phase:
+            case Phase.STARTING:
+                self._go_when_ready()
+            case Phase.RUNNING | Phase.DRAINING:
+                if self._adapter_is_done:
+                    self.phase = Phase.ENDING
+                    self._end_children()
+                elif self._overdue:
+                    self._give_up_draining()
+            case Phase.RECOVERING:
+                self._recover()
+            case Phase.ENDING:
+                self._finish()
+            case Phase.ENDED:
+                pass
+
+    def _go_when_ready(self) -> None:
+        states = {m.name: m.state for m in self.members.values()}
+        if State.STARTING in states.values():
+            return
+        if not self._going and states["adapter"] is State.RUNNING:
+            self._going = True
+            self.went = self.went or time.monotonic()
+            workers = {
+                chain.name: sum(
+                    m.state is State.RUNNING
+                    for m in self._workers()
+                    if m.spec.chain == chain.name
+                )
+                for chain in self.pipeline.chains
+            }
+            for chain, n in workers.items():
+                if n == 0:
+                    self._say("adapter", Kind.DEGRADE, chain=chain)
+            self._say("adapter", Kind.GO, workers=workers)
+            self.phase = Phase.RUNNING
+
+    @property
+    def _overdue(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _give_up_draining(self) -> None:
+        """Count as failed what is not processed by now; then wait for nobody."""
+        if not self._abandoned:
+            self._abandoned = True
+            self._deadline = time.monotonic() + GRACE_S
+            self.note("engine", "draining took too long; the rest counts as failed")
+            self._say("adapter", Kind.ABORT)
+        else:
+            self.note("engine", "the adapter does not end; it is killed")
+            self.members["adapter"].kill()
+
+    def _recover(self) -> None:
+        if self._draining:
+            if self._overdue:
+                for name in self._draining:
+                    self.members[name].kill()
+            return
+        if self._aborts:
+            self._send_aborts()
+            return
+        self._deadline = None
+        adapter = self.members["adapter"]
+        more = self._limit is None or len(self.books) < self._limit
+        if self._stop_asked or not self._resumes or not more:
+            self.failure = self.failure or "the adapter process died"
+            self.phase = Phase.ENDING
+            self._end_children()
+        elif self._restart(adapter):
+            for worker in self._workers():
+                if worker.state is State.ENDED and not self._restart(worker):
+                    continue
+            self.phase = Phase.STARTING
+        else:
+            self.failure = "the adapter could not be kept alive"
+            self.phase = Phase.ENDING
+            self._end_children()
+
+    def _send_aborts(self) -> None:
+        """Have the open acquisitions closed; said again to a new collector."""
+        collector = self.members["collector"]
+        for abort in self._aborts.values():
+            if (
+                collector.state is State.RUNNING
+                and abort.get("told") != collector.spec.incarnation
+            ):
+                abort["told"] = collector.spec.incarnation
+                self._say("collector", Kind.ABORT, **abort)
+
+    def _end_children(self) -> None:
+        self._deadline = time.monotonic() + GRACE_S
+        for member in self.members.values():
+            if member.spec.role != "adapter" and member.alive:
+                self._say(member.name, Kind.STOP)
+
+    def _finish(self) -> None:
+        alive = [member for member in self.members.values() if member.alive]
+        if alive and self._overdue:
+            for member in alive:
+                self.note(member.name, "did not end when asked; it is killed")
+                member.kill()
+        if not alive:
+            self._hear_all(wait_ms=50)  # last words that were still under way
+            self.phase = Phase.ENDED

@@ -1,0 +1,178 @@
+"""One process that the supervisor answers for, through all its lives."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+from scopeside.board import Board
+from scopeside.child import Spec
+
+log = logging.getLogger(__name__)
+
+MODULES = {
+    "adapter": "scopeside.ingest.process",
+    "worker": "scopeside.work.process",
+    "collector": "scopeside.collect.process",
+}
+
+
+class State(Enum):
+    """Where a process stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+    DEGRADED = "degraded"
+
+
+class RestartBudget:
+    """So many restarts within so many seconds, and no more."""
+
+    def __init__(self, restarts: int, window_s: float) -> None:
+        self._restarts = restarts
+        self._window_s = window_s
+        self._at: deque[float] = deque()
+        self.total = 0
+
+    def spend(self, now: float) -> bool:
+        """Take one restart; False if there is none left."""
+        while self._at and now - self._at[0] > self._window_s:
+            self._at.popleft()
+        if len(self._at) >= self._restarts:
+            return False
+        self._at.append(now)
+        self.total += 1
+        return True
+
+
+class Member:
+    """A role in the engine and the process that fills it now."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        budget: RestartBudget,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.spec = spec
+        self.budget = budget
+        self.board = Board(spec.board_fd)
+        self.state = State.STARTING
+        self.process: subprocess.Popen[bytes] | None = None
+        self.last_words: deque[str] = deque(maxlen=30)
+        self._clock = clock
+        self._partial = b""
+        self.began = 0.0
+
+    @property
+    def name(self) -> str:
+        """Name of the role, such as ``worker.stem.0``."""
+        return self.spec.name
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def stderr(self) -> int:
+        """The descriptor on which it complains."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        return self.process.stderr.fileno()
+
+    def start(self, **changes: Any) -> None:
+        """Start a new process for the role, with `changes` to what it is told."""
+        self.spec = replace(self.spec, incarnation=self.spec.incarnation + 1, **changes)
+        self.state = State.STARTING
+        self.began = self._clock()
+        self._partial = b""
+        fds = [self.spec.board_fd, self.spec.slab_fd, *self.spec.journal_fds]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", MODULES[self.spec.role]],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[fd for fd in fds if fd >= 0],
+            # In a group of its own: Ctrl-C at the terminal is for the supervisor.
+            process_group=0,
+            env=_environment(),
+        )
+        os.set_blocking(self.stderr, False)
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(self.spec.to_json().encode())
+            self.process.stdin.close()
+        except BrokenPipeError:
+            log.warning("%s died before it was told what to do", self.name)
+
+    def read_stderr(self) -> list[str]:
+        """Return the lines it has written since the last call."""
+        lines: list[str] = []
+        while self.process is not None:
+            try:
+                data = os.read(self.stderr, 1 << 16)
+            except (BlockingIOError, ValueError):
+                break
+            if not data:
+                break
+            *whole, self._partial = (self._partial + data).split(b"\n")
+            lines += [line.decode(errors="replace") for line in whole]
+        self.last_words.extend(lines)
+        return lines
+
+    def complaint(self, silent_s: float, stall_s: float) -> str | None:
+        """Return why it should be killed, None if it does well."""
+        now_ns = int(self._clock() * 1e9)
+        said = self.board.read()
+        if self.state is State.STARTING:
+            late = self._clock() - self.began > max(60.0, silent_s)
+            return "did not become ready" if late else None
+        if said.get("incarnation") != self.spec.incarnation:
+            return None
+        silent = (now_ns - said["beat_ns"]) / 1e9
+        if silent > silent_s:
+            return f"has been silent for {silent:.0f} s"
+        since = said.get("since_ns") or 0
+        if since and (now_ns - since) / 1e9 > stall_s:
+            return f"has worked on one batch for {(now_ns - since) / 1e9:.0f} s"
+        return None
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self.alive:
+            assert self.process is not None
+            self.process.send_signal(signal.SIGKILL)
+
+    def reap(self) -> str:
+        """Wait for the end of the process and return how it ended, in words."""
+        assert self.process is not None
+        code = self.process.wait()
+        self.read_stderr()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+        if code >= 0:
+            return f"exited with code {code}"
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment with our import path, so that children find the same.
+
+    Processes share the cores among themselves; a BLAS that started a thread a core in
+    each of them would only get in their way.
+    """
+    path = os.pathsep.join(p for p in sys.path if p)
+    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}

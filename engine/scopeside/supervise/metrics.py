@@ -1,0 +1,134 @@
+"""Prometheus metrics, computed when they are scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from scopeside.latency import Latencies
+
+AGE_EDGES_S = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+)  # fmt: skip
+
+
+class EngineMetrics(Collector):
+    """Turns the engine's status into metrics; the names are in docs/metrics.md."""
+
+    def __init__(
+        self, status: Callable[[], dict[str, Any]], ages: Callable[[], Latencies]
+    ) -> None:
+        self._status = status
+        self._ages = ages
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics as of now."""
+        status = self._status()
+        yield _frames(status["edges"])
+        yield _gauge("frames_in_flight", "Frames not yet ended anywhere", "edge", {
+            name: account["in_flight"] for name, account in status["edges"].items()
+        })  # fmt: skip
+        yield _gauge("edge_queued_batches", "Batches that wait for a worker", "edge", {
+            name: queue["queued"] for name, queue in status["queues"].items()
+        })  # fmt: skip
+        yield _gauge("slots", "Slots of the slab", "state", {
+            "in_use": status["slab"]["in_use"],
+            "free": status["slab"]["slots"] - status["slab"]["in_use"],
+        })  # fmt: skip
+        received = CounterMetricFamily("scopeside_received_bytes", "Bytes of frames")
+        received.add_metric([], status["rates"]["bytes"])
+        yield received
+        yield _seconds(status["stages"])
+        waited = CounterMetricFamily(
+            "scopeside_credit_wait_seconds", "Time ingest waited for a free slot"
+        )
+        waited.add_metric([], status["stages"]["adapter"]["blocked_s"])
+        yield waited
+        restarts = CounterMetricFamily(
+            "scopeside_restarts", "Restarts of processes", labels=["process"]
+        )
+        for name, number in status["restarts"].items():
+            restarts.add_metric([name], number)
+        yield restarts
+        yield _gauge("process_up", "Whether the process runs", "process", {
+            process["name"]: int(process["alive"]) for process in status["processes"]
+        })  # fmt: skip
+        yield _gauge("process_degraded", "Whether it was given up", "process", {
+            process["name"]: int(process["state"] == "degraded")
+            for process in status["processes"]
+        })  # fmt: skip
+        yield _ages(self._ages())
+
+
+def serve(port: int, metrics: EngineMetrics) -> Callable[[], None]:
+    """Serve ``/metrics`` on 127.0.0.1; return how to end it.
+
+    Raises
+    ------
+    OSError
+        If the port is taken.
+    """
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop
+
+
+def _frames(edges: dict[str, Any]) -> Metric:
+    family = CounterMetricFamily(
+        "scopeside_frames",
+        "Frames by where they ended",
+        labels=["edge", "outcome", "cause"],
+    )
+    for edge, account in edges.items():
+        family.add_metric([edge, "announced", ""], account["announced"])
+        family.add_metric([edge, "processed", ""], account["processed"])
+        for outcome in ("dropped", "failed"):
+            for cause, n in account[outcome].items():
+                family.add_metric([edge, outcome, cause], n)
+    return family
+
+
+def _gauge(name: str, text: str, label: str, values: dict[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"scopeside_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _seconds(stages: dict[str, dict[str, float]]) -> Metric:
+    family = CounterMetricFamily(
+        "scopeside_stage_seconds",
+        "Time by what a stage did: busy, starved of input, blocked by its output",
+        labels=["stage", "state"],
+    )
+    for stage, seconds in stages.items():
+        for state, value in seconds.items():
+            family.add_metric([stage, state.removesuffix("_s")], value)
+    return family
+
+
+def _ages(ages: Latencies) -> Metric:
+    counts = ages.cumulative(AGE_EDGES_S)
+    buckets = [(str(edge), n) for edge, n in zip(AGE_EDGES_S, counts, strict=True)]
+    return HistogramMetricFamily(
+        "scopeside_frame_age_seconds",
+        "Age of a frame when its result is merged, from the end of its batch",
+        buckets=[*buckets, ("+Inf", ages.frames)],
+        sum_value=ages.sum_s,
+    )

@@ -1,0 +1,240 @@
+"""One run from start to end: signals, servers, and the report."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from scopeside.errors import ConfigError
+from scopeside.pipeline import Pipeline
+from scopeside.runfolder import RunFolder
+from scopeside.settings import ServerSettings
+from scopeside.supervise.engine import Engine
+from scopeside.supervise.metrics import EngineMetrics, serve
+from scopeside.supervise.status import Watch
+
+RESULTS_PORT = 8766
+METRICS_PORT = 8767
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked for beside its pipeline."""
+
+    acquisitions: int | None = None
+    seconds: float | None = None
+    report: Path | None = None
+    results: Path | None = None
+    quarantine: Path = Path("quarantine")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended."""
+
+    code: int
+    reason: str
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+Observer = Callable[[Engine, Watch], None]
+
+
+def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
+    """Run a pipeline until it has ended; `observe` is called several times a second.
+
+    Raises
+    ------
+    ScopesideError
+        If it cannot be started.
+    """
+    with ExitStack() as stack:
+        stop = stack.enter_context(_stop_signals())
+        folder = stack.enter_context(RunFolder())
+        results_port = choose_port(pipeline.results, RESULTS_PORT, "results")
+        endpoint = f"tcp://127.0.0.1:{results_port}"
+        engine = Engine(
+            pipeline,
+            folder,
+            limit=options.acquisitions,
+            results_folder=options.results,
+            quarantine_folder=options.quarantine,
+            endpoints=[endpoint],
+        )
+        stack.callback(engine.close)
+        servers = {"results": endpoint}
+        watch = Watch(engine, servers)
+        metrics_port = choose_port(pipeline.metrics, METRICS_PORT, "metrics")
+        stack.callback(
+            serve(metrics_port, EngineMetrics(watch.status, watch.latencies))
+        )
+        servers["metrics"] = f"http://127.0.0.1:{metrics_port}/metrics"
+        engine.on_status_asked = watch.status
+        if not stop.asked:
+            engine.start()
+            _turn(engine, watch, options, observe, stop)
+        outcome = _outcome(engine, watch, stop)
+    if options.report is not None:
+        _write_report(options.report, outcome.report)
+    return outcome
+
+
+def _turn(
+    engine: Engine, watch: Watch, options: Options, observe: Observer, stop: _Stop
+) -> None:
+    while not engine.ended:
+        engine.turn()
+        seconds = options.seconds
+        if stop.asked:
+            engine.request_stop(stop.asked)
+        elif seconds is not None and watch.running_for() > seconds:
+            engine.request_stop(f"{seconds:g} s are over")
+        if stop.times > 1:
+            engine.note("engine", "asked twice: ending at once")
+            break
+        observe(engine, watch)
+    observe(engine, watch)
+
+
+class _Stop:
+    """What signals have asked for."""
+
+    def __init__(self) -> None:
+        self.asked = ""
+        self.code = 0
+        self.times = 0
+
+    def hear(self, number: int, _frame: FrameType | None) -> None:
+        self.times += 1
+        self.asked = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        self.code = 128 + number
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_Stop]:
+    """Let Ctrl-C and SIGTERM ask for an end instead of breaking in."""
+    stop = _Stop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop.hear) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def choose_port(settings: ServerSettings, usual: int, key: str) -> int:
+    """Return a port of 127.0.0.1 that is free now.
+
+    Raises
+    ------
+    ConfigError
+        If the pipeline file names one that is taken.
+    """
+    if settings.port is not None:
+        if not port_is_free(settings.port):
+            raise ConfigError(
+                f"{key}.port: {settings.port} on 127.0.0.1 is taken by another "
+                "program; choose another, or leave it out to get a free one"
+            )
+        return settings.port
+    if port_is_free(usual):
+        return usual
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen at `port` of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
+    status = watch.status()
+    code, reason = _verdict(engine, stop)
+    report = {
+        "pipeline": status["pipeline"],
+        "seconds": status["seconds"],
+        "ledger": status["edges"],
+        "closed": all(book.closed for book in engine.books) and not status["open"],
+        "acquisitions": status["acquisitions"],
+        "rates": _mean_rates(status, watch.running_for()),
+        "latency_ms": status["latency_ms"],
+        "restarts": status["restarts"],
+        "stages": status["stages"],
+        "results": engine.books[-1].results if engine.books else {},
+        "degraded": [
+            process["name"]
+            for process in status["processes"]
+            if process["state"] == "degraded"
+        ],
+        "notes": [f"{who}: {text}" for _, who, text in engine.notes],
+        "exit": {"code": code, "reason": reason},
+    }
+    return Outcome(code, reason, report)
+
+
+def _verdict(engine: Engine, stop: _Stop) -> tuple[int, str]:
+    """Return the exit code and the reason in words."""
+    degraded = [m.name for m in engine.members.values() if m.state.value == "degraded"]
+    unsound = [b for b in engine.books if not b.sound and b.state != "stopped"]
+    if not engine.ended:
+        return (stop.code or 1), "ended at once; what was in flight is lost"
+    if engine.failure:
+        return 1, engine.failure
+    if degraded:
+        return 1, f"degraded: {', '.join(degraded)}"
+    if engine.adapter_error:
+        return 1, engine.adapter_error
+    if unsound:
+        book = unsound[0]
+        return 1, f"acquisition {book.id} is {book.state}: {_why(book)}"
+    if stop.asked and (not engine.books or engine.books[-1].state == "stopped"):
+        return stop.code, f"stopped by {stop.asked}; everything received is processed"
+    if engine.stopped_by:
+        return 0, f"stopped: {engine.stopped_by}; everything received is processed"
+    if not engine.books:
+        return 1, "no acquisition came"
+    return 0, "complete"
+
+
+def _why(book: Any) -> str:
+    if book.reason:
+        return str(book.reason)
+    lost = {**book.ingest["missing"]}
+    for account in book.edges.values():
+        lost.update(account.failed)
+    listed = ", ".join(f"{n} frames {cause}" for cause, n in lost.items())
+    return "; ".join([*book.problems, listed] if listed else book.problems)
+
+
+def _mean_rates(status: dict[str, Any], seconds: float) -> dict[str, Any]:
+    rates = status["rates"]
+    return {
+        "frames": rates["frames"],
+        "bytes": rates["bytes"],
+        "mean_frames_per_s": round(rates["frames"] / seconds, 1) if seconds else 0.0,
+        "mean_gb_per_s": round(rates["bytes"] / seconds / 1e9, 4) if seconds else 0.0,
+    }
+
+
+def _write_report(path: Path, report: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,355 @@
+"""A test of the laws of a processor, for those who write one.
+
+>>> check_processor(Sum, frames)  # an AssertionError says which law is broken
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from scopeside.acquisition import Acquisition, Scan
+from scopeside.batch import Batch
+from scopeside.errors import ShapeError
+from scopeside.processor import Mergeable, Order, Processor
+from scopeside.result import Result
+
+Array = npt.NDArray[Any]
+Batches = Sequence[Batch]
+
+_FRAME_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A processor, and the frames on which it is tested."""
+
+    cls: type[Processor]
+    acquisition: Acquisition
+    params: BaseModel
+    frames: Array
+
+    def new(self) -> Processor:
+        """Return a fresh processor."""
+        return self.cls(self.acquisition, self.params)
+
+    def batch(self, first: int, stop: int, *, locked: bool = True) -> Batch:
+        """Return frames `first` to `stop`, read-only as in a live chain."""
+        pixels = self.frames[first:stop].copy()
+        pixels.flags.writeable = not locked
+        index = np.arange(first, first + len(pixels))
+        return Batch(pixels, index, index * _FRAME_NS)
+
+    def cut(self, size: int) -> list[Batch]:
+        """Return all frames in batches of `size`."""
+        n = len(self.frames)
+        return [self.batch(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+def check_processor(
+    cls: type[Processor],
+    frames: Array,
+    *,
+    scan: tuple[int, int] | None = None,
+    params: Mapping[str, Any] | BaseModel | None = None,
+    acquisition: Acquisition | None = None,
+) -> None:
+    """Test that a processor keeps the laws of `scopeside.processor`.
+
+    Parameters
+    ----------
+    cls
+        The processor. If its attribute ``devices`` names "gpu" and this machine has
+        one, CPU and GPU have to agree too.
+    frames : (n, height, width) or (rows, columns, height, width)
+        At least 4 frames, such as its quantity is found in.
+    scan
+        (rows, columns) of the scan; of four-dimensional frames it is known.
+    params
+        What would stand in the pipeline file; the defaults if None.
+    acquisition
+        In place of one made up from `frames` and `scan`.
+
+    Raises
+    ------
+    AssertionError
+        If a law is broken; the message says which.
+    ShapeError
+        If `frames` are no frames, or fewer than 4.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim == 4:
+        scan = scan or (frames.shape[0], frames.shape[1])
+        frames = frames.reshape(-1, *frames.shape[2:])
+    if frames.ndim != 3 or len(frames) < 4:
+        raise ShapeError(f"the laws need 4 frames (h, w) or more, not {frames.shape}")
+    if acquisition is None:
+        acquisition = _acquisition(frames, scan)
+    if not isinstance(params, BaseModel):
+        params = cls.Params.model_validate(params or {})
+    case = Case(cls, acquisition, params, frames)
+    for law in LAWS:
+        law(case)
+
+
+def frames_are_left_as_they_were(case: Case) -> None:
+    """Test that those after it see what the detector sent."""
+    batch = case.batch(0, len(case.frames), locked=False)
+    case.new().process(batch)
+    _hold(np.array_equal(batch.pixels, case.frames, equal_nan=_nan(case)), "written")
+
+
+def batch_size_does_not_matter(case: Case) -> None:
+    """Test that frames give the same bits, however they are cut."""
+    single = _run(case, case.cut(1))
+    for size in (2, 3, len(case.frames)):
+        _compare(case, single, _run(case, case.cut(size)), "cut", f"of {size}")
+
+
+def empty_batches_are_survived(case: Case) -> None:
+    """Test that a batch without frames changes nothing."""
+    nothing = case.batch(0, 0)
+    unfed = case.new()
+    unfed.process(nothing)
+    for result in unfed.results():
+        _hold(not (result.valid and result.used), "empty", result.name)
+    batches = case.cut(2)
+    padded = [item for batch in batches for item in (nothing, batch)]
+    _compare(case, _run(case, batches), _run(case, padded), "empty")
+
+
+def gaps_are_survived(case: Case) -> None:
+    """Test that frames may be missing, and are not counted as seen."""
+    n = len(case.frames)
+    edges = ((0, 1), (2, n - 1))
+    coarse = [case.batch(first, stop) for first, stop in edges]
+    fine = [case.batch(i, i + 1) for first, stop in edges for i in range(first, stop)]
+    found = _run(case, fine)
+    _compare(case, found, _run(case, coarse), "gap")
+    for result in (result for results in found for result in results):
+        _hold(result.used <= n - 2, "gap", f"{result.name} stands on {result.used}")
+
+
+def asking_changes_nothing(case: Case) -> None:
+    """Test that results are repeatable, and those given out stay as they are."""
+    quiet, asked = case.new(), case.new()
+    given: list[tuple[list[Result], list[Result]]] = []
+    for batch in case.cut(2):
+        quiet.process(batch)
+        asked.process(batch)
+        results = list(asked.results())
+        given.append((results, copy.deepcopy(results)))
+        _same(results, list(asked.results()), "asking")
+    _same(list(quiet.results()), list(asked.results()), "asking")
+    for results, kept in given:
+        _same(kept, results, "asking", "given out earlier")
+
+
+def a_snapshot_is_invisible(case: Case) -> None:
+    """Test that going on from a snapshot is the same as going on."""
+    whole = _run(case, case.cut(2))
+    moved = case.new()
+    found = []
+    for batch in case.cut(2):
+        state = moved.snapshot()
+        _hold(isinstance(state, bytes), "snapshot", f"it is {type(state).__name__}")
+        moved = case.new()
+        moved.restore(state)
+        moved.process(batch)
+        found.append(list(moved.results()))
+    for expected, results in zip(whole, found, strict=True):
+        _same(expected, results, "snapshot")
+    if case.cls.order is Order.ANY:  # ORDERED ones speak of their last batch
+        kept = case.new()
+        kept.restore(moved.snapshot())
+        _same(found[-1], list(kept.results()), "snapshot", "asked right after it")
+
+
+def halves_merge_to_the_whole(case: Case) -> None:
+    """Test that it does not matter who saw a frame, and when (only for ANY)."""
+    if case.cls.order is not Order.ANY:
+        return
+    batches = case.cut(1)
+    middle = len(batches) // 2
+    whole = _run(case, batches)[-1]
+    for one, other in (
+        (batches[:middle], batches[middle:]),
+        (batches[middle:], batches[:middle]),
+        (batches[::2], batches[1::2]),
+        (batches, []),
+        ([], batches),
+    ):
+        _same(whole, _merged(case, one, other), "merge")
+    _same(whole, _run(case, batches[::-1])[-1], "merge", "frames in reverse")
+
+
+def devices_agree(case: Case) -> None:
+    """Test that integers agree exactly, floats to 1 in 100,000 (with a GPU)."""
+    if "gpu" not in getattr(case.cls, "devices", ("cpu",)) or not _gpu_is_there():
+        return
+    batches = case.cut(2)
+    processor = case.cls(case.acquisition, case.params, "gpu")
+    for batch in batches:
+        processor.process(batch)
+    expected, found = _run(case, batches)[-1], list(processor.results())
+    _hold(len(expected) == len(found), "device")
+    for one, other in zip(expected, found, strict=True):
+        _hold(one.name == other.name and one.valid == other.valid, "device", one.name)
+        if one.valid and not isinstance(one.data, Mapping):
+            close = np.allclose(one.data, other.data, rtol=1e-5, equal_nan=True)
+            whole = np.asarray(one.data).dtype.kind in "biu"
+            same = np.array_equal(one.data, other.data) if whole else close
+            _hold(bool(same), "device", one.name)
+
+
+LAWS: tuple[Callable[[Case], None], ...] = (
+    frames_are_left_as_they_were,
+    asking_changes_nothing,  # the laws below ask after each batch
+    batch_size_does_not_matter,
+    empty_batches_are_survived,
+    gaps_are_survived,
+    a_snapshot_is_invisible,
+    halves_merge_to_the_whole,
+    devices_agree,
+)
+
+_MESSAGES = {
+    "written": "frames are left as they were: process() has written into them",
+    "cut": "how frames are cut into batches does not matter",
+    "empty": "an empty batch changes nothing",
+    "gap": "gaps between frames are survived",
+    "asking": "asking for results changes nothing",
+    "snapshot": "restore(snapshot()) is invisible",
+    "merge": "two halves merged equal the whole, in any order",
+    "device": "CPU and GPU agree",
+}
+
+
+def _hold(kept: bool, law: str, detail: str = "") -> None:
+    if not kept:
+        raise AssertionError(f"law: {_MESSAGES[law]}{detail and f' ({detail})'}")
+
+
+def _acquisition(frames: Array, scan: tuple[int, int] | None) -> Acquisition:
+    path = None if scan is None else Scan(scan)
+    return Acquisition(
+        id="laws",
+        frame_shape=(frames.shape[1], frames.shape[2]),
+        dtype=frames.dtype,
+        kind="movie" if path is None else "scan4d",
+        frames=len(frames) if path is None else path.frames,
+        scan=path,
+    )
+
+
+def _run(case: Case, batches: Iterable[Batch]) -> list[list[Result]]:
+    """Return the results after each batch that has frames."""
+    processor = case.new()
+    found = []
+    for batch in batches:
+        processor.process(batch)
+        if len(batch):
+            found.append(list(processor.results()))
+    return found
+
+
+def _merged(case: Case, one: Batches, other: Batches) -> list[Result]:
+    """Return what two workers find, put together as the collector does it."""
+    whole = cast("Mergeable", case.new())
+    for share in (one, other):
+        worker = case.new()
+        for batch in share:
+            worker.process(batch)
+        sent = cast("Mergeable", case.new())
+        sent.restore(worker.snapshot())
+        whole.merge(sent)
+    return list(whole.results())
+
+
+def _compare(
+    case: Case,
+    fine: list[list[Result]],
+    coarse: list[list[Result]],
+    law: str,
+    detail: str = "",
+) -> None:
+    """Compare two cuts: the end of ANY; of ORDERED what each frame has brought."""
+    if case.cls.order is Order.ANY:
+        _same(fine[-1], coarse[-1], law, detail)
+        return
+    known = _by_frame(fine)
+    found = _by_frame(coarse)
+    for key, results in found.items():
+        _hold(key in known, law, f"{key[0]} at frame {key[1]} is new")
+        _same(known[key], results, law, detail)
+    for key, results in known.items():
+        lost = key not in found and any(r.valid and r.kind == "event" for r in results)
+        _hold(not lost, law, f"the event {key[0]} at frame {key[1]} is lost")
+
+
+def _by_frame(found: list[list[Result]]) -> dict[tuple[str, int], list[Result]]:
+    """Return the last that was said of each name and frame."""
+    keyed: dict[tuple[str, int], list[Result]] = {}
+    for results in found:
+        now: dict[tuple[str, int], list[Result]] = {}
+        for result in results:
+            now.setdefault((result.name, result.frame), []).append(result)
+        keyed |= now
+    return keyed
+
+
+def _same(
+    expected: Sequence[Result], found: Sequence[Result], law: str, detail: str = ""
+) -> None:
+    names = [result.name for result in expected], [result.name for result in found]
+    _hold(names[0] == names[1], law, f"{names[0]} became {names[1]}")
+    for one, other in zip(expected, found, strict=True):
+        for field in Result.__slots__:
+            if not _equal(getattr(one, field), getattr(other, field)):
+                where = f"{one.name}.{field} {detail}".strip()
+                was = repr(getattr(one, field))[:60], repr(getattr(other, field))[:60]
+                _hold(kept=False, law=law, detail=f"{where}: {was[0]} and {was[1]}")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values have the same bits; one NaN is as good as another."""
+    numbers = np.ndarray | np.generic | float
+    if isinstance(one, numbers) or isinstance(other, numbers):
+        one, other = np.asarray(one), np.asarray(other)
+        alike = one.dtype == other.dtype and one.shape == other.shape
+        return bool(alike and _bits(one) == _bits(other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(
+            _equal(one[key], other[key]) for key in one
+        )
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(one == other)
+
+
+def _bits(values: Array) -> bytes:
+    if values.dtype.kind in "fc":
+        values = np.where(np.isnan(values), np.nan, values)
+    return values.tobytes()
+
+
+def _nan(case: Case) -> bool:
+    return case.frames.dtype.kind == "f"
+
+
+def _gpu_is_there() -> bool:
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError:
+        return False
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount()) > 0
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False

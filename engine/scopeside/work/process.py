@@ -1,0 +1,113 @@
+"""The worker process: ``python -m scopeside.work.process``."""
+
+from __future__ import annotations
+
+import zmq
+
+from scopeside.child import Child, main
+from scopeside.link import Link
+from scopeside.slab import Slab
+from scopeside.wire import Kind, Message
+from scopeside.work.worker import Worker
+
+
+class WorkerProcess:
+    """The worker's links: to the adapter, to the collector, to the supervisor."""
+
+    def __init__(self, child: Child) -> None:
+        spec = child.spec
+        chain = spec.load_pipeline().chain(spec.chain)
+        self._child = child
+        self._worker = Worker(
+            chain,
+            "cpu",
+            Slab(spec.slab_fd, spec.slab_bytes, writable=False),
+            child.board,
+            spec.identity,
+        )
+        self._tee: Link | None = None
+        self._draining = False
+        self._stopping = False
+        self._poller = zmq.Poller()
+        self._poller.register(child.control.socket, zmq.POLLIN)
+        self._dial_collector()
+        child.tell(Kind.READY)
+
+    def run(self) -> None:
+        """Work until the supervisor says that it is enough."""
+        while not self._stopping:
+            worker = self._worker
+            if worker.ready:
+                worker.work()
+            wait_ms = worker.commit_if_due()
+            self._pass_on_notes()
+            self._report_drained()
+            if not worker.ready:
+                self._poller.poll(wait_ms)
+            self._hear()
+
+    def _hear(self) -> None:
+        while (message := self._child.control.receive()) is not None:
+            self._obey(message)
+        if self._tee is not None:
+            while (message := self._tee.receive()) is not None:
+                self._worker.hear_tee(message)
+        assert self._worker.collector is not None
+        while (message := self._worker.collector.receive()) is not None:
+            self._worker.hear_collector(message)
+
+    def _obey(self, message: Message) -> None:
+        match message.kind:
+            case Kind.EPOCH:
+                self._join(message.header["epoch"])
+            case Kind.RESEND:
+                self._dial_collector()
+                self._worker.resend()
+            case Kind.DRAIN:
+                self._draining = True
+                self._worker.discard_unknown()
+            case Kind.STOP:
+                self._stopping = True
+            case other:
+                self._child.tell(Kind.NOTE, message=f"unexpected {other.name}")
+
+    def _join(self, epoch: int) -> None:
+        """Dial the adapter process of this epoch and offer to work."""
+        if self._tee is not None:
+            self._poller.unregister(self._tee.socket)
+            self._tee.close()
+        spec = self._child.spec
+        endpoint = spec.endpoint(f"tee-{epoch}")
+        self._tee = Link.dial(self._child.context, endpoint, spec.identity)
+        self._poller.register(self._tee.socket, zmq.POLLIN)
+        self._worker.begin_epoch(epoch)
+        self._tee.send(Kind.JOIN, {"epoch": epoch, "chain": spec.chain})
+
+    def _dial_collector(self) -> None:
+        old = self._worker.collector
+        if old is not None:
+            self._poller.unregister(old.socket)
+            old.close()
+        spec = self._child.spec
+        link = Link.dial(self._child.context, spec.endpoint("collector"), spec.identity)
+        self._poller.register(link.socket, zmq.POLLIN)
+        self._worker.collector = link
+
+    def _pass_on_notes(self) -> None:
+        for note in self._worker.notes:
+            self._child.tell(Kind.NOTE, message=note)
+        self._worker.notes.clear()
+
+    def _report_drained(self) -> None:
+        if self._draining and self._worker.drained:
+            self._draining = False
+            self._child.tell(Kind.DRAINED, epoch=self._worker.epoch)
+
+
+def run(child: Child) -> None:
+    """Run a worker."""
+    WorkerProcess(child).run()
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,284 @@
+"""Works through batches and hands parts of results to the collector.
+
+A batch stays the worker's responsibility until the collector has confirmed the part
+that it went into; until then its slot is not given back, so it can be sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.board import Board
+from scopeside.link import Link
+from scopeside.pipeline import Chain
+from scopeside.processor import Device
+from scopeside.slab import Slab
+from scopeside.wire import Buffer, Kind, Message, encode
+from scopeside.work.chain import ChainRun, Said, cause_of
+
+log = logging.getLogger(__name__)
+
+IDLE_MS = 1000
+"""How long an idle worker waits before it looks around."""
+MAX_GROUP = 16
+"""Batches in one part at most: half the credit, so that work never waits for it."""
+MAX_AGE_NS = 50_000_000
+"""A part is sent after this time at the latest."""
+COMMIT_SHARE = 10
+"""A part is held back until work has taken so many times what sending it takes."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Batches since the last commit, of one acquisition."""
+
+    acquisition: str
+    began_ns: int
+    headers: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+
+
+class Worker:
+    """One worker of a chain; `work` is called for one batch at a time."""
+
+    def __init__(
+        self, chain: Chain, device: Device, slab: Slab, board: Board, identity: str
+    ) -> None:
+        self.inbox: deque[dict[str, Any]] = deque()
+        self.collector: Link | None = None
+        self.epoch = 0
+        self.notes: list[str] = []
+        self._chain = chain
+        self._device: Device = device
+        self._slab = slab
+        self._board = board
+        self._identity = identity
+        self._acquisitions: dict[str, Acquisition] = {}
+        self._runs: dict[str, ChainRun] = {}
+        self._recalled: dict[str, dict[str, bytes]] = {}
+        self._group: _Group | None = None
+        self._parts: dict[int, list[Buffer]] = {}
+        self._said_causes: set[str] = set()
+        self._number = 0
+        self._commit_ns = 0
+        self._committed_ns = 0
+        self._frames = 0
+        self._busy_ns = 0
+
+    # -- what the others say ----------------------------------------------------
+
+    def hear_tee(self, message: Message) -> None:
+        """Take a message of the adapter."""
+        header = message.header
+        match message.kind:
+            case Kind.START:
+                acquisition = Acquisition.from_dict(header["acquisition"])
+                self._acquisitions[acquisition.id] = acquisition
+                if self._chain.ordered:
+                    self._ask_for_state(acquisition.id)
+                else:
+                    self._recalled[acquisition.id] = {}
+                    self._prepare(acquisition.id)
+            case Kind.BATCH:
+                self.inbox.append(header)
+            case Kind.END:
+                for known in (self._acquisitions, self._runs, self._recalled):
+                    known.pop(header["acq"], None)
+            case other:
+                log.warning("a worker does not know what to do on %s", other)
+
+    def hear_collector(self, message: Message) -> None:
+        """Take a message of the collector."""
+        match message.kind:
+            case Kind.PART_OK:
+                self._parts.pop(message.header["number"], None)
+            case Kind.STATE:
+                names = message.header["steps"]
+                states = [bytes(part) for part in message.payload]
+                name = message.header["acq"]
+                if name in self._acquisitions and name not in self._recalled:
+                    self._recalled[name] = dict(zip(names, states, strict=True))
+                    self._prepare(name)
+            case other:
+                log.warning("a worker does not know what to do on %s", other)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Forget the adapter process before this one; it left nothing to do."""
+        self.epoch = epoch
+        self.inbox.clear()
+        for known in (self._acquisitions, self._runs, self._recalled):
+            known.clear()
+
+    def resend(self) -> None:
+        """Send again what has not been confirmed; the collector was restarted."""
+        assert self.collector is not None
+        for name in self._acquisitions:
+            if name not in self._recalled:
+                self._ask_for_state(name)
+        for part in self._parts.values():
+            self.collector.forward(part)
+
+    # -- work -------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a batch that can be worked on now."""
+        return bool(self.inbox) and self.inbox[0]["acq"] in self._runs
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is left to do or to be confirmed."""
+        return not self.inbox and self._group is None and not self._parts
+
+    def discard_unknown(self) -> None:
+        """Leave out batches of acquisitions whose beginning was never heard."""
+        self.inbox = deque(h for h in self.inbox if h["acq"] in self._acquisitions)
+
+    def work(self) -> None:
+        """Process the oldest batch, and commit if it is time."""
+        header = self.inbox.popleft()
+        name = header["acq"]
+        if self._group is not None and self._group.acquisition != name:
+            self.commit()
+        began = time.monotonic_ns()
+        if self._group is None:
+            self._group = _Group(name, began)
+        self._board.update(
+            current=[name, header["epoch"], header["seq"]], since_ns=began
+        )
+        try:
+            self._runs[name].process(self._batch(header))
+            self._group.headers.append(header)
+        except Exception as error:  # noqa: BLE001 - counted in the ledger, and told
+            self._say_once(header, error)
+            self._isolate(header, error)
+        now = time.monotonic_ns()
+        self._busy_ns += now - began
+        self._frames += header["n"]
+        self._board.update(
+            current=None,
+            since_ns=0,
+            frames=self._frames,
+            busy_ns=self._busy_ns,
+            inbox=len(self.inbox),
+        )
+        self.commit_if_due()
+
+    def commit(self) -> None:
+        """Send the group's part to the collector."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        began = time.monotonic_ns()
+        states, said = self._runs[group.acquisition].commit()
+        self._number += 1
+        part = encode(
+            Kind.PART,
+            self._part_header(group, said),
+            [
+                *states,
+                *(array for one in said for array in one.payload),
+            ],
+        )
+        self._parts[self._number] = part
+        assert self.collector is not None
+        self.collector.forward(part)
+        self._committed_ns = time.monotonic_ns()
+        self._commit_ns = self._committed_ns - began
+
+    def commit_if_due(self) -> int:
+        """Commit if it is time; else return for how long it is not, milliseconds.
+
+        An idle worker commits at once, unless sending parts would then take more
+        than a tenth of the time.
+        """
+        group = self._group
+        if group is None:
+            return IDLE_MS
+        now = time.monotonic_ns()
+        rested = now - self._committed_ns - COMMIT_SHARE * self._commit_ns
+        aged = now - group.began_ns - MAX_AGE_NS
+        n = len(group.headers) + len(group.failed)
+        if n >= MAX_GROUP or aged >= 0 or (not self.inbox and rested >= 0):
+            self.commit()
+            return IDLE_MS
+        return max(1, -max(rested, aged) // 1_000_000)
+
+    def _part_header(self, group: _Group, said: list[Said]) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "acq": group.acquisition,
+            "chain": self._chain.name,
+            "worker": self._identity,
+            "number": self._number,
+            "done": [header["seq"] for header in group.headers],
+            "runs": [run for header in group.headers for run in header["runs"]],
+            "failed": [
+                [header["seq"], header["runs"], cause] for header, cause in group.failed
+            ],
+            "ages": [[header["n"], header["received_ns"]] for header in group.headers],
+            "t_ns": max((header["t_ns"] for header in group.headers), default=0),
+            "states": len(self._chain.steps),
+            "said": [[one.step, one.header, len(one.payload)] for one in said],
+        }
+
+    def _say_once(self, header: dict[str, Any], error: Exception) -> None:
+        """Tell of the first failure of each kind; the ledger counts them all."""
+        cause = cause_of(error)
+        if cause in self._said_causes:
+            return
+        self._said_causes.add(cause)
+        frames = header["runs"]
+        log.exception("chain %s failed on a batch", self._chain.name)
+        self.notes.append(
+            f"chain {self._chain.name!r} failed on frames {frames[0][0]} to "
+            f"{frames[-1][1]}: {type(error).__name__}: {error} (further failures of "
+            "this kind are counted and not told)"
+        )
+
+    def _isolate(self, header: dict[str, Any], error: Exception) -> None:
+        """Count a batch as failed, and do its neighbours again without it."""
+        group = self._group
+        assert group is not None
+        run = self._runs[group.acquisition]
+        group.failed.append((header, cause_of(error)))
+        run.rollback()
+        again, group.headers = group.headers, []
+        for earlier in again:
+            # These went well before; a processor that fails on them now is not
+            # repeatable, and the worker is better restarted than trusted.
+            run.process(self._batch(earlier))
+            group.headers.append(earlier)
+
+    def _batch(self, header: dict[str, Any]) -> Batch:
+        n = header["n"]
+        index_at, timestamp_at, pixels_at = header["slab"]
+        shape = (n, *header["shape"])
+        return Batch(
+            self._slab.view(pixels_at, shape, header["dtype"]),
+            self._slab.view(index_at, (n,), "<i8"),
+            self._slab.view(timestamp_at, (n,), "<i8"),
+            header["epoch"],
+        )
+
+    def _ask_for_state(self, acquisition: str) -> None:
+        assert self.collector is not None
+        self.collector.send(
+            Kind.RECALL,
+            {"acq": acquisition, "chain": self._chain.name, "worker": self._identity},
+        )
+
+    def _prepare(self, acquisition: str) -> None:
+        """Make the processors now, so that the first batch does not wait for them."""
+        self._runs[acquisition] = ChainRun(
+            self._chain,
+            self._acquisitions[acquisition],
+            self._device,
+            self._recalled[acquisition],
+        )
