@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -62,6 +62,22 @@ class Processor(Protocol):
 
     def restore(self, state: bytes) -> None:
         """Take over the state that `snapshot` gave; only on a new object."""
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A processor that has something to load or compile before the first frame."""
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Do it now: a process calls this before it says that it is ready."""
+
+
+def prepare(processors: Iterable[type[Processor]]) -> None:
+    """Have all that can be prepared prepared."""
+    for cls in processors:
+        if isinstance(cls, Prepared):
+            cls.prepare()
 
 
 class Mergeable(Processor, Protocol):

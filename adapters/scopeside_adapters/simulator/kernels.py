@@ -16,6 +16,7 @@ References
    doi:10.1145/355744.355749
 """
 
+# ruff: noqa: PLR0917 - a kernel takes flat arrays by position
 from __future__ import annotations
 
 import math
@@ -175,9 +176,7 @@ def add_pattern(
     """Set `expected` to disks at `centres` over a halo around the first of them."""
     expected[:] = 0.0
     if diffuse > 0.0:
-        add_profile(
-            expected, centres[0, 0], centres[0, 1], diffuse, halo[0], halo[1]
-        )
+        add_profile(expected, centres[0, 0], centres[0, 1], diffuse, halo[0], halo[1])
     for k in range(len(weights)):
         if weights[k] > 0.0:
             add_profile(

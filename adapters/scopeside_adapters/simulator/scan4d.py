@@ -6,7 +6,8 @@ is cut off by the detector. Its centre of mass is therefore the analytic shift. 
 thickness t the electrons are divided like this::
 
     diffuse   1 - exp(-t / mean_free_path)      rises with thickness, at high angle
-    Bragg     the rest times b, with b = 0.1 + 0.5 sin²(π t / extinction)
+    Bragg     the rest times s (0.1 + 0.5 sin²(π t / extinction)), s from 0.3 to 1
+              for each grain, as if tilted more or less away from its zone axis
     central   what then remains
 
 and among the Bragg disks by exp(-|g|² / 2 g₀²), g₀ two reciprocal lattice spacings.
@@ -14,6 +15,8 @@ and among the Bragg disks by exp(-|g|² / 2 g₀²), g₀ two reciprocal lattice
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +31,12 @@ from scopeside_adapters.simulator.kernels import (
     draw_patterns,
     poisson_tables,
 )
-from scopeside_adapters.simulator.microscope import State
 from scopeside_adapters.simulator.specimen import Local, Specimen
+from scopeside_adapters.simulator.state import State
 
 Array = npt.NDArray[Any]
 _SAMPLES = 4096  # of a radial profile
+_FARTHEST2 = 32  # h² + k²: beyond it a disk would get less than 2 % of the strongest
 _EDGES = 5.0  # a disk is 0 beyond its radius plus so many edge widths
 
 
@@ -45,7 +49,7 @@ class Scan4DParams(Params):
     """Standard deviation of the blur of their edges, pixels."""
     lattice_px: float = Field(20.0, ge=2.0, le=1000.0)
     """Reciprocal lattice spacing of the square lattice, pixels."""
-    grains: int = Field(12, ge=1, le=10_000)
+    grains: int = Field(12, ge=1, le=1000)
     """Number of grains, each with its own lattice rotation."""
     strain: float = Field(0.01, ge=0.0, le=0.1)
     """Largest strain component, and largest lattice rotation within a grain, rad."""
@@ -169,7 +173,7 @@ class Scan4D:
         self._nominal = nominal
         halo_reach = min(self.centre_px) - params.field_px
         self.orders = _orders(params, halo_reach)
-        self._disk = _profile(params.reach_px(), _soft_disk(params))
+        self._disk = _profile(params.reach_px(), _disk_of(params))
         self._halo = _profile(halo_reach, _halo_of(halo_reach))
 
     def expected(self, position: int, state: State | None = None) -> Array:
@@ -246,7 +250,7 @@ class Scan4D:
         electrons = (
             self._electrons * state.electrons_per_A2 / self._nominal.electrons_per_A2
         )
-        diffuse, central, bragg = _shares(self._params, local.thickness_nm)
+        diffuse, central, bragg = _shares(self._params, local)
         weights = np.exp(-(self.orders**2).sum(axis=1) / 8.0)
         weights[0] = 0.0
         weights /= max(weights.sum(), 1e-300)
@@ -261,10 +265,11 @@ class Scan4D:
         )
 
 
-def _shares(params: Scan4DParams, thickness_nm: Array) -> tuple[Array, Array, Array]:
+def _shares(params: Scan4DParams, local: Local) -> tuple[Array, Array, Array]:
     """Return the shares of the electrons: diffuse, central disk, Bragg disks."""
-    coherent = np.exp(-thickness_nm / params.mean_free_path_nm)
-    diffracted = 0.1 + 0.5 * np.sin(np.pi * thickness_nm / params.extinction_nm) ** 2
+    coherent = np.exp(-local.thickness_nm / params.mean_free_path_nm)
+    phase = np.pi * local.thickness_nm / params.extinction_nm
+    diffracted = local.strength * (0.1 + 0.5 * np.sin(phase) ** 2)
     return 1 - coherent, coherent * (1 - diffracted), coherent * diffracted
 
 
@@ -272,33 +277,38 @@ def _orders(params: Scan4DParams, halo_reach: float) -> IntArray:
     """Return the (h, k) of all disks that lie on the detector whatever happens."""
     # Strain and rotation together lengthen a reciprocal vector by less than this.
     longest = (halo_reach - params.reach_px()) * (1 - 3 * params.strain)
-    most = max(0, int(longest / params.lattice_px))
+    most = min(max(0, int(longest / params.lattice_px)), math.isqrt(_FARTHEST2))
     h, k = np.mgrid[-most : most + 1, -most : most + 1].reshape(2, -1)
     length2 = h**2 + k**2
-    inside = length2 * params.lattice_px**2 <= longest**2
+    inside = length2 * params.lattice_px**2 <= max(0.0, longest) ** 2
+    inside &= length2 <= _FARTHEST2
     inside |= length2 == 0
     by_length = np.lexsort((k[inside], h[inside], length2[inside]))
     return np.stack([h[inside], k[inside]], axis=1)[by_length].astype(np.int64)
 
 
-def _profile(reach: float, density: Any) -> tuple[Array, float]:
+def _profile(reach: float, density: Callable[[Array], Array]) -> tuple[Array, float]:
     """Sample a radial density over r² up to `reach`², and make its integral 1."""
     r2 = np.linspace(0.0, reach**2, _SAMPLES)
     profile = density(np.sqrt(r2))
     profile[-1] = 0.0
-    # The integral of 2π r dr is that of π d(r²), and the trapezium rule is what the
-    # straight lines between the samples amount to.
-    integral = np.pi * np.trapezoid(profile, r2)
+    # 2π r dr is π d(r²), and the kernel draws straight lines between the samples.
+    integral = np.pi * r2[1] * (profile.sum() - profile[0] / 2)
     return profile / integral, reach
 
 
-def _soft_disk(params: Scan4DParams) -> Any:
-    from math import erfc
-    return np.vectorize(lambda r: 0.5 * erfc((r - params.semi_angle_px) / (params.edge_px * 2**0.5)))
+def _disk_of(params: Scan4DParams) -> Callable[[Array], Array]:
+    """Return a density that is 1 inside the disk and falls off across its edge."""
+
+    def density(r: Array) -> Array:
+        inner = (r - params.semi_angle_px) / (params.edge_px * math.sqrt(2))
+        return np.array([0.5 * math.erfc(value) for value in inner])
+
+    return density
 
 
-def _halo_of(reach: float) -> Any:
-    """Return a density that is faint on the axis, highest at a high angle, 0 at `reach`."""
+def _halo_of(reach: float) -> Callable[[Array], Array]:
+    """Return a density that is faint on the axis, strong far out, 0 at `reach`."""
     width = reach / 2.5
 
     def density(r: Array) -> Array:

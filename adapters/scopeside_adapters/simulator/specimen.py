@@ -35,6 +35,8 @@ class Local:
         (n,) int64, number of the grain.
     thickness_nm
         (n,) in nanometres.
+    strength
+        (n,) how strongly the grain diffracts, from 0.3 (tilted away) to 1.
     """
 
     potential: Array
@@ -45,6 +47,7 @@ class Local:
     rotation: Array
     grain: Array
     thickness_nm: Array
+    strength: Array
 
 
 class Specimen:
@@ -85,6 +88,7 @@ class Specimen:
         self._potential_scale = field_px / self._potential.steepest
         self._strain_scale = strain
         self._thickness_nm = thickness_nm
+        self._strength = rng.uniform(0.3, 1.0, grains)
 
     def at(self, y: Array, x: Array) -> Local:
         """Return what lies at rows `y` and columns `x`, (n,) each, in scan steps."""
@@ -94,6 +98,7 @@ class Specimen:
         distance = (y[:, None] - self._seeds[:, 0]) ** 2 + (
             x[:, None] - self._seeds[:, 1]
         ) ** 2
+        grain = distance.argmin(axis=1)
         return Local(
             potential=self._potential_scale * self._potential.value(y, x),
             shift=self._potential_scale * self._potential.gradient(y, x),
@@ -101,8 +106,9 @@ class Specimen:
             eyy=eyy,
             exy=exy,
             rotation=rotation,
-            grain=distance.argmin(axis=1),
+            grain=grain,
             thickness_nm=self._thickness_nm * (1 + 0.4 * self._thickness.value(y, x)),
+            strength=self._strength[grain],
         )
 
     def lattice(self, local: Local) -> tuple[Array, Array]:
@@ -117,9 +123,9 @@ class Specimen:
         determinant = f_xx * f_yy - f_xy * f_yx
 
         def deformed(gx: Array, gy: Array) -> Array:
-            return np.stack(
-                [(f_xx * gy - f_xy * gx), (f_yy * gx - f_yx * gy)], axis=-1
-            ) / (determinant[:, None])
+            g = np.stack([f_xx * gy - f_xy * gx, f_yy * gx - f_yx * gy], axis=1)
+            longer: Array = g / determinant[:, None]
+            return longer
 
         cosine, sine = np.cos(angle), np.sin(angle)
         return deformed(cosine, sine), deformed(-sine, cosine)

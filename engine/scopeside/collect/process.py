@@ -14,6 +14,7 @@ from scopeside.collect.collector import Collector, Held
 from scopeside.collect.journal import Journal
 from scopeside.collect.publisher import Publisher
 from scopeside.link import Link
+from scopeside.processor import prepare
 from scopeside.wire import Kind, Message
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,9 @@ class CollectorProcess:
         spec = child.spec
         self._child = child
         folder = Path(spec.results_folder) if spec.results_folder else None
-        self._collector = Collector(
-            spec.load_pipeline(), Journal(spec.journal_fds), folder
-        )
+        pipeline = spec.load_pipeline()
+        prepare(step.cls for chain in pipeline.chains for step in chain.steps)
+        self._collector = Collector(pipeline, Journal(spec.journal_fds), folder)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
         self._publisher = Publisher(child.context, spec.endpoints, spec.identity)
         self._tee: Link | None = None

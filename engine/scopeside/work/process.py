@@ -6,6 +6,7 @@ import zmq
 
 from scopeside.child import Child, main
 from scopeside.link import Link
+from scopeside.processor import prepare
 from scopeside.slab import Slab
 from scopeside.wire import Kind, Message
 from scopeside.work.worker import Worker
@@ -17,6 +18,7 @@ class WorkerProcess:
     def __init__(self, child: Child) -> None:
         spec = child.spec
         chain = spec.load_pipeline().chain(spec.chain)
+        prepare(step.cls for step in chain.steps)
         self._child = child
         self._worker = Worker(
             chain,

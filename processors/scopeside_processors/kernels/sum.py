@@ -46,6 +46,19 @@ def add_floats(frames: Array, total: Array, rest: Array, peak: Array) -> None:
     _add_floats(_flat(frames), total.reshape(-1), rest.reshape(-1), peak.reshape(-1))
 
 
+def merge_floats(total: Array, rest: Array, more: Array, more_rest: Array) -> None:
+    """Add the sum ``more + more_rest`` to ``total + rest``, as `add_floats` does."""
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinite sums
+        rounded = total + more
+        taken = rounded - total
+        rest += more_rest + ((total - (rounded - taken)) + (more - taken))
+        total[...] = rounded
+
+
+USUAL = tuple(np.dtype(code) for code in ("u1", "<u2", "<u4", "<f4"))
+"""Pixels as cameras usually deliver them."""
+
+
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""

@@ -160,20 +160,23 @@ def middle_of_counts(frames: Array) -> IntArray:
     (n, 2) int64, row and column
         A centre halfway between two pixels goes to the second. The middle of the
         frame, ((h - 1) // 2, (w - 1) // 2), where the counts are not above zero or
-        the centre is outside the frame (negative pixels), or no number.
+        the centre is outside the frame (negative pixels), or no number. Exact for
+        integers as long as counts times width stay below 2**63.
     """
     frames = as_stored(frames)
     moments = np.zeros((len(frames), 3), sum_type(frames.dtype))
     _MOMENTS[moments.dtype.str[1:]](frames, moments)
     total = np.where(moments[:, 0] > 0, moments[:, 0], 1)[:, None]
-    if moments.dtype.kind == "i":
-        centre = (2 * moments[:, 1:] + total) // (2 * total)
-    else:
-        centre = np.floor(moments[:, 1:] / total + 0.5)
+    centre, rest = np.divmod(moments[:, 1:], total)
+    centre += rest >= total - rest
     size = np.array(frames.shape[1:])
     inside = (centre >= 0) & (centre < size) & (moments[:, :1] > 0)
     found = np.where(inside.all(axis=1, keepdims=True), centre, (size - 1) // 2)
     return found.astype(np.int64)
+
+
+USUAL = tuple(np.dtype(code) for code in ("u1", "<u2", "<u4", "<f4"))
+"""Pixels as cameras usually deliver them."""
 
 
 @lru_cache

@@ -1,0 +1,1 @@
+"""The `file` detector: recorded frames, played as if a detector sent them."""

@@ -1,0 +1,34 @@
+"""``scopeside check``: say whether a pipeline would run, without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from scopeside.pipeline import Pipeline
+from scopeside.preflight import problems
+
+
+def check_command(path: Path) -> int:
+    """Check the pipeline file at `path`; 0 if it would run, 2 if not."""
+    pipeline = Pipeline.load(path)
+    console = Console(highlight=False)
+    found = problems(pipeline)
+    for problem in found:
+        console.print(f"[bold red]✗[/] {path}: ", end="")
+        console.print(problem, markup=False, soft_wrap=True)
+    if found:
+        return 2
+    console.print(f"[green]✓[/] {path}: detector {pipeline.detector_kind!r}")
+    for chain in pipeline.chains:
+        steps = " → ".join(step.name for step in chain.steps)
+        workers = f", {chain.workers} workers" if chain.workers > 1 else ""
+        console.print(
+            f"[green]✓[/] chain {chain.name!r} ({chain.edge}{workers}): {steps}"
+        )
+    console.print(
+        f"[green]✓[/] slab {pipeline.slab.mib} MiB, batches of "
+        f"{pipeline.slab.batch_kib} KiB"
+    )
+    return 0

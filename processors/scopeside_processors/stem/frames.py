@@ -1,0 +1,34 @@
+"""What a processor asks of frames before it counts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.errors import ShapeError
+
+
+def check_frames(batch: Batch, acquisition: Acquisition) -> None:
+    """Refuse frames that are not as the acquisition says.
+
+    Raises
+    ------
+    ShapeError
+        If their shape or dtype differs.
+    """
+    found = (batch.pixels.shape[1:], batch.pixels.dtype.newbyteorder("<"))
+    said = (acquisition.frame_shape, acquisition.dtype)
+    if found != said:
+        raise ShapeError(
+            f"frames are {found[0]} {found[1]}; the acquisition has {said[0]} {said[1]}"
+        )
+
+
+def exceeds(frames: npt.NDArray[Any], largest: int) -> bool:
+    """Return whether a pixel of 8 bytes, an integer, lies beyond ±`largest`."""
+    if frames.dtype.kind == "f" or frames.dtype.itemsize < 8 or not frames.size:
+        return False
+    return int(frames.max()) > largest or int(frames.min()) < -largest

@@ -1,0 +1,170 @@
+"""The sum, the mean and the maximum of each pixel over all frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from scopeside import params
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.processor import Device, Order
+from scopeside.result import Result, invalid
+from scopeside.state import pack, unpack
+from scopeside_processors.kernels import sum as kernels
+from scopeside_processors.stem.frames import check_frames, exceeds
+
+Array = npt.NDArray[Any]
+Pattern = Literal["sum", "mean", "max"]
+
+LARGEST = 1 << 40
+"""Pixels of 8 bytes beyond it could overflow a sum of `MOST` frames."""
+MOST = 1 << 23
+
+
+class Sum:
+    """Sums up the patterns of an acquisition.
+
+    Integers are exact, whatever the order of the frames. Floats are summed with the
+    rounding errors kept apart (see `kernels.sum.add_floats`).
+    """
+
+    order: ClassVar[Order] = Order.ANY
+
+    class Params(params.Params):
+        """Which patterns are wanted."""
+
+        of: Annotated[tuple[Pattern, ...], Field(min_length=1)] = ("sum", "mean", "max")
+        """Any of sum, mean and max."""
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load the kernels for what cameras usually deliver."""
+        for dtype in kernels.USUAL:
+            kernels.warm(dtype)
+
+    def __init__(
+        self,
+        acquisition: Acquisition,
+        params: Params,
+        device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
+    ) -> None:
+        kernels.warm(acquisition.dtype)
+        self._acquisition = acquisition
+        self._wanted = params.of
+        self._used = 0
+        self._first, self._last = -1, -1
+        self._overflowed = False
+        self._total, self._rest, self._peak = _of_no_frames(acquisition)
+
+    def process(self, batch: Batch) -> None:
+        """Add the frames of `batch`.
+
+        Raises
+        ------
+        ShapeError
+            If its frames are not as the acquisition says.
+        """
+        check_frames(batch, self._acquisition)
+        if not len(batch):
+            return
+        if self._total.dtype.kind == "f":
+            kernels.add_floats(batch.pixels, self._total, self._rest, self._peak)
+        else:
+            kernels.add_integers(batch.pixels, self._total, self._peak)
+        self._overflowed |= exceeds(batch.pixels, LARGEST)
+        first, last = int(batch.index.min()), int(batch.index.max())
+        self._stands_on(len(batch), first, last)
+
+    def merge(self, other: Self) -> None:
+        """Add what `other` has summed."""
+        if not other._used:
+            return
+        if self._total.dtype.kind == "f":
+            kernels.merge_floats(self._total, self._rest, other._total, other._rest)
+        else:
+            self._total += other._total
+        self._peak = np.maximum(self._peak, other._peak)
+        self._overflowed |= other._overflowed
+        self._stands_on(other._used, other._first, other._last)
+
+    def results(self) -> Iterator[Result]:
+        """Yield the wanted of ``sum``, ``mean`` and ``max``, (height, width), counts.
+
+        ``sum`` is int64, or float64 of float frames; ``mean`` is float64; ``max`` has
+        the dtype of the frames. Invalid before the first frame, and where pixels of 8
+        bytes, or their number, are too large for exact sums.
+        """
+        reason = "" if self._used else "no frame yet"
+        wide = self._acquisition.dtype.itemsize == 8 and self._total.dtype.kind == "i"
+        if self._overflowed or (wide and self._used > MOST):
+            reason = "pixels too large for exact sums of 64 bits"
+        for name in self._wanted:
+            if reason:
+                yield invalid(name, reason, **self._account())
+            else:
+                yield self._result(name)
+
+    def snapshot(self) -> bytes:
+        """Return the sums, if there are any."""
+        state: dict[str, Any] = {
+            "frames": [self._used, self._first, self._last],
+            "overflowed": self._overflowed,
+        }
+        if self._used:
+            state |= {"total": self._total, "peak": self._peak}
+            if self._rest.size:
+                state["rest"] = self._rest
+        return pack(state)
+
+    def restore(self, state: bytes) -> None:
+        """Take over what `snapshot` gave."""
+        found = unpack(state)
+        self._used, self._first, self._last = found["frames"]
+        self._overflowed = found["overflowed"]
+        if self._used:
+            # Copies, as what is unpacked cannot be written to.
+            self._total = found["total"].copy()
+            if self._rest.size:
+                self._rest = found["rest"].copy()
+            self._peak = found["peak"].copy()
+
+    def _stands_on(self, frames: int, first: int, last: int) -> None:
+        self._first = min(self._first, first) if self._used else first
+        self._last = max(self._last, last) if self._used else last
+        self._used += frames
+
+    def _account(self) -> dict[str, Any]:
+        expected, scan = self._acquisition.frames, self._acquisition.scan
+        if expected is None and scan is not None:
+            expected = scan.frames
+        return {
+            "frame": self._last,
+            "first": self._first,
+            "used": self._used,
+            "expected": expected,
+        }
+
+    def _result(self, name: Pattern) -> Result:
+        total = self._total.copy()
+        if total.dtype.kind == "f":
+            # What rounding left out of an infinite sum is no number.
+            np.add(total, self._rest, out=total, where=np.isfinite(total))
+        # Adding zero makes -0.0 to 0.0: which came first must not be seen.
+        data = {"sum": total, "mean": total / self._used, "max": self._peak + 0}[name]
+        if name == "max":
+            data = data.astype(self._peak.dtype)
+        return Result(name, data, units="counts", axes=("y", "x"), **self._account())
+
+
+def _of_no_frames(acquisition: Acquisition) -> tuple[Array, Array, Array]:
+    """Return sum, what its rounding left out (of floats), and maximum."""
+    shape, dtype = acquisition.frame_shape, acquisition.dtype
+    if dtype.kind == "f":
+        return np.zeros(shape), np.zeros(shape), np.full(shape, -np.inf, dtype)
+    lowest = np.full(shape, np.iinfo(dtype).min, dtype)
+    return np.zeros(shape, np.int64), np.zeros((0, 0)), lowest

@@ -1,0 +1,172 @@
+"""The files of ASTAR, Merlin and TVIPS, written here byte by byte."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+
+import numpy as np
+import pytest
+from tests.adapters.file.playing import assert_delivers, cut, detector, play, series
+
+from scopeside.errors import SourceError
+from scopeside_adapters.file.formats import open_frames
+
+FRAMES = series((6, 8, 8), "u1")
+
+
+def write_blo(path, rows=2, columns=3):
+    head = b"IMGBLO" + struct.pack(
+        "<HIIIHHHHHddI",
+        *(0x0102, 0x1000, 0x1010, 131141, 8, 0, columns, rows, 0, 2.0, 2.0, 200_000),
+    )
+    records = [
+        struct.pack("<HI", 0x55AA, i) + f.tobytes() for i, f in enumerate(FRAMES)
+    ]
+    path.write_bytes(head.ljust(0x1010, b"\0") + b"".join(records))
+    return path
+
+
+def write_mib(path, kind="U16", dtype=">u2", pauses=True, hdr=""):
+    parts = []
+    for i, frame in enumerate(FRAMES):
+        ms = i + (100 * (i // 3) if pauses else 0)
+        time = f"2024-02-29T12:00:00.{ms:03d}000000Z"
+        head = f"MQ1,{i + 1:06d},00384,01,0008,0008,{kind},   1x1,01,2024-02-29,0.001,0"
+        head = f"{head},MQ1A,{time},1000000ns,12,".ljust(384)
+        parts += [head.encode(), frame[::-1].astype(dtype).tobytes()]
+    path.write_bytes(b"".join(parts))
+    if hdr:
+        path.with_suffix(".hdr").write_text(hdr)
+    return path
+
+
+def write_tvips(path, frames, *, header=True):
+    main = struct.pack("<13I", 256, 2, 8, 8, 16, 0, 0, 1, 1, 1, 200, 80, 60)
+    body = b"".join(
+        struct.pack("<3I", i, 1_700_000_000 + i, 5).ljust(60, b"\0")
+        + frame.astype("<u2").tobytes()
+        for i, frame in enumerate(frames)
+    )
+    path.write_bytes((main.ljust(256, b"\0") if header else b"") + body)
+    return path
+
+
+# ASTAR ---------------------------------------------------------------------------
+
+
+def test_a_block_file_is_a_scan_of_rows_and_columns(tmp_path):
+    sink = play(write_blo(tmp_path / "scan.blo"))
+    assert_delivers(sink, FRAMES)
+    assert sink.acquisitions[0].scan_shape == (2, 3)
+    assert sink.acquisitions[0].calibration == pytest.approx(
+        {"scan_step_m": 2e-9, "beam_energy_eV": 200_000}
+    )
+
+
+def test_a_truncated_block_file_delivers_what_is_there_and_fails(tmp_path):
+    sink = play(cut(write_blo(tmp_path / "scan.blo"), -71))
+    np.testing.assert_array_equal(sink.frames().pixels, FRAMES[:4])
+    assert sink.acquisitions[0].scan_shape == (2, 3)
+    assert sink.ends == [("failed", "scan.blo ends after 4 of 6 frames", 4)]
+
+
+def test_what_is_no_block_file_is_refused(tmp_path):
+    (tmp_path / "scan.blo").write_bytes(b"nonsense" * 100)
+    with pytest.raises(SourceError, match="expected one of .b'IMGBLO'"):
+        play(tmp_path / "scan.blo")
+
+
+# Merlin --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("U08", ">u1"), ("U16", ">u2"), ("U32", ">u4")]
+)
+def test_mib_rows_are_bottom_up_as_the_public_reader_gives_them(tmp_path, kind, dtype):
+    path = write_mib(tmp_path / "scan.mib", kind, dtype)
+    reader = pytest.importorskip("rsciio.quantumdetector")
+    reference = reader.file_reader(str(path))[0]["data"]
+    assert_delivers(play(path), reference.reshape(6, 8, 8))
+    np.testing.assert_array_equal(reference.reshape(6, 8, 8), FRAMES)
+
+
+def test_pauses_between_rows_tell_the_scan(tmp_path):
+    sink = play(write_mib(tmp_path / "scan.mib"))
+    assert sink.acquisitions[0].scan_shape == (2, 3)
+
+
+def test_steady_frames_are_no_scan(tmp_path):
+    sink = play(write_mib(tmp_path / "movie.mib", pauses=False))
+    assert sink.acquisitions[0].scan_shape is None
+
+
+def test_frames_per_trigger_tell_the_scan(tmp_path):
+    hdr = "Frames in Acquisition (Number):\t6\nFrames per Trigger (Number):\t2\n"
+    sink = play(write_mib(tmp_path / "scan.mib", pauses=False, hdr=hdr))
+    assert sink.acquisitions[0].scan_shape == (3, 2)
+
+
+def test_mib_frames_keep_the_time_of_the_detector(tmp_path):
+    stamps = play(write_mib(tmp_path / "scan.mib")).frames().timestamp_ns
+    noon = 1_709_208_000_000_000_000  # 2024-02-29 12:00 UTC
+    np.testing.assert_array_equal(
+        stamps - noon, np.array([0, 1, 2, 103, 104, 105]) * 1_000_000
+    )
+
+
+def test_a_mib_shorter_than_its_hdr_says_delivers_what_is_there(tmp_path):
+    hdr = "Frames in Acquisition (Number):\t6\nFrames per Trigger (Number):\t3\n"
+    sink = play(cut(write_mib(tmp_path / "scan.mib", hdr=hdr), -600))
+    np.testing.assert_array_equal(sink.frames().pixels, FRAMES[:4])
+    assert sink.acquisitions[0].scan_shape == (2, 3)
+    assert sink.ends == [("failed", "scan.mib ends after 4 of 6 frames", 4)]
+
+
+def test_a_mib_without_hdr_that_ends_in_a_frame_says_so(tmp_path):
+    sink = play(cut(write_mib(tmp_path / "movie.mib"), -1))
+    np.testing.assert_array_equal(sink.frames().pixels, FRAMES[:5])
+    assert sink.ends == [("failed", "movie.mib ends in the middle of frame 5", 5)]
+
+
+def test_raw_counters_of_merlin_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="its pixels are 'R64'; U08, U16"):
+        play(write_mib(tmp_path / "raw.mib", "R64"))
+
+
+# TVIPS ---------------------------------------------------------------------------
+
+
+def test_a_tvips_sequence_goes_on_in_the_next_file(tmp_path):
+    path = write_tvips(tmp_path / "run_000.tvips", FRAMES[:4])
+    write_tvips(tmp_path / "run_001.tvips", FRAMES[4:], header=False)
+    sink = play(path)
+    assert_delivers(sink, FRAMES.astype("u2"))
+    assert sink.frames().timestamp_ns[1] == 1_700_000_001_005_000_000
+
+
+def test_tvips_frames_are_what_the_public_reader_gives(tmp_path):
+    reader = pytest.importorskip("rsciio.tvips")
+    path = write_tvips(tmp_path / "run_000.tvips", FRAMES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference = reader.file_reader(str(path))[0]["data"]
+    assert_delivers(play(path), reference)
+
+
+def test_a_truncated_tvips_sequence_delivers_what_is_there(tmp_path):
+    sink = play(cut(write_tvips(tmp_path / "run.tvips", FRAMES), -1))
+    np.testing.assert_array_equal(sink.frames().pixels, FRAMES[:5])
+    assert sink.ends == [("failed", "run.tvips ends in the middle of frame 5", 5)]
+
+
+def test_a_later_part_of_a_sequence_is_refused(tmp_path):
+    write_tvips(tmp_path / "run_001.tvips", FRAMES)
+    [problem] = detector(tmp_path / "run_001.tvips").check()
+    assert "it is a later part of a sequence; give the one with _000" in problem
+
+
+def test_instrument_files_are_mapped_not_loaded(tmp_path):
+    for path in (write_blo(tmp_path / "a.blo"), write_mib(tmp_path / "a.mib")):
+        with open_frames(path) as frames:
+            assert isinstance(frames._array, np.memmap)

@@ -1,0 +1,210 @@
+"""`check_processor` finds the law that a processor breaks: one breaker for each."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from scopeside.errors import ShapeError
+from scopeside.params import Params as BaseParams
+from scopeside.processor import Order
+from scopeside.result import Result, invalid
+from scopeside.state import pack, unpack
+from scopeside.testing import check_processor
+
+FRAMES = np.random.default_rng(2024).poisson(3, (6, 4, 5)).astype(np.uint16)
+
+
+class Total:
+    """Keeps all the laws: the counts of all frames together."""
+
+    order = Order.ANY
+    Params: ClassVar = BaseParams
+
+    def __init__(self, acquisition, params, device="cpu"):
+        self.total, self.used, self.last = 0, 0, -1
+
+    def process(self, batch):
+        self.total += int(batch.pixels.sum())
+        self.used += len(batch)
+        self.last = max([self.last, *batch.index.tolist()])
+
+    def results(self):
+        if not self.used:
+            return [invalid("total", "no frame yet")]
+        data = np.array([self.total])
+        return [Result("total", data, "series", frame=self.last, used=self.used)]
+
+    def merge(self, other):
+        self.total += other.total
+        self.used += other.used
+        self.last = max(self.last, other.last)
+
+    def snapshot(self):
+        return pack({"state": [self.total, self.used, self.last]})
+
+    def restore(self, state):
+        self.total, self.used, self.last = unpack(state)["state"]
+
+
+class Change:
+    """ORDERED, keeps all the laws: the change of the counts from frame to frame."""
+
+    order = Order.ORDERED
+    Params: ClassVar = BaseParams
+
+    def __init__(self, acquisition, params, device="cpu"):
+        self.before, self.found = 0, []
+
+    def process(self, batch):
+        self.found = []
+        for index, frame in zip(batch.index.tolist(), batch.pixels, strict=True):
+            counts = int(frame.sum())
+            change = counts - self.before
+            self.found.append(Result("change", change, "scalar", frame=index, used=1))
+            if change > 0:
+                self.found.append(Result("rise", {}, "event", frame=index, used=1))
+            self.before = counts
+
+    def results(self):
+        return list(self.found)
+
+    def snapshot(self):
+        return pack({"before": self.before})
+
+    def restore(self, state):
+        self.before = unpack(state)["before"]
+
+
+class WritesIntoFrames(Total):
+    def process(self, batch):
+        super().process(batch)
+        batch.pixels[:1] = 0
+
+
+class CountsBatches(Total):
+    def process(self, batch):
+        super().process(batch)
+        self.total += len(batch) > 0
+
+
+class CountsEmptyBatches(Total):
+    def process(self, batch):
+        super().process(batch)
+        self.total += len(batch) == 0
+
+
+class ClaimsFramesWithoutAny(Total):
+    def results(self):
+        return [Result("total", np.array([self.total]), used=1)]
+
+
+class TakesTheIndexForTheNumber(Total):
+    def process(self, batch):
+        super().process(batch)
+        self.used = self.last + 1
+
+
+class ClearsWhenAsked(Total):
+    def results(self):
+        found = super().results()
+        self.total = 0
+        return found
+
+
+class GivesItsOwnMemoryAway(Total):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.shared = np.zeros(1, np.int64)
+
+    def results(self):
+        self.shared[0] = self.total
+        return [Result("total", self.shared, frame=self.last, used=self.used)]
+
+
+class ForgetsInItsSnapshot(Total):
+    def restore(self, state):
+        super().restore(state)
+        self.total = 0
+
+
+class SnapshotsText(Total):
+    def snapshot(self):
+        return "state"
+
+
+class ForgetsTheOther(Total):
+    def merge(self, other):
+        self.used += other.used
+        self.last = max(self.last, other.last)
+
+
+class KeepsTheFirstFrame(Total):
+    def process(self, batch):
+        if not self.used:
+            self.total = int(batch.pixels[:1].sum())
+        self.used += len(batch)
+        self.last = max([self.last, *batch.index.tolist()])
+
+
+class SeesOnlyTheEndOfABatch(Change):
+    def process(self, batch):
+        super().process(batch)
+        self.found = self.found[-1:]
+
+
+class ForgetsTheFrameBefore(Change):
+    def process(self, batch):
+        self.before = 0
+        super().process(batch)
+
+
+class RestoresNothing(Change):
+    def restore(self, state):
+        pass
+
+
+@pytest.mark.parametrize("cls", [Total, Change])
+@pytest.mark.parametrize("frames", [FRAMES, FRAMES.reshape(2, 3, 4, 5)])
+def test_a_lawful_processor_passes(cls, frames):
+    check_processor(cls, frames)
+
+
+@pytest.mark.parametrize(
+    ("cls", "law"),
+    [
+        (WritesIntoFrames, "frames are left as they were"),
+        (CountsBatches, "how frames are cut into batches does not matter"),
+        (SeesOnlyTheEndOfABatch, "how frames are cut .*the event rise .* is lost"),
+        (ForgetsTheFrameBefore, "how frames are cut into batches does not matter"),
+        (CountsEmptyBatches, "an empty batch changes nothing"),
+        (ClaimsFramesWithoutAny, "an empty batch changes nothing"),
+        (TakesTheIndexForTheNumber, "gaps between frames are survived"),
+        (ClearsWhenAsked, "asking for results changes nothing"),
+        (GivesItsOwnMemoryAway, "asking for results changes nothing .* given out"),
+        (ForgetsInItsSnapshot, r"restore\(snapshot\(\)\) is invisible"),
+        (SnapshotsText, r"restore\(snapshot\(\)\) is invisible \(it is str\)"),
+        (RestoresNothing, r"restore\(snapshot\(\)\) is invisible"),
+        (ForgetsTheOther, "two halves merged equal the whole"),
+        (KeepsTheFirstFrame, "two halves merged equal the whole"),
+    ],
+)
+def test_a_broken_law_is_named(cls, law):
+    with pytest.raises(AssertionError, match=f"law: {law}"):
+        check_processor(cls, FRAMES)
+
+
+def test_the_bits_of_floats_are_compared():
+    class Mean(Total):
+        def process(self, batch):
+            self.total += float(np.float64(batch.pixels.mean() * len(batch) / 3))
+            self.used += len(batch)
+            self.last = max([self.last, *batch.index.tolist()])
+
+    with pytest.raises(AssertionError, match=r"total\.data"):
+        check_processor(Mean, np.random.default_rng(1).normal(size=(7, 4, 5)))
+
+
+def test_too_few_frames_prove_nothing():
+    with pytest.raises(ShapeError, match="need 4 frames"):
+        check_processor(Total, FRAMES[:3])
