@@ -5,7 +5,7 @@ costs the writer nothing. There are two halves and a sequence number that says w
 one is whole: a writer that dies in mid-write leaves the other half untouched.
 
     0   u64 sequence; half = sequence % 2
-    64  half 0: u64 length, u64 xxh3 of the data, data
+    64  half 0: u64 length, u64 xxh3 of the data (seed: sequence), data
     …   half 1: the same
 """
 
@@ -25,7 +25,6 @@ from scopeside.errors import EngineError
 
 _HALF = 1 << 18
 _HEAD = struct.Struct("<QQ")
-_SEQUENCE = struct.Struct("<Q")
 SIZE = 64 + 2 * _HALF
 
 
@@ -34,7 +33,10 @@ class Board:
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, SIZE)
-        self._sequence: int = _SEQUENCE.unpack_from(self._map, 0)[0]
+        # One store and one load of 8 bytes; struct would write it byte by byte, and
+        # a reader (or a death) in between would find another number.
+        self._page = memoryview(self._map)[:8].cast("Q")
+        self._sequence = self._page[0]
         self._known: dict[str, Any] = {}
         # The heartbeat is a thread of its own in the writing process.
         self._lock = threading.Lock()
@@ -61,23 +63,25 @@ class Board:
         data = msgpack.packb({**self._known, "beat_ns": time.monotonic_ns()})
         if len(data) > _HALF - _HEAD.size:
             raise EngineError(f"a board holds {_HALF} bytes, not {len(data)}")
-        at = 64 + ((self._sequence + 1) % 2) * _HALF
-        _HEAD.pack_into(self._map, at, len(data), xxhash.xxh3_64_intdigest(data))
+        sequence = self._sequence + 1
+        at = 64 + (sequence % 2) * _HALF
+        digest = xxhash.xxh3_64_intdigest(data, seed=sequence)
+        _HEAD.pack_into(self._map, at, len(data), digest)
         self._map[at + _HEAD.size : at + _HEAD.size + len(data)] = data
-        self._sequence += 1
-        _SEQUENCE.pack_into(self._map, 0, self._sequence)
+        self._sequence = sequence
+        self._page[0] = sequence
 
     def read(self) -> dict[str, Any]:
         """Return what the board says, empty before the first word."""
         for _ in range(100):
-            sequence = _SEQUENCE.unpack_from(self._map, 0)[0]
+            sequence = self._page[0]
             if sequence == 0:
                 return {}
             at = 64 + (sequence % 2) * _HALF
             length, digest = _HEAD.unpack_from(self._map, at)
             data = self._map[at + _HEAD.size : at + _HEAD.size + min(length, _HALF)]
             # Another digest means that the writer overtook us twice: read again.
-            if xxhash.xxh3_64_intdigest(data) == digest:
+            if xxhash.xxh3_64_intdigest(data, seed=sequence) == digest:
                 values: dict[str, Any] = msgpack.unpackb(data, strict_map_key=False)
                 return values
         raise EngineError("the board changes faster than it can be read")

@@ -94,6 +94,10 @@ class Detector(Protocol):
     what would go wrong (files that are missing, ports that are taken) without
     starting anything; `run` delivers acquisitions until there are no more or the
     sink stops it. Raise `SourceError` when the acquisition cannot go on.
+
+    An optional attribute ``resumes`` (True if absent) says whether a new process can
+    take the next acquisition after this one has died; a file, for one, cannot: it
+    would begin again.
     """
 
     Params: ClassVar[type[BaseModel]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import zmq
 
-from scopeside.wire import Buffer, Kind, Message, decode, encode
+from scopeside.wire import Buffer, Kind, Message, decode_own, encode
 
 
 class Link:
@@ -63,7 +63,7 @@ class Link:
     def receive(self) -> Message | None:
         """Return the next message that is here, None if there is none."""
         try:
-            return decode(self.socket.recv_multipart(zmq.NOBLOCK))
+            return decode_own(self.socket.recv_multipart(zmq.NOBLOCK))
         except zmq.Again:
             return None
 
@@ -73,7 +73,7 @@ class Link:
             sender, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return None
-        return sender, decode(parts)
+        return sender, decode_own(parts)
 
     def close(self) -> None:
         """Close at once; what was not sent yet is not sent."""

@@ -6,11 +6,13 @@ A message names the key, what was found and what is allowed.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from scopeside.errors import ConfigError
 
@@ -55,9 +57,16 @@ def unknown(what: str, found: str, allowed: Iterable[str]) -> str:
 
 def _lines(error: ValidationError, model: type[BaseModel], where: str) -> list[str]:
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
         location = problem["loc"]
         key = _key(where, location)
+        if problem["type"] == "too_short" and any(
+            len(other["loc"]) > len(location)
+            and other["loc"][: len(location)] == location
+            for other in problems
+        ):
+            continue  # its entries are wrong, and are spoken of themselves
         if problem["type"] == "extra_forbidden":
             owner = _model_at(model, location[:-1])
             allowed = [] if owner is None else list(owner.model_fields)
@@ -65,15 +74,79 @@ def _lines(error: ValidationError, model: type[BaseModel], where: str) -> list[s
         elif problem["type"] == "missing":
             lines.append(f"{key}: missing; it is required")
         else:
-            text = problem["msg"].removeprefix("Value error, ")
-            text = text[:1].lower() + text[1:]
-            found = problem["input"]
-            lines.append(
-                f"{key}: {text}"
-                if isinstance(found, Mapping | BaseModel)
-                else f"{key}: found {found!r:.80}; {text}"
-            )
+            lines.append(_line(key, problem))
     return lines
+
+
+def _line(key: str, problem: ErrorDetails) -> str:
+    found = problem["input"]
+    text = _in_plain_words(key, problem)
+    if not _is_short(found):
+        return f"{key}: {text}" if key else text
+    return f"{key}: found {_as_written(found)}; {text}"
+
+
+def _in_plain_words(key: str, problem: ErrorDetails) -> str:
+    """Return what is allowed, in words that need no knowledge of Python."""
+    allowed = _ALLOWED.get(problem["type"])
+    if allowed is not None:
+        found = problem["input"]
+        return allowed.format(
+            key=re.sub(r"\[\d+\]", "", key),
+            brackets="; write its head in double brackets: [[{}]]".format(
+                re.sub(r"\[\d+\]", "", key)
+            )
+            if isinstance(found, Mapping)
+            else "",
+            unit=" without quotes or unit" if isinstance(found, str) else "",
+            **problem.get("ctx", {}),
+        )
+    text = problem["msg"].removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+_ALLOWED = {
+    "dict_type": "expected a table: [{key}]",
+    "model_type": "expected a table: [{key}]",
+    "model_attributes_type": "expected a table: [{key}]",
+    "tuple_type": "expected a list{brackets}",
+    "list_type": "expected a list{brackets}",
+    "too_short": "expected {min_length} or more entries, not {actual_length}",
+    "too_long": "expected {max_length} entries at most, not {actual_length}",
+    "int_type": "expected a whole number{unit}",
+    "int_parsing": "expected a whole number{unit}",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number{unit}",
+    "float_parsing": "expected a number{unit}",
+    "finite_number": "expected a finite number",
+    "greater_than": "expected more than {gt}",
+    "greater_than_equal": "expected {ge} or more",
+    "less_than": "expected less than {lt}",
+    "less_than_equal": "expected {le} or less",
+    "literal_error": "expected {expected}",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "string_type": "expected text in quotes",
+    "string_too_short": "expected text that is not empty",
+}
+"""By pydantic's name of what is wrong."""
+
+
+def _is_short(value: Any) -> bool:
+    """Whether a value is worth showing: no table, nor a list of tables."""
+    if isinstance(value, list | tuple):
+        return all(_is_short(item) for item in value)
+    return not isinstance(value, Mapping | BaseModel)
+
+
+def _as_written(value: Any) -> str:
+    """Return a value about as it stands in a TOML file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        text = f"[{', '.join(_as_written(item) for item in value)}]"
+        return text if len(text) <= 80 else f"{text[:79]}…"
+    return f"{value!r:.80}"
 
 
 def _key(where: str, location: tuple[int | str, ...]) -> str:
@@ -83,7 +156,7 @@ def _key(where: str, location: tuple[int | str, ...]) -> str:
             key += f"[{part}]"
         else:
             key += f".{part}" if key else part
-    return key or "the file"
+    return key
 
 
 def _model_at(

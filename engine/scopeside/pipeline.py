@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -26,6 +27,8 @@ from scopeside.settings import (
     ServerSettings,
     SlabSettings,
 )
+
+T = TypeVar("T")
 
 _NOT_YET = {
     "record": "recording is not built yet; take [record] out of the file",
@@ -93,19 +96,13 @@ class Pipeline:
         ConfigError
             The message names the file, the key, what was found and what is allowed.
         """
+        text = _text_of(path)
         try:
-            text = path.read_bytes().decode("utf-8")
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                f"{path}: is not UTF-8 text (byte {error.start} is "
-                f"{error.object[error.start]:#04x}); save it as UTF-8"
-            ) from error
-        try:
-            raw = tomllib.loads(text.removeprefix("\ufeff"))
+            raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: is not TOML: {error}") from error
+            raise ConfigError(
+                f"{path}: is not TOML: {error}{_line_of(error, text)}"
+            ) from error
         return cls.from_raw(raw, folder=path.resolve().parent, source=str(path))
 
     @classmethod
@@ -126,7 +123,7 @@ class Pipeline:
             checked = validate(RawPipeline, raw, folder=folder)
             look_in(folder)
             kind, values = _head(checked.detector, "detector")[:2]
-            detector = detector_class(kind)
+            detector = _named("detector.kind", detector_class, kind)
             params = validate(detector.Params, values, where="detector", folder=folder)
             chains = tuple(
                 _chain(chain, f"chain[{i}]", folder)
@@ -157,15 +154,38 @@ class Pipeline:
         return next(chain for chain in self.chains if chain.name == name)
 
 
+def _text_of(path: Path) -> str:
+    """Return what a file says, without the mark that some editors put first."""
+    try:
+        data = path.read_bytes()
+        if b"\0" in data[:4] or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise ConfigError(f"{path}: is UTF-16 text; save it as UTF-8")
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}: is not UTF-8 text (line {line} holds the byte "
+            f"{error.object[error.start]:#04x}); save it as UTF-8"
+        ) from error
+
+
+def _line_of(error: tomllib.TOMLDecodeError, text: str) -> str:
+    """Return the line that an error speaks of, for those who count no lines."""
+    found = re.search(r"\(at line (\d+), column", str(error))
+    if found is None:
+        return ""
+    line = text.splitlines()[int(found[1]) - 1 :][:1]
+    return f": {line[0].strip():.80}" if line else ""
+
+
 def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
     steps: list[Step] = []
     for i, table in enumerate(raw.processor):
         key = f"{where}.processor[{i}]"
         kind, values, name = _head(table, key)
-        try:
-            cls = processor_class(kind)
-        except ConfigError as error:
-            raise ConfigError(f"{key}.kind: {error}") from error
+        cls = _named(f"{key}.kind", processor_class, kind)
         name = name or kind.rpartition(":")[2].lower()
         if name in {step.name for step in steps}:
             raise ConfigError(
@@ -182,6 +202,14 @@ def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
             "order, so the chain can have one worker only"
         )
     return chain
+
+
+def _named(key: str, find: Callable[[str], T], kind: str) -> T:
+    """Return what `find` finds, or name the `key` that asks for it."""
+    try:
+        return find(kind)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from error
 
 
 def _head(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -12,10 +13,11 @@ from typing import Any, cast
 from scopeside.detector import Detector
 from scopeside.errors import PluginError
 from scopeside.messages import unknown
-from scopeside.processor import Processor
+from scopeside.processor import Order, Processor
 
 DETECTORS = "scopeside.detectors"
 PROCESSORS = "scopeside.processors"
+_OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 GROUPS = (DETECTORS, PROCESSORS, "scopeside.controls", "scopeside.sinks")
 
 
@@ -46,7 +48,17 @@ def processor_class(kind: str) -> type[Processor]:
         If there is none or it does not load.
     """
     required = ("order", "process", "results", "snapshot", "restore")
-    return cast("type[Processor]", _load(PROCESSORS, "processor", kind, required))
+    found = _load(PROCESSORS, "processor", kind, required)
+    if not isinstance(found.order, Order):
+        raise PluginError(
+            f"processor {kind!r} has order = {found.order!r}; it is Order.ANY or "
+            "Order.ORDERED"
+        )
+    if found.order is Order.ANY and not hasattr(found, "merge"):
+        raise PluginError(
+            f"processor {kind!r} lacks merge, which order = Order.ANY needs"
+        )
+    return cast("type[Processor]", found)
 
 
 def look_in(folder: Path) -> None:
@@ -57,6 +69,10 @@ def look_in(folder: Path) -> None:
 
 def _load(group: str, what: str, kind: str, required: tuple[str, ...]) -> Any:
     if ":" in kind:
+        if not _OWN.fullmatch(kind):
+            raise PluginError(
+                f"{what} {kind!r} is not 'package.module:Class', such as 'mine:Peaks'"
+            )
         point = EntryPoint(kind, kind, group)
     else:
         known = installed(group)
@@ -67,8 +83,11 @@ def _load(group: str, what: str, kind: str, required: tuple[str, ...]) -> Any:
         point = known[kind]
     try:
         found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"{what} {kind!r} does not load: {error}") from error
+    except Exception as error:
+        # Whatever a plug-in does when it is imported, the file's author must see it.
+        raise PluginError(
+            f"{what} {kind!r} does not load: {type(error).__name__}: {error}"
+        ) from error
     lacking = [name for name in ("Params", *required) if not hasattr(found, name)]
     if lacking:
         raise PluginError(f"{what} {kind!r} lacks {', '.join(lacking)}")

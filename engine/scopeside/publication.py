@@ -33,7 +33,7 @@ def to_header(result: Result) -> tuple[dict[str, Any], list[bytes]]:
     }
     if not isinstance(result.data, np.ndarray):
         return {**header, "value": _plain(result.data)}, []
-    data = np.ascontiguousarray(result.data)
+    data = np.asarray(result.data, order="C")  # ascontiguousarray makes 0-d 1-d
     little = data.astype(data.dtype.newbyteorder("<"), copy=False)
     header |= {"shape": list(data.shape), "dtype": little.dtype.str}
     payload = [little.tobytes()]

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Self
 
 from scopeside.errors import EngineError, EngineNotFoundError
 
 _LOCK = "lock"
+_OURS = re.compile(r"\d+-[a-z0-9_]+")
 
 
 def root() -> Path:
@@ -33,15 +36,21 @@ class RunFolder:
     def __init__(self) -> None:
         above = root()
         above.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = above.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        status = above.lstat()  # a link set by somebody else would lead us astray
+        if (
+            not S_ISDIR(status.st_mode)
+            or status.st_uid != os.getuid()
+            or status.st_mode & 0o077
+        ):
             raise EngineError(
-                f"{above} must belong to you and be closed to others (chmod 700)"
+                f"{above} must be a folder of yours that is closed to others "
+                "(chmod 700)"
             )
         remove_stale()
         self.path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=above))
         self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Waits for nobody but one who is just looking whether the lock is free.
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +63,7 @@ class RunFolder:
 def running() -> Iterator[Path]:
     """Yield the folders of engines that run, oldest first."""
     if root().is_dir():
-        folders = [path for path in root().iterdir() if path.is_dir()]
+        folders = [path for path in root().iterdir() if _OURS.fullmatch(path.name)]
         for path in sorted(folders, key=lambda p: p.stat().st_mtime):
             if not _is_free(path):
                 yield path
@@ -78,7 +87,7 @@ def remove_stale() -> None:
     """Remove what engines that were killed have left."""
     if root().is_dir():
         for path in root().iterdir():
-            if path.is_dir() and _is_free(path):
+            if _OURS.fullmatch(path.name) and _is_old(path) and _is_free(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -87,7 +96,7 @@ def _is_free(path: Path) -> bool:
     try:
         lock = os.open(path / _LOCK, os.O_RDWR)
     except FileNotFoundError:
-        return _is_old(path)
+        return True
     except OSError:
         return False
     try:
@@ -100,6 +109,6 @@ def _is_free(path: Path) -> bool:
 
 
 def _is_old(path: Path) -> bool:
-    """Whether a folder without a lock is not just being made."""
+    """Whether the process that made the folder is gone: it is not just being made."""
     pid = path.name.partition("-")[0]
     return not (pid.isdigit() and Path(f"/proc/{pid}").exists())

@@ -24,9 +24,27 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 def _plain_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(
-            "a name begins with a letter and has at most 32 letters, digits, '_', '-'"
+            "expected a letter, then at most 31 letters, digits, '_' or '-' (no spaces)"
         )
     return name
+
+
+def _scan_shape(value: Any) -> Any:
+    if value is None:
+        return None
+    pair = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(pair) != 2 or not all(type(n) is int and n >= 1 for n in pair):
+        raise ValueError(
+            "expected [rows, columns], two whole numbers of 1 or more: the probe "
+            "positions"
+        )
+    return pair
+
+
+def _device(value: Any) -> Any:
+    if re.fullmatch(r"auto|cpu|gpu(:\d+)?", str(value)) is None:
+        raise ValueError("expected 'auto', 'cpu', 'gpu' or 'gpu:N' with N = 0, 1 …")
+    return value
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
@@ -38,7 +56,7 @@ class AcquisitionSettings(Params):
 
     kind: Kind | None = None
     """scan4d, movie, spectrum_image or tilt_series; scan4d when there is a scan."""
-    scan: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    scan: Annotated[tuple[int, int] | None, BeforeValidator(_scan_shape)] = None
     """Probe positions as [rows, columns]."""
     pattern: Pattern = "raster"
     """raster: every row left to right; snake: every second row back."""
@@ -81,14 +99,14 @@ class EdgePolicy(BaseModel):
     @classmethod
     def parse(cls, text: Any) -> Self:
         """Read the policy as it is written in a pipeline file."""
-        allowed = "'lossless', 'latest', 'sample:n' or 'bounded:k' with n, k ≥ 1"
+        allowed = "'lossless', 'latest', 'sample:n' or 'bounded:k' with n, k = 1, 2 …"
         if isinstance(text, cls):
             return text
         if text in ("lossless", "latest"):
             return cls(policy=text)
         found = re.fullmatch(r"(sample|bounded):([1-9]\d{0,5})", str(text))
         if found is None:
-            raise ValueError(f"an edge is {allowed}")
+            raise ValueError(f"expected {allowed}")
         return cls.model_validate({"policy": found[1], "number": int(found[2])})
 
     def __str__(self) -> str:
@@ -140,7 +158,7 @@ class RawChain(Params):
 
     name: Name
     """Unique name; it is the edge's name in the ledger."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d+)?)$")] = "auto"
+    device: Annotated[str, BeforeValidator(_device)] = "auto"
     """auto, cpu, gpu or gpu:N."""
     edge: Annotated[EdgePolicy, BeforeValidator(EdgePolicy.parse)] = EdgePolicy(
         policy="lossless"

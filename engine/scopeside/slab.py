@@ -7,7 +7,7 @@ the kernel frees it with the last process that maps it.
 At the start of an acquisition the writer lays slots over it::
 
     slot k:  index (capacity,) int64 | timestamp_ns (capacity,) int64 | pixels
-             each aligned to 64 bytes, the slot to 4096
+             the pixels aligned to 64 bytes, the slot to 4096
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class Layout:
             If fewer than four slots of one frame would fit.
         """
         frame = acquisition.frame_bytes
-        capacity = max(1, batch_bytes // frame)
+        # Smaller batches rather than no room for four of them.
+        room = slab_bytes // MIN_SLOTS // _PAGE * _PAGE - _LINE
+        capacity = max(1, min(batch_bytes // frame, room // (frame + 2 * 8)))
         if batch_frames is not None:
             capacity = max(1, min(capacity, batch_frames))
         pixels_at = _up(2 * 8 * capacity, _LINE)

@@ -14,10 +14,17 @@ import numpy as np
 
 _ARRAY = 1
 _MAX = 2**31 - 1
+_KINDS = "biufcSUmM"  # what its name describes in full: no fields, no objects
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
-    """Return `state` (plain values and numpy arrays, nested at will) as bytes."""
+    """Return `state` (plain values and numpy arrays, nested at will) as bytes.
+
+    Raises
+    ------
+    TypeError
+        If it holds anything else, structured arrays and arrays of objects included.
+    """
     packed: bytes = msgpack.packb(state, default=_encode, use_bin_type=True)
     return packed
 
@@ -30,9 +37,12 @@ def unpack(data: bytes | memoryview) -> dict[str, Any]:
     ValueError
         If `data` was not made by `pack`.
     """
-    state = msgpack.unpackb(
-        data, ext_hook=_decode, raw=False, strict_map_key=False, max_ext_len=_MAX
-    )
+    try:
+        state = msgpack.unpackb(
+            data, ext_hook=_decode, raw=False, strict_map_key=False, max_ext_len=_MAX
+        )
+    except (TypeError, OverflowError, msgpack.UnpackException) as error:
+        raise ValueError(f"this is no packed state: {error}") from error
     if not isinstance(state, dict):
         raise ValueError(f"a packed state is a mapping, not {type(state).__name__}")
     return state
@@ -40,6 +50,8 @@ def unpack(data: bytes | memoryview) -> dict[str, Any]:
 
 def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
+        if value.dtype.kind not in _KINDS:
+            raise TypeError(f"cannot pack an array of {value.dtype}")
         head = msgpack.packb([value.dtype.str, list(value.shape)])
         size = len(head).to_bytes(2, "little")
         flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
@@ -55,6 +67,6 @@ def _decode(code: int, data: bytes) -> Any:
     size = int.from_bytes(data[:2], "little")
     dtype, shape = msgpack.unpackb(data[2 : 2 + size])
     found = np.dtype(dtype)
-    if found.hasobject:
+    if found.kind not in _KINDS:
         raise ValueError(f"a packed array cannot hold {found}")
     return np.frombuffer(data, found, offset=2 + size).reshape(shape)

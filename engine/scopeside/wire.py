@@ -78,7 +78,7 @@ def encode(
 
 
 def decode(parts: Sequence[Buffer]) -> Message:
-    """Take a message apart.
+    """Take a message apart that came from outside.
 
     Raises
     ------
@@ -86,18 +86,33 @@ def decode(parts: Sequence[Buffer]) -> Message:
         With the cause ``truncated``, ``wrong_magic``, ``wrong_version``,
         ``wrong_kind``, ``oversized`` or ``wrong_header``.
     """
+    header_bytes = memoryview(parts[1]).nbytes if len(parts) > 1 else 0
+    if len(parts) > MAX_PARTS or header_bytes > MAX_HEADER:
+        raise ProtocolError(
+            f"a message has at most {MAX_PARTS} parts and a header of {MAX_HEADER} "
+            f"bytes, got {len(parts)} parts and {header_bytes} bytes",
+            cause="oversized",
+        )
+    return decode_own(parts)
+
+
+def decode_own(parts: Sequence[Buffer]) -> Message:
+    """Take a message apart that our own engine has made, of whatever size.
+
+    A part of many small frames, or an account with many gaps, is larger than what a
+    stranger may send.
+
+    Raises
+    ------
+    ProtocolError
+        As `decode` does, but never ``oversized``.
+    """
     if len(parts) < 2:
         raise ProtocolError(
             f"expected an envelope and a header, got {len(parts)} part(s)",
             cause="truncated",
         )
     kind = _kind(bytes(parts[0][:8]))
-    if len(parts) > MAX_PARTS or len(parts[1]) > MAX_HEADER:
-        raise ProtocolError(
-            f"a message has at most {MAX_PARTS} parts and a header of {MAX_HEADER} "
-            f"bytes, got {len(parts)} parts and {len(parts[1])} bytes",
-            cause="oversized",
-        )
     try:
         header = msgpack.unpackb(parts[1])
     except (ValueError, msgpack.UnpackException) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from scopeside.cli.asking import ask
+from scopeside.errors import EngineNotFoundError
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
@@ -57,8 +59,15 @@ class Running:
         self.process = process
 
     def status(self) -> dict[str, Any]:
-        found = scopeside(self.folder, "status", "--json")
-        return json.loads(found.stdout) if found.returncode == 0 else {}
+        """What the engine says of itself, empty if it does not answer yet."""
+        run = self.folder / "run" / "scopeside"
+        for folder in sorted(run.iterdir()) if run.is_dir() else []:
+            if (folder / "control").exists():
+                try:
+                    return ask(folder)
+                except EngineNotFoundError:
+                    continue
+        return {}
 
     def until(self, condition: Any, what: str) -> dict[str, Any]:
         """Wait until a status meets the condition, and return it."""
@@ -69,6 +78,7 @@ class Running:
                 return status
             if self.process.poll() is not None:
                 break
+            time.sleep(0.01)
         raise AssertionError(f"never {what}; the engine said:\n{self.output()}")
 
     def pid(self, name: str) -> int:

@@ -91,8 +91,11 @@ class Frames(ABC):
         return None
 
     def problems(self) -> list[str]:
-        """Return what can be found wrong without reading pixels."""
-        return [self.facts.missing] if self.facts.missing else []
+        """Return why the frames should not be played at all.
+
+        That some are missing is no reason: those that are there can be played.
+        """
+        return []
 
     def close(self) -> None:  # noqa: B027 - a default: not all hold a file open
         """Let go of the file."""

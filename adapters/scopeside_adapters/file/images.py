@@ -95,11 +95,15 @@ class PictureFrames(Frames):
             np.copyto(out[i], image, casting="safe")
 
     def problems(self) -> list[str]:
-        """Decode all pictures of a small folder; of a large one look at some."""
+        """Name the first picture that differs, of a large folder by samples."""
         step = max(1, len(self._paths) // 100)
         for path in self._paths[1::step]:
             try:
                 image = load_picture(path)
+            except SourceError as error:  # those before it can be played
+                log.warning("%s", error)
+                return []
+            try:
                 self._compare(path, image.shape, pixel_dtype(image.dtype))
             except SourceError as error:
                 return [str(error)]

@@ -7,6 +7,8 @@ rows are delivered bottom up as RosettaSciIO and HyperSpy show them.
 
 from __future__ import annotations
 
+import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from scopeside_adapters.file.frames import (
     pixel_dtype,
     shortfall,
 )
+
+log = logging.getLogger(__name__)
 
 _TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4", "U64": ">u8"}
 _FRAMES = "Frames in Acquisition (Number)"
@@ -65,22 +69,22 @@ def open_mib(path: Path) -> Frames:
     if not missing and path.stat().st_size % header.record.itemsize and there == count:
         missing = f"{path.name} ends in the middle of frame {count}"
     records = map_records(path, 0, header.record, count)
+    timed = bool(header.time) and _are_times(records[:_LOOK_AT])
     facts = Facts(
         frame_shape=header.frame_shape,
         dtype=pixel_dtype(header.dtype),
         count=count,
         expected=expected,
         missing=missing,
-        scan_shape=_scan(described, records, expected),
-        metadata={"format": "Merlin MIB", "recorded": header.time},
+        scan_shape=_scan(described, records[:_LOOK_AT] if timed else None, expected),
+        metadata={"format": "Merlin MIB"}
+        | ({"recorded": header.time} if timed else {}),
     )
 
     def stamps(first: int, n: int) -> IntArray:
         return _times_ns(records[first : first + n])
 
-    return ArrayFrames(
-        records["pixels"][:, ::-1], facts, stamps if header.time else None
-    )
+    return ArrayFrames(records["pixels"][:, ::-1], facts, stamps if timed else None)
 
 
 def _read_header(path: Path) -> _Header:
@@ -113,24 +117,22 @@ def _read_hdr(path: Path) -> dict[str, str]:
 
 
 def _scan(
-    described: dict[str, str], records: Array, expected: int
+    described: dict[str, str], timed: Array | None, expected: int
 ) -> tuple[int, int] | None:
     columns = int(described.get(_PER_TRIGGER, "0"))
-    if columns <= 1:
-        columns = _columns_by_time(records[:_LOOK_AT])
+    if columns <= 1 and timed is not None:
+        columns = _columns_by_time(_times_ns(timed))
     if columns <= 1 or expected % columns or expected == columns:
         return None
     return expected // columns, columns
 
 
-def _columns_by_time(records: Array) -> int:
+def _columns_by_time(times_ns: IntArray) -> int:
     """Return how many frames make a row, where every row begins after a pause.
 
     0 unless the pauses are regular and each longer than any other interval.
     """
-    if records.dtype["time"].itemsize == 0:
-        return 0
-    steps = np.diff(_times_ns(records))
+    steps = np.diff(times_ns)
     if len(steps) < 2:
         return 0
     columns = int(np.argmax(steps > steps.mean())) + 1
@@ -141,8 +143,19 @@ def _columns_by_time(records: Array) -> int:
     return columns
 
 
+def _are_times(records: Array) -> bool:
+    try:
+        _times_ns(records)
+    except SourceError as error:
+        log.warning("%s; frames are numbered, but not timed, by the file", error)
+        return False
+    return True
+
+
 def _times_ns(records: Array) -> IntArray:
     try:
-        return records["time"].astype("datetime64[ns]").astype(np.int64)
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of what is taken for a time zone
+            return records["time"].astype("datetime64[ns]").astype(np.int64)
+    except (ValueError, UserWarning, DeprecationWarning) as error:
         raise SourceError(f"a time stamp cannot be read: {error}") from error

@@ -42,6 +42,7 @@ class FileDetector:
     """Delivers recorded frames, at a given rate or as fast as they are taken."""
 
     Params = FileParams
+    resumes = False  # a new process would begin the file again
 
     def __init__(self, params: FileParams, settings: AcquisitionSettings) -> None:
         self._params = params
@@ -70,6 +71,8 @@ class FileDetector:
         facts = frames.facts
         began = time.time_ns()
         sink.start(self._acquisition(facts, sink.new_id(), began))
+        if facts.missing:
+            sink.note(facts.missing)
         try:
             sent = self._deliver(frames, sink, began)
         except FrameLostError as error:

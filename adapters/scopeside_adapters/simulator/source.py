@@ -49,6 +49,11 @@ class SimulatorDetector:
         self.microscope = Microscope(nominal, longest_exposure_s=longest * (1 + 1e-9))
         self.model: Scan4D | Movie = _model(params, settings, nominal)
 
+    @property
+    def resumes(self) -> bool:
+        """Whether a new process may go on where this one died: if it never ends."""
+        return self._params.acquisitions == 0
+
     def check(self) -> list[str]:
         """Return what would go wrong, one sentence each."""
         problems = []

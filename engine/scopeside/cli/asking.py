@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -20,7 +21,7 @@ PATIENCE_MS = 3000
 
 def status_command(*, as_json: bool) -> int:
     """Print the status of the engine that was started last."""
-    status = ask()
+    status = ask(the_running())
     if as_json:
         print(json.dumps(status, indent=2))
     else:
@@ -28,15 +29,14 @@ def status_command(*, as_json: bool) -> int:
     return 0
 
 
-def ask() -> dict[str, Any]:
-    """Return the status of the engine that was started last.
+def ask(folder: Path) -> dict[str, Any]:
+    """Return the status of the engine whose run folder this is.
 
     Raises
     ------
     EngineNotFoundError
-        If none runs, or it does not answer.
+        If it does not answer.
     """
-    folder = the_running()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     link = Link.dial(context, f"ipc://{folder}/control", f"client-{uuid.uuid4().hex}")
     try:

@@ -22,7 +22,7 @@ from scopeside.latency import Latencies
 from scopeside.pipeline import Pipeline
 from scopeside.publication import digest
 from scopeside.result import Result
-from scopeside.wire import Buffer, Kind, Message, decode, encode
+from scopeside.wire import Buffer, Kind, Message, decode_own, encode
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ class Collector:
         self._results_folder = results_folder
         self._compacted = 0
         for record in journal.records():
-            self._recover(decode(record))
+            self._recover(decode_own(record))
+        self._forget_old()
 
     # -- what the others say ----------------------------------------------------
 
@@ -126,8 +127,7 @@ class Collector:
         }
         held.dirty = set(held.masters)
         self._journal.append(encode(Kind.CLOSED, held.closed))
-        for name in [n for n, h in self.held.items() if h.closed][:-KEPT]:
-            del self.held[name]
+        self._forget_old()
         return held.closed
 
     def results(self, held: Held) -> Iterator[tuple[str, str, Result]]:
@@ -145,6 +145,10 @@ class Collector:
         )
         self.held[acquisition.id] = held
         return held
+
+    def _forget_old(self) -> None:
+        for name in [n for n, h in self.held.items() if h.closed][:-KEPT]:
+            del self.held[name]
 
     def _write(
         self,

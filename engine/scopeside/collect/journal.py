@@ -89,7 +89,8 @@ class Journal:
         sizes = [memoryview(part).nbytes for part in parts]
         lead = _U32.pack(len(parts)) + struct.pack(f"<{len(parts)}I", *sizes)
         total = len(lead) + sum(sizes)
-        written = os.pwritev(fd, [lead, *parts], at)
+        # As one buffer: a vector has at most 1024 entries, a part may have more.
+        written = os.pwrite(fd, b"".join([lead, *parts]), at)
         if written != total:
             # Short only beyond 2 GiB in one call, or when memory is out.
             raise OSError(f"the journal took {written} of {total} bytes")

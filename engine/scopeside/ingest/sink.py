@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -161,6 +161,8 @@ class SlabSink:
         self._epoch = epoch
         self._limit = limit
         self._started = 0
+        self._ids: set[str] = set()
+        self._given: set[str] = set()
         self._stopping = False
         self._acquisition: Acquisition | None = None
         self._layout: Layout | None = None
@@ -185,7 +187,9 @@ class SlabSink:
             raise StopRequested
         if self._acquisition is not None:
             self.end("failed", "the detector began another acquisition")
-        acquisition = self._acquisition_settings.complete(acquisition)
+        acquisition = self._unlike_others(
+            self._acquisition_settings.complete(acquisition)
+        )
         layout = Layout.of(
             self._slab.size,
             acquisition,
@@ -203,11 +207,14 @@ class SlabSink:
         self._received = FrameRanges()
         self._said.clear()
         self._started += 1
+        self._ids.add(acquisition.id)
         self._tell(Started(acquisition))
 
     @contextmanager
     def slot(self) -> Iterator[SlabSlot]:
         """Wait for room and lend it."""
+        self._refuse_if_stopping()
+        self._current()
         slot = self._slots[self._next_free()]
         slot.lend(self._commit)
         try:
@@ -251,7 +258,9 @@ class SlabSink:
     def new_id(self) -> str:
         """Return an id from the time of day, the epoch and a count."""
         now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        return f"{now}-{self._epoch}-{self._started + 1}-{os.getpid()}"
+        name = f"{now}-{self._epoch}-{self._started + 1}-{os.getpid()}"
+        self._given.add(name)
+        return name
 
     def note(self, message: str) -> None:
         """Tell the operator something."""
@@ -339,6 +348,20 @@ class SlabSink:
         finally:
             self.waiting = False
             self.stages.blocked_ns += time.monotonic_ns() - began
+
+    def _unlike_others(self, acquisition: Acquisition) -> Acquisition:
+        """Return it under an id that names no other acquisition of the run.
+
+        A detector may repeat an id, and one that goes on after a crash of this
+        process surely does; the collector would take its frames for old ones.
+        """
+        name = acquisition.id
+        before = self._epoch > 1 and name not in self._given
+        if name not in self._ids and not before:
+            return acquisition
+        fresh = f"{name[:44]}.{self._epoch}-{self._started + 1}"
+        self.note(f"acquisition {name!r} is called {fresh!r}: its id has been used")
+        return replace(acquisition, id=fresh)
 
     def _collect_slots(self) -> None:
         """Wait until no reader holds a slot of the old layout."""

@@ -73,6 +73,7 @@ class Tee:
         self._open: dict[str, OpenAcquisition] = {}
         self._layouts: dict[str, Layout] = {}
         self._edge_of: dict[bytes, Edge] = {}
+        self._fenced_off: set[bytes] = set()
         self._collector: bytes | None = None
         self._seq = 0
         self._slots = 0
@@ -184,6 +185,8 @@ class Tee:
         )
         self._in_use += 1
         for edge in self.edges.values():
+            if not edge.queued and not edge.held:
+                self._progress[edge.name] = time.monotonic()  # it had nothing to do
             if cause := edge.offer(ticket):
                 self._drop(edge, ticket, cause)
 
@@ -237,6 +240,8 @@ class Tee:
                 raise EngineError(f"the tee was sent a {other.name} by {sender!r}")
 
     def _join_worker(self, worker: bytes, chain: str) -> None:
+        if worker in self._fenced_off or worker in self._edge_of:
+            return  # the word of its death was faster; or it says it twice
         edge = self.edges[chain]
         self._edge_of[worker] = edge
         self._progress[chain] = time.monotonic()
@@ -285,6 +290,7 @@ class Tee:
         """Send on what a dead worker held; keep aside what killed two."""
         edge = self.edges[header["chain"]]
         worker: bytes = header["worker"].encode()
+        self._fenced_off.add(worker)
         self._edge_of.pop(worker, None)
         condemned = edge.leave(worker, header["culprit"])
         if condemned is not None:

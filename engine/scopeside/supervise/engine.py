@@ -15,6 +15,7 @@ of them. What happens to whom:
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -162,6 +163,9 @@ class Engine:
                 member.reap()
         self._control.close()
         self._context.destroy(linger=0)
+        boards = [member.spec.board_fd for member in self.members.values()]
+        for fd in (self._slab_fd, *self._journal_fds, *boards):
+            os.close(fd)
 
     def note(self, who: str, text: str) -> None:
         """Keep something the operator should know."""

@@ -72,6 +72,7 @@ class Member:
         self.last_words: deque[str] = deque(maxlen=30)
         self._clock = clock
         self._partial = b""
+        self._unread: list[str] = []
         self.began = 0.0
 
     @property
@@ -117,7 +118,7 @@ class Member:
 
     def read_stderr(self) -> list[str]:
         """Return the lines it has written since the last call."""
-        lines: list[str] = []
+        lines, self._unread = self._unread, []
         while self.process is not None:
             try:
                 data = os.read(self.stderr, 1 << 16)
@@ -157,9 +158,14 @@ class Member:
         """Wait for the end of the process and return how it ended, in words."""
         assert self.process is not None
         code = self.process.wait()
-        self.read_stderr()
+        rest = self.read_stderr()
+        if self._partial:
+            rest.append(self._partial.decode(errors="replace"))
+            self.last_words.append(rest[-1])
+            self._partial = b""
         if self.process.stderr is not None:
             self.process.stderr.close()
+        self._unread = rest  # for the next `read_stderr`
         if code >= 0:
             return f"exited with code {code}"
         try:

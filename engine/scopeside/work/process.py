@@ -75,6 +75,8 @@ class WorkerProcess:
 
     def _join(self, epoch: int) -> None:
         """Dial the adapter process of this epoch and offer to work."""
+        if self._tee is not None and epoch == self._worker.epoch:
+            return  # said when we were ready, and again when the adapter was
         if self._tee is not None:
             self._poller.unregister(self._tee.socket)
             self._tee.close()

@@ -94,9 +94,10 @@ def test_tvips_series():
 def test_tia_series():
     path = real("movies/diffraction_5x128x128.ser")
     sink = play(path)
-    # 14 64-bit words hold the offsets' place; every frame lies behind 50 bytes.
-    offsets = np.fromfile(path, "<i4", 1, offset=22)
-    starts = np.fromfile(path, "<i4", 5, offset=int(offsets[0]))
+    # Version 0x220: the table of offsets is found at byte 22, and has 64-bit words;
+    # the pixels of each frame lie behind 50 bytes.
+    [table] = np.fromfile(path, "<i8", 1, offset=22)
+    starts = np.fromfile(path, "<i8", 5, offset=int(table))
     pixels = [
         np.fromfile(path, "<i4", 128 * 128, offset=int(start) + 50) for start in starts
     ]

@@ -19,8 +19,6 @@ pytest.importorskip("rsciio")
 
 def write_hspy(path, data, units, scales=None, **metadata):
     """Write a HyperSpy file; the last two axes are the frame."""
-    from rsciio import hspy
-
     axes = [
         {
             "_type": "UniformDataAxis",
@@ -38,7 +36,7 @@ def write_hspy(path, data, units, scales=None, **metadata):
     signal = {
         "data": data,
         "axes": axes,
-        "metadata": {"Signal": {"signal_type": ""}, **metadata},
+        "metadata": {"General": {"title": ""}, "Signal": {}, **metadata},
         "original_metadata": {},
         "learning_results": {},
         "tmp_parameters": {},
@@ -46,7 +44,7 @@ def write_hspy(path, data, units, scales=None, **metadata):
         "package_info": {"package": "tests", "package_version": "0"},
         "models": {},
     }
-    hspy.file_writer(str(path), signal)
+    pytest.importorskip("rsciio.hspy").file_writer(str(path), signal)
     return path
 
 

@@ -1,0 +1,1 @@
+"""The public frame wire: any program can push frames (docs/wire.md)."""

@@ -1,0 +1,77 @@
+"""The socket that takes messages in."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from scopeside.errors import SourceError
+from scopeside_adapters.zmq.endpoint import problem_with
+
+
+class Receiver:
+    """A PULL socket; what is larger than it may be is refused before it is stored.
+
+    ZeroMQ refuses such a part by closing the link, and the producer's ZeroMQ connects
+    again: all that can be seen here is that a link was closed.
+    """
+
+    def __init__(self, bind: str, *, rcvhwm: int, largest_part: int) -> None:
+        if problem := problem_with(bind):
+            raise SourceError(_cannot(bind, problem))
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.PULL)
+        self._socket.linger = 0
+        self._socket.rcvhwm = rcvhwm
+        self._socket.setsockopt(zmq.MAXMSGSIZE, largest_part)
+        self._socket.setsockopt(zmq.IPV6, "[" in bind)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        try:
+            self._socket.bind(bind)
+        except zmq.ZMQError as error:
+            self.close()
+            raise SourceError(_cannot(bind, error.strerror or "")) from error
+        bound = self._socket.get(zmq.LAST_ENDPOINT)
+        self.endpoint = bytes(bound).rstrip(b"\0").decode()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def receive(self, wait_ms: int) -> list[memoryview] | None:
+        """Return the parts of the next message, not copied; None if none came."""
+        try:
+            if wait_ms and not self._socket.poll(wait_ms):
+                return None
+            parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return [part.buffer for part in parts]
+
+    def link_closed(self) -> bool:
+        """Whether a producer's link was closed since this was last asked."""
+        closed = False
+        while self._monitor.poll(0):
+            recv_monitor_message(self._monitor)
+            closed = True
+        return closed
+
+    def close(self) -> None:
+        """Stop listening; what was not taken yet is lost."""
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._context.destroy(linger=0)
+
+
+def _cannot(bind: str, problem: str) -> str:
+    return f"cannot take frames at {bind}: {problem}"

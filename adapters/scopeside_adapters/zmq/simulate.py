@@ -1,0 +1,139 @@
+"""The simulated microscope behind the frame wire: ``scopeside simulate zmq``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from scopeside.acquisition import Acquisition
+from scopeside.detector import EndState
+from scopeside.settings import AcquisitionSettings
+from scopeside_adapters.simulator.source import SimulatorDetector
+from scopeside_adapters.zmq.simulator import Producer
+
+_BATCH_BYTES = 1 << 20
+_SAY_EVERY_S = 2.0
+
+
+def run(
+    say: Callable[[str], None],
+    *,
+    to: str,
+    movie: bool,
+    fps: float | None,
+    acquisitions: int,
+    scan: tuple[int, int],
+    frames: int,
+    seed: int,
+) -> None:
+    """Push simulated acquisitions to the engine that listens at `to`."""
+    table: dict[str, Any] = {"fps": fps, "acquisitions": acquisitions, "seed": seed}
+    if movie:
+        table |= {"mode": "movie", "frames": frames}
+    else:
+        table |= {"mode": "scan4d", "scan": scan}
+    params = SimulatorDetector.Params.model_validate(table)
+    detector = SimulatorDetector(params, AcquisitionSettings())  # type: ignore[arg-type]  # Params is declared as any model
+    with Producer(to, on_wait=lambda: say(f"waiting for an engine at {to}")) as wire:
+        detector.run(WireSink(wire, say))
+
+
+class WireSlot:
+    """Room for a batch that goes onto the wire."""
+
+    def __init__(self, acquisition: Acquisition, wire: Producer) -> None:
+        n = max(1, _BATCH_BYTES // acquisition.frame_bytes)
+        self.pixels = np.empty((n, *acquisition.frame_shape), acquisition.dtype)
+        self.index = np.empty(n, np.int64)
+        self.timestamp_ns = np.empty(n, np.int64)
+        self._wire = wire
+
+    @property
+    def capacity(self) -> int:
+        """Number of frames that fit."""
+        return len(self.index)
+
+    def commit(self, n: int) -> None:
+        """Send the first `n` frames."""
+        first = int(self.index[0])
+        self._wire.batch(self.pixels[:n], first, self.timestamp_ns[:n])
+
+
+class WireSink:
+    """A `scopeside.detector.Sink` that pushes what it is given."""
+
+    stopping = False
+
+    def __init__(self, wire: Producer, say: Callable[[str], None]) -> None:
+        self._wire = wire
+        self._say = say
+        self._slot: WireSlot | None = None
+        self._count = 0
+        self._expected: int | None = None
+        self._began = self._said = time.monotonic()
+
+    def start(
+        self,
+        acquisition: Acquisition,
+        *,
+        batch_frames: int | None = None,  # noqa: ARG002 - the wire has no such wish
+    ) -> None:
+        """Begin an acquisition."""
+        self._wire.start(acquisition)
+        self._slot = WireSlot(acquisition, self._wire)
+        self._expected = acquisition.frames
+        self._began = self._said = time.monotonic()
+        height, width = acquisition.frame_shape
+        frames = f"{acquisition.frames} frames of {height}×{width}"
+        self._say(f"{acquisition.id}: {acquisition.kind}, {frames} {acquisition.dtype}")
+
+    @contextmanager
+    def slot(self) -> Iterator[WireSlot]:
+        """Lend the one slot there is; what was committed has been sent."""
+        assert self._slot is not None  # the detector has begun an acquisition
+        yield self._slot
+        if time.monotonic() - self._said > _SAY_EVERY_S:
+            self._said = time.monotonic()
+            sent = int(self._slot.index.max()) + 1
+            self._say(f"{sent} of {self._expected} frames sent")
+
+    def try_slot(self) -> Any:
+        """Lend the slot: whoever sends can wait."""
+        return self.slot()
+
+    def gap(self, first: int, last: int, cause: str) -> None:
+        """Say that frames will not come."""
+        self._wire.gap(first, last, cause)
+
+    def reject(self, n: int, cause: str, message: str) -> None:
+        """Tell the operator; there is no word for it on the wire."""
+        self._say(f"{n} frames not sent ({cause}): {message}")
+
+    def end(
+        self,
+        state: EndState = "complete",
+        reason: str = "",
+        total: int | None = None,
+    ) -> None:
+        """End the acquisition."""
+        assert total is not None  # the simulator knows
+        self._wire.end(total, state, reason)
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        self._say(
+            f"{state}: {total} frames in {seconds:.1f} s ({total / seconds:.0f}/s)"
+        )
+
+    def new_id(self) -> str:
+        """Return an id from the time of day, the process and a count."""
+        self._count += 1
+        now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        return f"{now}-sim-{os.getpid()}-{self._count}"
+
+    def note(self, message: str) -> None:
+        """Tell the operator something."""
+        self._say(message)

@@ -1,0 +1,59 @@
+"""The `zmq` detector: any program pushes frames on the public frame wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from scopeside.detector import Sink
+from scopeside.params import Params
+from scopeside.settings import AcquisitionSettings
+from scopeside_adapters.zmq.endpoint import check_endpoint, problem_with
+from scopeside_adapters.zmq.intake import Intake
+from scopeside_adapters.zmq.receiver import Receiver
+
+
+class ZmqParams(Params):
+    """``[detector] kind = "zmq"``."""
+
+    bind: Annotated[str, AfterValidator(check_endpoint)] = "tcp://127.0.0.1:5555"
+    """Where producers connect: tcp://127.0.0.1:PORT or ipc://PATH."""
+    rcvhwm: int = Field(64, ge=1, le=100_000)
+    """Messages that wait here before the producer is made to wait."""
+    max_message_mib: int = Field(128, ge=1, le=4096)
+    """Largest part of a message, MiB; larger ones are refused before they are stored,
+    by closing the link."""
+    silence_s: float = Field(30.0, gt=0)
+    """An open acquisition of which nothing is heard for so long has failed, s."""
+
+
+class ZmqDetector:
+    """Delivers the acquisitions that producers push, one after another."""
+
+    Params: ClassVar[type[ZmqParams]] = ZmqParams
+    resumes = True
+    """After a crash of the adapter the next acquisition can be taken."""
+
+    def __init__(
+        self,
+        params: ZmqParams,
+        settings: AcquisitionSettings,  # noqa: ARG002 - START says all, the sink adds
+    ) -> None:
+        self._params = params
+
+    def check(self) -> list[str]:
+        """Return why `bind` cannot be listened at, if it cannot."""
+        problem = problem_with(self._params.bind)
+        return [f"bind: {self._params.bind}: {problem}"] if problem else []
+
+    def run(self, sink: Sink) -> None:
+        """Take acquisitions until the engine is asked to end."""
+        params = self._params
+        with Receiver(
+            params.bind,
+            rcvhwm=params.rcvhwm,
+            largest_part=params.max_message_mib << 20,
+        ) as receiver:
+            sink.note(f"waiting for frames at {receiver.endpoint}")
+            Intake(receiver, sink, params.silence_s).run()

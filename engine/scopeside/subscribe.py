@@ -1,0 +1,169 @@
+"""Live results of a running engine, as numpy arrays::
+
+for result in scopeside.subscribe():
+    print(result.name, result.data)
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgpack
+import zmq
+
+from scopeside import runfolder
+from scopeside.errors import ConfigError, ProtocolError
+from scopeside.publication import VERSION, from_header
+from scopeside.result import Result
+
+_HWM = 64
+_POLL_S = 0.25
+_MOST_TOPICS = 4096
+
+
+def subscribe(
+    endpoint: str | None = None, topic: str = "", timeout: float | None = None
+) -> Subscription:
+    """Return an iterator over the results of an engine; it begins with the last ones.
+
+    Parameters
+    ----------
+    endpoint
+        Such as ``tcp://127.0.0.1:8766``. None: the engine of yours that was started
+        last on this machine; the iteration then ends when that engine has ended.
+    topic
+        Only topics that begin so: ``acquisition/processor/name``.
+    timeout
+        The iteration ends when no result has come for so long, s. None: never.
+
+    Raises
+    ------
+    EngineNotFoundError
+        If `endpoint` is None and no engine runs.
+    ConfigError
+        If `endpoint` is no address.
+    """
+    folder = None
+    if endpoint is None:
+        folder = runfolder.the_running()
+        endpoint = f"ipc://{folder}/results"
+    return Subscription(endpoint, topic, timeout, folder)
+
+
+class Subscription(Iterator[Result]):
+    """Results as they are published; close it, or use it in a ``with``.
+
+    What a `Result` stands on is in its fields; who published it is in its ``meta``:
+    ``acq``, ``chain``, ``processor``, ``seq``, ``final``, ``t_frame_ns``,
+    ``t_published_ns``.
+
+    Attributes
+    ----------
+    missed
+        Results that were published and did not get here, as far as those that did
+        tell: a subscriber that is too slow misses some. The next result of the same
+        name stands on their frames as well.
+    """
+
+    def __init__(
+        self, endpoint: str, topic: str, timeout: float | None, folder: Path | None
+    ) -> None:
+        self.endpoint = endpoint
+        self.missed = 0
+        self._timeout = timeout
+        self._folder = folder
+        self._last: dict[tuple[str, bytes], tuple[str, int]] = {}
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = context.socket(zmq.SUB)
+        self._socket.rcvhwm = _HWM
+        self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
+        self._socket.subscribe(topic)
+        # Also when it is dropped in the middle of a loop, or by Ctrl-C.
+        self._close = weakref.finalize(self, context.destroy, linger=0)
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ConfigError(
+                f"cannot subscribe to {endpoint!r}: {error.strerror}; an endpoint is "
+                "such as 'tcp://127.0.0.1:8766'"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __next__(self) -> Result:
+        """Wait for the next result.
+
+        Raises
+        ------
+        ProtocolError
+            If what came is no result.
+        """
+        began = time.monotonic()
+        while self._close.alive:
+            wait_s = _POLL_S
+            if self._timeout is not None:
+                wait_s = min(wait_s, began + self._timeout - time.monotonic())
+            if self._socket.poll(max(0, int(wait_s * 1000))):
+                return self._take(self._socket.recv_multipart())
+            if wait_s < _POLL_S or self._engine_has_ended():
+                break
+        raise StopIteration
+
+    def close(self) -> None:
+        """Listen no more; the iteration ends."""
+        self._close()
+
+    # ---------------------------------------------------------------------------
+
+    def _engine_has_ended(self) -> bool:
+        return self._folder is not None and self._folder not in runfolder.running()
+
+    def _take(self, parts: list[bytes]) -> Result:
+        header = _header(parts)
+        result = from_header(header, parts[2:])
+        self._count_missed(parts[0], header)
+        return result
+
+    def _count_missed(self, topic: bytes, header: dict[str, Any]) -> None:
+        run, number = str(header.get("run")), header.get("seq")
+        if type(number) is not int:
+            return
+        key = (str(header.get("chain")), topic)
+        last_run, last = self._last.pop(key, (run, number - 1))
+        if run == last_run:  # a collector that was restarted counts anew
+            self.missed += max(0, number - last - 1)
+        self._last[key] = (run, number)
+        if len(self._last) > _MOST_TOPICS:
+            del self._last[next(iter(self._last))]
+
+
+def _header(parts: list[bytes]) -> dict[str, Any]:
+    try:
+        header = msgpack.unpackb(parts[1])
+        version = header["v"]
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise ProtocolError(
+            f"this is no result: {type(error).__name__}: {error}", cause="wrong_header"
+        ) from error
+    if version != VERSION:
+        raise ProtocolError(
+            f"this is version {VERSION} of the results wire, got version {version!r}",
+            cause="wrong_version",
+        )
+    assert isinstance(header, dict)  # it has a version by name
+    return header

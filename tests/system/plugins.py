@@ -1,0 +1,140 @@
+"""Processors of the tests, as a user would bring them: ``module:Class``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.params import Params as Base
+from scopeside.processor import Order
+from scopeside.result import Result
+from scopeside.state import pack, unpack
+
+
+class Trail:
+    """A recursive mean: it depends on every frame and on their order."""
+
+    order: ClassVar[Order] = Order.ORDERED
+
+    class Params(Base):
+        """None."""
+
+    def __init__(
+        self, acquisition: Acquisition, params: Params, device: str = "cpu"
+    ) -> None:
+        self._mean = np.zeros(acquisition.frame_shape)
+        self._frame = -1
+        self._used = 0
+
+    def process(self, batch: Batch) -> None:
+        for index, pixels in zip(batch.index, batch.pixels, strict=True):
+            self._mean += 0.1 * (pixels - self._mean)
+            self._frame = int(index)
+            self._used += 1
+
+    def results(self) -> Iterable[Result]:
+        yield Result("mean", self._mean.copy(), frame=self._frame, used=self._used)
+
+    def snapshot(self) -> bytes:
+        return pack({"mean": self._mean, "frame": self._frame, "used": self._used})
+
+    def restore(self, state: bytes) -> None:
+        said = unpack(state)
+        self._mean = said["mean"].copy()
+        self._frame, self._used = said["frame"], said["used"]
+
+
+class Count:
+    """Counts frames, and does on some what the parameters say."""
+
+    order: ClassVar[Order] = Order.ANY
+
+    class Params(Base):
+        """What to do, and on which frame."""
+
+        sleep_s: float = 0.0
+        """Sleep for so long at each batch, s."""
+        die_at: int | None = None
+        """Kill the process at the batch with this frame."""
+        die_once: Path | None = None
+        """But only if this file is not there yet; it is made."""
+        fail_at: int | None = None
+        """Raise an error at the batch with this frame."""
+        hang_at: int | None = None
+        """Sleep for ever at the batch with this frame."""
+
+    def __init__(
+        self, acquisition: Acquisition, params: Params, device: str = "cpu"
+    ) -> None:
+        self._params = params
+        self._n = 0
+
+    def process(self, batch: Batch) -> None:
+        params = self._params
+        time.sleep(params.sleep_s)
+        if params.fail_at in batch.index:
+            raise ValueError(f"frame {params.fail_at} is unbearable")
+        if params.hang_at in batch.index:
+            time.sleep(3600)
+        if params.die_at in batch.index:
+            once = params.die_once
+            if once is None or not once.exists():
+                if once is not None:
+                    once.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        self._n += len(batch)
+
+    def results(self) -> Iterable[Result]:
+        yield Result("n", self._n, "scalar", used=self._n)
+
+    def merge(self, other: Self) -> None:
+        self._n += other._n
+
+    def snapshot(self) -> bytes:
+        return pack({"n": self._n})
+
+    def restore(self, state: bytes) -> None:
+        self._n = unpack(state)["n"]
+
+
+def lines(**tables: Any) -> str:
+    """A pipeline file from nested tables, as TOML."""
+    return "\n".join(_lines("", tables)) + "\n"
+
+
+def _lines(name: str, table: dict[str, Any]) -> list[str]:
+    plain = {k: v for k, v in table.items() if not _is_table(v)}
+    out = [f"[{name}]"] if name and plain else []
+    out += [f"{key} = {_value(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        path = f"{name}.{key}" if name else key
+        if isinstance(value, list) and _is_table(value):
+            for item in value:
+                inner = _lines(path, item)
+                head = f"[[{path}]]"
+                out += [head, *(line for line in inner if line != f"[{path}]")]
+        elif isinstance(value, dict) and _is_table(value):
+            out += _lines(path, value)
+    return out
+
+
+def _is_table(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and isinstance(value[0], dict)
+    return isinstance(value, dict)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | Path):
+        return f'"{value}"'
+    return repr(value)
