@@ -37,11 +37,8 @@ class RunFolder:
         above = root()
         above.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = above.lstat()  # a link set by somebody else would lead us astray
-        if (
-            not S_ISDIR(status.st_mode)
-            or status.st_uid != os.getuid()
-            or status.st_mode & 0o077
-        ):
+        closed = S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+        if not closed or status.st_uid != os.getuid():
             raise EngineError(
                 f"{above} must be a folder of yours that is closed to others "
                 "(chmod 700)"

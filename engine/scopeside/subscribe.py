@@ -1,7 +1,9 @@
-"""Live results of a running engine, as numpy arrays::
+"""Live results of a running engine, as numpy arrays.
 
-for result in scopeside.subscribe():
-    print(result.name, result.data)
+::
+
+    for result in scopeside.subscribe():
+        print(result.name, result.data)
 """
 
 from __future__ import annotations

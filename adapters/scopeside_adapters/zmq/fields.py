@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from scopeside.errors import ProtocolError
 from scopeside.wire import Kind
@@ -43,12 +43,9 @@ class Fields:
         self._kind = kind
         self._values = values
 
-    def __contains__(self, name: str) -> bool:
-        return self._values.get(name) is not None
-
-    def refuse(self, cause: str, message: str) -> NoReturn:
-        """Raise `RefusedError` with the kind of the message put before."""
-        raise RefusedError(
+    def refusal(self, cause: str, message: str) -> RefusedError:
+        """Return the error to raise, with the kind of the message put before."""
+        return RefusedError(
             f"{self._kind.name}: {message}", cause=cause, frames=self.frames
         )
 
@@ -62,7 +59,7 @@ class Fields:
         if value is default:
             return value
         if type(value) is not int or not least <= value <= most:
-            self._wrong(name, f"a whole number from {least} to {most}", value)
+            raise self._wrong(name, f"a whole number from {least} to {most}", value)
         return value
 
     def text(self, name: str, pattern: str, default: Any = _REQUIRED) -> Any:
@@ -71,28 +68,29 @@ class Fields:
         if value is default:
             return value
         if not isinstance(value, str) or not re.fullmatch(pattern, value, re.DOTALL):
-            self._wrong(name, f"a text like {pattern}", value)
+            raise self._wrong(name, f"a text like {pattern}", value)
         return value
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return a map of names and plain values: what JSON can say, and finite."""
         value = self._take(name, _REQUIRED)
         if not isinstance(value, dict):
-            self._wrong(name, "a map of names and values", value)
+            raise self._wrong(name, "a map of names and values", value)
         if problem := _not_plain(value, name, _DEEPEST):
-            self.refuse("wrong_header", problem)
+            raise self.refusal("wrong_header", problem)
         return value
 
     def _take(self, name: str, default: Any) -> Any:
         value = self._values.get(name)
         if value is None:
             if default is _REQUIRED:
-                self.refuse("wrong_header", f"'{name}' is missing")
+                raise self.refusal("wrong_header", f"'{name}' is missing")
             return default
         return value
 
-    def _wrong(self, name: str, expected: str, found: Any) -> NoReturn:
-        self.refuse("wrong_header", f"'{name}' is {expected}, not {found!r:.80}")
+    def _wrong(self, name: str, expected: str, found: Any) -> RefusedError:
+        text = f"'{name}' is {expected}, not {found!r:.80}"
+        return self.refusal("wrong_header", text)
 
 
 def _not_plain(value: Any, where: str, depth: int) -> str:

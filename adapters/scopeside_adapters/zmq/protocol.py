@@ -80,11 +80,11 @@ class Parser:
         if message.kind is Kind.END:
             return [self._end(fields)]
         if message.kind is Kind.PARAM:
-            fields.refuse(
+            raise fields.refusal(
                 "unsupported_kind",
                 "parameters cannot change within an acquisition; begin another one",
             )
-        fields.refuse(
+        raise fields.refusal(
             "wrong_kind", "not for producers, who send START, BATCH, GAP and END"
         )
 
@@ -100,14 +100,14 @@ class Parser:
         self, fields: Fields, header_bytes: int
     ) -> SeriesStarted | SeriesResumed:
         if header_bytes > MAX_START_BYTES:
-            fields.refuse(
+            raise fields.refusal(
                 "oversized",
                 f"the header has at most {MAX_START_BYTES} bytes, got {header_bytes}",
             )
         acquisition = _acquisition(fields)
         epoch = _epoch(fields)
         if acquisition.id in self._over:
-            fields.refuse(
+            raise fields.refusal(
                 "duplicate",
                 f"acquisition {acquisition.id!r} came before and is over "
                 f"({self._over[acquisition.id]}); each needs an id of its own",
@@ -124,17 +124,17 @@ class Parser:
         self, fields: Fields, known: Acquisition, again: Acquisition, epoch: int
     ) -> SeriesResumed:
         if epoch < self._epoch:
-            fields.refuse(
+            raise fields.refusal(
                 "stale_epoch", f"expected epoch {self._epoch} or above, got {epoch}"
             )
         if epoch == self._epoch:
-            fields.refuse(
+            raise fields.refusal(
                 "duplicate",
                 f"acquisition {known.id!r} has begun in epoch {epoch} already; a "
                 "producer that was restarted says a higher epoch",
             )
         if _what_frames_are(known) != _what_frames_are(again):
-            fields.refuse(
+            raise fields.refusal(
                 "wrong_header",
                 f"acquisition {known.id!r} is open with other frames or another scan; "
                 "give the new one an id of its own",
@@ -150,7 +150,7 @@ class Parser:
         frames = _frames(fields, message.payload, n, n * acquisition.frame_bytes)
         seq = fields.whole("seq", 0, MAX_INDEX, None)
         if seq is not None and self._seen.overlaps(seq, seq):
-            fields.refuse("duplicate", f"batch {seq} came before")
+            raise fields.refusal("duplicate", f"batch {seq} came before")
         _check_digest(fields, frames.pixels)
         return [frames] if seq is None else [*self._in_sequence(seq), frames]
 
@@ -189,15 +189,21 @@ class Parser:
         name = fields.text("acq", ".{1,64}")
         epoch = _epoch(fields)
         if name in self._over:
-            fields.refuse(
+            raise fields.refusal(
                 "after_end", f"acquisition {name!r} is over: {self._over[name]}"
             )
         if self._open is None or self._open.id != name:
-            fields.refuse("not_started", f"no START came for acquisition {name!r}")
+            raise fields.refusal(
+                "not_started", f"no START came for acquisition {name!r}"
+            )
         if epoch < self._epoch:
-            fields.refuse("stale_epoch", f"expected epoch {self._epoch}, got {epoch}")
+            raise fields.refusal(
+                "stale_epoch", f"expected epoch {self._epoch}, got {epoch}"
+            )
         if epoch > self._epoch:
-            fields.refuse("not_started", f"no START came for epoch {epoch} of {name!r}")
+            raise fields.refusal(
+                "not_started", f"no START came for epoch {epoch} of {name!r}"
+            )
         return self._open
 
 
@@ -210,16 +216,16 @@ def _acquisition(fields: Fields) -> Acquisition:
     values = fields.table("acquisition")
     about = Fields(Kind.START, values)
     about.text("dtype", "[<|][uif][1248]")
-    for name in ("id", "detector"):
-        about.text(name, ".{0,200}", "")
+    about.text("id", ".{1,200}")
+    about.text("detector", ".{0,200}", "")
     about.whole("started_ns", 0, MOST_INT64, None)
     try:
         found = Acquisition.from_dict(values)
     except (ShapeError, ValueError, TypeError, OverflowError) as error:
-        fields.refuse("wrong_header", str(error))
+        raise fields.refusal("wrong_header", str(error)) from error
     expected = max(found.frames or 0, 0 if found.scan is None else found.scan.frames)
     if found.frame_bytes > MAX_FRAME_BYTES or expected > MAX_EXPECTED:
-        fields.refuse(
+        raise fields.refusal(
             "oversized",
             f"a frame has at most {MAX_FRAME_BYTES} bytes and an acquisition "
             f"{MAX_EXPECTED} expected frames, got {found.frame_bytes} and {expected}",
@@ -241,16 +247,18 @@ def _what_frames_are(acquisition: Acquisition) -> tuple[Any, ...]:
 def _check_layout(fields: Fields, acquisition: Acquisition) -> None:
     codec, shape, dtype = (fields.any(name) for name in ("codec", "shape", "dtype"))
     if codec is not None and codec not in CODECS:
-        fields.refuse(
+        raise fields.refusal(
             "unsupported_codec",
             f"codec is one of {', '.join(CODECS)}, not {codec!r:.40}",
         )
     expected = list(acquisition.frame_shape)
     if shape != expected:
-        fields.refuse("wrong_shape", f"START said shape {expected}, not {shape!r:.80}")
+        raise fields.refusal(
+            "wrong_shape", f"START said shape {expected}, not {shape!r:.80}"
+        )
     # NumPy writes a single byte as |u1, others as <u1: both are meant.
     if str(dtype).replace("|", "<") != acquisition.dtype.str.replace("|", "<"):
-        fields.refuse(
+        raise fields.refusal(
             "wrong_dtype", f"START said {acquisition.dtype.str!r}, not {dtype!r:.40}"
         )
 
@@ -264,7 +272,7 @@ def _frames(
     found = [part.nbytes for part in payload]
     if found != wanted:
         cause = "truncated" if sum(found) < sum(wanted) else "oversized"
-        fields.refuse(cause, f"expected payload of {wanted} bytes, got {found}")
+        raise fields.refusal(cause, f"expected payload of {wanted} bytes, got {found}")
     index = payload[1] if indexed else None
     first = 0 if indexed else fields.whole("first", 0, MAX_INDEX + 1 - n)
     if index is not None:
@@ -280,7 +288,7 @@ def _frames(
 def _check_numbers(fields: Fields, name: str, part: memoryview, most: int) -> None:
     numbers = np.frombuffer(part, "<i8")
     if numbers.min() < 0 or numbers.max() > most:
-        fields.refuse(
+        raise fields.refusal(
             "wrong_header",
             f"'{name}' is from 0 to {most}, not {numbers.min()} to {numbers.max()}",
         )
@@ -295,7 +303,7 @@ def _check_digest(fields: Fields, pixels: memoryview) -> None:
         return
     if isinstance(said, str) and said.lower() == f"{found:016x}":
         return
-    fields.refuse(
+    raise fields.refusal(
         "wrong_digest",
         f"the pixels have the xxh3-64 {found:016x}, not {said!r:.40}",
     )

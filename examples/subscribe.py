@@ -1,0 +1,11 @@
+"""Print the live results of the engine that runs on this machine."""
+
+import sys
+
+from scopeside.subscribe import subscribe
+
+endpoint = sys.argv[1] if len(sys.argv) > 1 else None
+for result in subscribe(endpoint):
+    whole = f"{result.used} of {result.expected} frames"
+    mean = result.data.mean() if result.valid else result.reason
+    print(f"{result.meta['acq']} {result.name}: {mean} from {whole}", flush=True)

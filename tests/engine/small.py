@@ -1,0 +1,206 @@
+"""Small processors, a detector, and what tests of the engine build again and again.
+
+Processors are named in pipelines as ``tests.engine.small:Class``.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from scopeside.acquisition import Acquisition, Scan
+from scopeside.batch import Batch
+from scopeside.params import Params as BaseParams
+from scopeside.pipeline import Pipeline
+from scopeside.processor import Order
+from scopeside.result import Result
+from scopeside.state import pack, unpack
+
+SHAPE = (2, 3)
+PATIENCE_S = 20.0
+
+
+class Counts:
+    """ANY: the counts of each frame, as an image with a mask, and the total."""
+
+    order = Order.ANY
+
+    class Params(BaseParams):
+        gain: int = Field(1, ge=1, le=10)
+        fail_at: int = -1
+
+    def __init__(self, acquisition, params, device="cpu"):
+        n = acquisition.frames or 0
+        self._gain, self._fail_at = params.gain, params.fail_at
+        self._sums = np.zeros(n, np.int64)
+        self._seen = np.zeros(n, bool)
+
+    def process(self, batch):
+        self._sums[batch.index] = batch.pixels.sum(axis=(1, 2)) * self._gain
+        self._seen[batch.index] = True
+        if self._fail_at in batch.index:
+            raise ValueError("this frame cannot be")
+
+    def results(self):
+        mask = None if self._seen.all() else self._seen.copy()
+        used = int(self._seen.sum())
+        image = self._sums.copy()
+        yield Result(
+            "counts", image, "series", used=used, expected=len(image), mask=mask
+        )
+        yield Result("total", int(self._sums.sum()), "scalar", used=used)
+
+    def merge(self, other):
+        assert not (self._seen & other._seen).any(), "a frame was merged twice"
+        self._sums += other._sums
+        self._seen |= other._seen
+
+    def snapshot(self):
+        return pack({"sums": self._sums, "seen": self._seen})
+
+    def restore(self, state):
+        values = unpack(state)
+        self._sums, self._seen = values["sums"].copy(), values["seen"].copy()
+
+
+class Trail:
+    """ORDERED: the running sum after each frame, one result a frame."""
+
+    order = Order.ORDERED
+
+    class Params(BaseParams):
+        fail_at: int = -1
+
+    def __init__(self, acquisition, params, device="cpu"):
+        self._fail_at = params.fail_at
+        self._sum, self._last = 0, -1
+        self._found = []
+
+    def process(self, batch):
+        self._found = []
+        for frame, index in zip(batch.pixels, batch.index.tolist(), strict=True):
+            assert index > self._last, "frames came out of order"
+            self._last = index
+            self._sum += int(frame.sum())
+            data = np.array([index, self._sum])
+            self._found.append(Result("trail", data, "series", frame=index, used=1))
+            if index == self._fail_at:
+                raise ValueError("this frame cannot be")
+
+    def results(self):
+        return self._found
+
+    def snapshot(self):
+        return pack({"sum": self._sum, "last": self._last})
+
+    def restore(self, state):
+        values = unpack(state)
+        self._sum, self._last = values["sum"], values["last"]
+
+
+class Double:
+    """ANY, replaces the frames by their double; says nothing."""
+
+    order = Order.ANY
+    Params = BaseParams
+
+    def __init__(self, acquisition, params, device="cpu"):
+        pass
+
+    def process(self, batch):
+        return batch.with_pixels(batch.pixels * 2)
+
+    def results(self):
+        return ()
+
+    def merge(self, other):
+        pass
+
+    def snapshot(self):
+        return pack({})
+
+    def restore(self, state):
+        pass
+
+
+class Lacking:
+    """Is no processor: it has no results, snapshot and restore."""
+
+    order = Order.ANY
+    Params = BaseParams
+
+    def process(self, batch):
+        pass
+
+
+class Unmergeable(Trail):
+    """Says that order does not matter, and cannot be merged."""
+
+    order = Order.ANY
+
+
+class Misordered(Counts):
+    order = "any"
+
+
+class Nothing:
+    """A detector that delivers nothing and complains of what it is told."""
+
+    class Params(BaseParams):
+        complaint: str = ""
+
+    def __init__(self, params, settings):
+        self._complaint = params.complaint
+
+    def check(self):
+        return [self._complaint] if self._complaint else []
+
+    def run(self, sink):
+        pass
+
+
+def acquisition(name="a", frames=12, **more):
+    return Acquisition(name, SHAPE, np.dtype(np.uint16), frames=frames, **more)
+
+
+def scan(rows, columns):
+    return acquisition(frames=rows * columns, scan=Scan((rows, columns)))
+
+
+def batch(first, n, epoch=1):
+    """Frames `first` … whose pixels all hold the index."""
+    index = np.arange(first, first + n)
+    pixels = np.broadcast_to(index[:, None, None], (n, *SHAPE)).astype(np.uint16)
+    return Batch(pixels, index, index * 1000, epoch)
+
+
+def raw(*chains):
+    """Tables of a pipeline whose chains are (name, {step kind: params}, …)."""
+    return {
+        "detector": {"kind": "tests.engine.small:Nothing"},
+        "chain": [
+            {
+                "name": name,
+                "processor": [
+                    {"kind": f"tests.engine.small:{kind}", **params}
+                    for kind, params in steps.items()
+                ],
+                **more,
+            }
+            for name, steps, more in chains
+        ],
+        "slab": {"mib": 1, "batch_kib": 4},
+    }
+
+
+def pipeline(*chains):
+    return Pipeline.from_raw(raw(*chains), folder=Path.cwd())
+
+
+def eventually(happens, turn, what="it"):
+    """Turn until something `happens`; a test that waits too long fails."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happens():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        turn()
