@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from scopeside.acquisition import Acquisition
-from scopeside.detector import Sink
+from scopeside.detector import Sink, Slot
 from scopeside.params import Params
 from scopeside.settings import AcquisitionSettings
 
@@ -57,18 +57,51 @@ class MemoryDetector:
                 sink.new_id(), params.shape, np.dtype(params.dtype), detector="memory"
             )
         )
-        began = time.perf_counter()
-        sent, at = 0, 0
-        while time.perf_counter() - began < params.seconds:
-            with sink.slot() as slot:
-                k = min(slot.capacity, n - at)
-                if params.rate is not None:
-                    due = began + (sent + k) / params.rate
-                    time.sleep(max(0.0, due - time.perf_counter()))
-                np.copyto(slot.pixels[:k], library[at : at + k])
-                slot.index[:k] = np.arange(sent, sent + k)
-                slot.timestamp_ns[:k] = time.time_ns()
-                slot.commit(k)
-            sent += k
-            at = (at + k) % n
-        sink.end(total=sent)
+        source = _Source(library, params)
+        while source.goes_on:
+            source.wait_until_due(sink)
+            lent = sink.slot() if params.waits else sink.try_slot()
+            if lent is None:
+                first, last = source.skip()
+                sink.gap(first, last, "no_slot")
+                continue
+            with lent as slot:
+                source.fill(slot)
+        sink.end(total=source.sent)
+
+
+class _Source:
+    """Where in the library the detector is, and when the next batch is due."""
+
+    def __init__(self, library: np.ndarray, params: MemoryDetector.Params) -> None:
+        self.sent = 0
+        self._library = library
+        self._at = 0
+        self._batch = 1
+        self._params = params
+        self._began = time.perf_counter()
+
+    @property
+    def goes_on(self) -> bool:
+        return time.perf_counter() - self._began < self._params.seconds
+
+    def wait_until_due(self, sink: Sink) -> None:
+        if self._params.rate is None:
+            return
+        due = self._began + (self.sent + self._batch) / self._params.rate
+        while (left := due - time.perf_counter()) > 0 and not sink.stopping:
+            time.sleep(min(left, 0.05))
+
+    def fill(self, slot: Slot) -> None:
+        n = self._batch = min(slot.capacity, len(self._library) - self._at)
+        np.copyto(slot.pixels[:n], self._library[self._at : self._at + n])
+        slot.index[:n] = np.arange(self.sent, self.sent + n)
+        slot.timestamp_ns[:n] = time.time_ns()
+        slot.commit(n)
+        self.sent += n
+        self._at = (self._at + n) % len(self._library)
+
+    def skip(self) -> tuple[int, int]:
+        first = self.sent
+        self.sent += self._batch
+        return first, self.sent - 1

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from scopeside.acquisition import Acquisition, Scan
+from scopeside.apply import apply
 from scopeside.batch import Batch
 from scopeside.result import Result
+from scopeside.subscribe import subscribe
 
-__all__ = ["Acquisition", "Batch", "Result", "Scan", "__version__"]
+__all__ = [
+    "Acquisition",
+    "Batch",
+    "Result",
+    "Scan",
+    "__version__",
+    "apply",
+    "subscribe",
+]
 
 __version__ = "0.1.0"

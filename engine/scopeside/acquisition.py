@@ -205,7 +205,7 @@ def check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     Raises
     ------
     ShapeError
-        If it is not a plain integer of 1 to 8 bytes or a float of 4 or 8.
+        If it is not a plain integer of 1 to 8 bytes or a float of 2, 4 or 8.
     """
     found = np.dtype(dtype)
     if found.kind not in "uif" or found.itemsize not in (1, 2, 4, 8):

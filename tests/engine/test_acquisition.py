@@ -70,7 +70,7 @@ def test_an_impossible_scan_is_refused(values, message):
         ({"frame_shape": (0, 1)}, r"\(height, width\) ≥ 1"),
         ({"frames": -1}, "cannot be negative: -1"),
         ({"dtype": np.dtype("c8")}, "pixels are integers or floats"),
-        ({"dtype": np.dtype("f2")}, "not float16"),
+        ({"dtype": np.dtype("g")}, "not float128"),
         ({"dtype": np.dtype("V4")}, "pixels are"),
         ({"dtype": np.dtype(bool)}, "not bool"),
     ],

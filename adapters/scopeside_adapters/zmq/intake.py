@@ -39,7 +39,7 @@ class Intake:
         self._events: deque[Event] = deque()
         self._open: str | None = None
         self._heard = time.monotonic()
-        self._link_closed = False
+        self._link_is_lost = False
 
     def run(self) -> None:
         """Take what comes."""
@@ -56,6 +56,7 @@ class Intake:
             parts = self._receiver.receive(wait_ms)
             if parts is not None:
                 self._heard = time.monotonic()
+                self._link_is_lost = False
                 self._parse(parts)
             elif wait_ms:
                 self._mind_the_silence()
@@ -99,8 +100,6 @@ class Intake:
                 f"the producer began another acquisition ({acquisition.id}) before "
                 "the end of this one",
             )
-        self._receiver.link_closed()  # of a producer before this one
-        self._link_closed = False
         try:
             self._sink.start(acquisition)
         except (SlabError, ShapeError) as error:
@@ -136,17 +135,19 @@ class Intake:
 
     def _mind_the_silence(self) -> None:
         """See to a producer that is lost; nothing that it sent is waiting by now."""
+        lost = self._receiver.link_is_lost()
         if self._open is None:
             return
-        if self._link_closed:
+        # Judged when it is found twice: its last words may have come in between.
+        if lost and self._link_is_lost:
+            self._receiver.forget_link()
             self._sink.reject(
                 1,
                 "broken_link",
-                "a link to a producer was closed within the acquisition: the producer "
-                "ended, or a part of a message was larger than max_message_mib",
+                "the producer's link was closed within the acquisition: it ended, or a "
+                "part of a message was larger than max_message_mib",
             )
-        # Judged at the next silence: its last words may have come in between.
-        self._link_closed = self._receiver.link_closed()
+        self._link_is_lost = lost
         silent_s = time.monotonic() - self._heard
         if silent_s > self._silence_s:
             reason = f"the producer was lost: nothing came for {self._silence_s:g} s"

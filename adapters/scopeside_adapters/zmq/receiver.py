@@ -28,7 +28,11 @@ class Receiver:
         self._socket.rcvhwm = rcvhwm
         self._socket.setsockopt(zmq.MAXMSGSIZE, largest_part)
         self._socket.setsockopt(zmq.IPV6, "[" in bind)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+        )
+        self._link: int | None = None  # file descriptor of the last message's
+        self._closed: set[int] = set()
         try:
             self._socket.bind(bind)
         except zmq.ZMQError as error:
@@ -56,15 +60,22 @@ class Receiver:
             parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
+        self._link = int(parts[0].get(zmq.SRCFD))
         return [part.buffer for part in parts]
 
-    def link_closed(self) -> bool:
-        """Whether a producer's link was closed since this was last asked."""
-        closed = False
+    def link_is_lost(self) -> bool:
+        """Whether the link that the last message came by has been closed."""
         while self._monitor.poll(0):
-            recv_monitor_message(self._monitor)
-            closed = True
-        return closed
+            said = recv_monitor_message(self._monitor)
+            if said["event"] == zmq.EVENT_DISCONNECTED:
+                self._closed.add(said["value"])
+            else:
+                self._closed.discard(said["value"])
+        return self._link in self._closed
+
+    def forget_link(self) -> None:
+        """Take a lost link as known."""
+        self._link = None
 
     def close(self) -> None:
         """Stop listening; what was not taken yet is lost."""

@@ -79,4 +79,4 @@ def demo_command(
         "[bold]scopeside status[/].  Ctrl-C ends it cleanly."
     )
     options = Options(seconds=seconds, report=report, results=results)
-    return run_pipeline(pipeline, options, headless=headless)
+    return run_pipeline(pipeline, options, headless=headless, pictures=True)

@@ -51,6 +51,9 @@ def run(
     seconds: Seconds = None,
     report: Report = None,
     results: Results = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Show the results in the live view.")
+    ] = False,
     headless: Headless = False,
 ) -> None:
     """Run a pipeline: take frames from its detector and process them live.
@@ -69,6 +72,7 @@ def run(
             report=report,
             results=results,
             headless=headless,
+            pictures=pictures,
         )
     )
 

@@ -25,11 +25,12 @@ def picture(
     if mask is not None:
         values = np.where(mask, values, np.nan)
     values = shrunk(values, 2 * height, width)
-    if log:
-        values = np.log1p(np.maximum(values, 0))
     seen = np.isfinite(values)
     if not seen.any():
         return Text("nothing yet", "dim")
+    if log:
+        brightest = max(float(values[seen].max()), 1e-30)
+        values = np.log1p(1000 * np.maximum(values, 0) / brightest)
     low, high = np.percentile(values[seen], [1, 99])
     grey = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
     levels = np.where(seen, np.rint(np.nan_to_num(grey) * 255), -1).astype(int)

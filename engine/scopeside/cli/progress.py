@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -14,12 +16,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scopeside.cli.gallery import Gallery
+from scopeside.subscribe import Subscription, subscribe
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.session import Outcome
 from scopeside.supervise.status import Watch
 
 REFRESH_S = 0.25
 LINE_EVERY_S = 2.0
+ROWS_OF_SCREEN = 10
+"""Lines of the live view beside those of the edges."""
+MOST_AT_ONCE = 100
+"""Results taken in at one look; what comes faster is shown at the next."""
 
 
 class View:
@@ -99,13 +107,17 @@ class PlainView(View):
 
 
 class LiveView(View):
-    """A screenful that is redrawn in place."""
+    """A screenful that is redrawn in place.
 
-    def __init__(self, console: Console) -> None:
+    With `pictures` it shows the results as well; it gets them as any subscriber does.
+    """
+
+    def __init__(self, console: Console, *, pictures: bool = False) -> None:
         super().__init__(console)
-        self._live = Live(
-            console=console, auto_refresh=False, transient=True, redirect_stderr=False
-        )
+        self._pictures = pictures
+        self._gallery = Gallery()
+        self._subscription: Subscription | None = None
+        self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -118,10 +130,26 @@ class LiveView(View):
         trace: TracebackType | None,
     ) -> None:
         self._live.__exit__(kind, error, trace)
+        if self._subscription is not None:
+            self._subscription.close()
+
+    def show(self, engine: Engine, watch: Watch) -> None:
+        """Show the engine as it is now, and take in what it has published."""
+        if self._pictures and self._subscription is None and engine.went is not None:
+            endpoint = f"ipc://{engine.folder.path}/results"
+            self._subscription = subscribe(endpoint, timeout=0)
+        if self._subscription is not None:
+            for result in islice(self._subscription, MOST_AT_ONCE):
+                self._gallery.add(result)
+        super().show(engine, watch)
 
     def update(self, status: dict[str, Any]) -> None:
         """Redraw."""
-        self._live.update(screen(status), refresh=True)
+        parts = [screen(status)]
+        if self._pictures:
+            room = self.console.height - ROWS_OF_SCREEN - len(status["edges"])
+            parts.append(self._gallery.draw(self.console.width, room))
+        self._live.update(Group(*parts), refresh=True)
 
 
 def screen(status: dict[str, Any]) -> RenderableType:
@@ -177,7 +205,7 @@ def _progress(open_ones: dict[str, Any]) -> list[RenderableType]:
         acquisition = values["acquisition"]
         received, expected = values["ingest"]["received"], acquisition.get("frames")
         shape = "×".join(str(n) for n in acquisition["shape"])
-        text = f"{name}  {acquisition['kind']} {shape} {acquisition['dtype'][1:]}"
+        text = f"{name}  {acquisition['kind']} {shape} {np.dtype(acquisition['dtype'])}"
         if expected:
             bar = Table.grid(padding=(0, 1))
             bar.add_row(

@@ -22,14 +22,20 @@ def run_command(
     report: Path | None,
     results: Path | None,
     headless: bool,
+    pictures: bool,
 ) -> int:
     """Run the pipeline file at `path` and return the exit code."""
     options = Options(acquisitions, seconds, report, results)
-    return run_pipeline(Pipeline.load(path), options, headless=headless)
+    pipeline = Pipeline.load(path)
+    return run_pipeline(pipeline, options, headless=headless, pictures=pictures)
 
 
-def run_pipeline(pipeline: Pipeline, options: Options, *, headless: bool) -> int:
+def run_pipeline(
+    pipeline: Pipeline, options: Options, *, headless: bool, pictures: bool = False
+) -> int:
     """Run a pipeline with a view on it and return the exit code.
+
+    `pictures`: the live view shows the results, too.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def run_pipeline(pipeline: Pipeline, options: Options, *, headless: bool) -> int
         raise ConfigError("\n".join(f"{pipeline.source}: {line}" for line in found))
     console = Console(highlight=False)
     live = console.is_terminal and not headless
-    view = LiveView(console) if live else PlainView(console)
+    view = LiveView(console, pictures=pictures) if live else PlainView(console)
     with view:
         outcome = run(pipeline, options, view.show)
     view.last(outcome)

@@ -120,7 +120,7 @@ class _Rate:
         if self._seen and frames < self._seen[-1][1]:
             self._seen.clear()  # a new adapter process counts from 0
         self._seen.append((now, frames, received))
-        while now - self._seen[0][0] > self._window_s and len(self._seen) > 2:
+        while len(self._seen) > 1 and now - self._seen[1][0] >= self._window_s:
             self._seen.pop(0)
         began, frames_then, bytes_then = self._seen[0]
         passed = now - began

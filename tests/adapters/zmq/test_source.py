@@ -249,10 +249,10 @@ def test_a_producer_that_hangs_up_after_the_end_has_broken_nothing():
 
 def test_the_whole_hostile_corpus_leaves_the_acquisition_as_it_was():
     corpus = [*BATCHES.values(), *STARTS.values()]
-    sendable = [(parts, cause) for parts, cause in corpus if parts]
+    sendable = [parts for parts, _ in corpus if parts and parts != start()]
     with listening() as (sink, producer):
         producer.send(start("open"))
-        for parts, _ in sendable:
+        for parts in sendable:
             producer.send(parts)
         producer.send(batch(acq="open"))
         producer.send(end(3, "open"))
@@ -333,7 +333,7 @@ def test_a_port_that_is_taken_is_found_before_and_at_the_run():
         other.listen()
         source = detector(bind=f"tcp://127.0.0.1:{other.getsockname()[1]}")
         assert "in use" in source.check()[0]
-        with pytest.raises(SourceError, match="cannot take frames at tcp://127.0.0.1"):
+        with pytest.raises(SourceError, match="cannot take frames at tcp://"):
             source.run(MemorySink())
 
 

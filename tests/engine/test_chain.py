@@ -1,0 +1,103 @@
+"""A chain between commits: one bad batch does not spoil its neighbours."""
+
+import numpy as np
+import pytest
+
+from scopeside.state import unpack
+from scopeside.work.chain import ChainRun, cause_of
+from tests.engine.small import acquisition, batch, pipeline
+
+
+def run(*steps, states=None):
+    chain = pipeline(("c", dict(steps), {})).chain("c")
+    return ChainRun(chain, acquisition(), "cpu", states)
+
+
+def trail_of(said):
+    return [int(np.frombuffer(one.payload[0], "<i8")[1]) for one in said]
+
+
+def test_a_part_holds_what_came_since_the_last_one():
+    chain = run(("Counts", {}))
+    chain.process(batch(0, 2))
+    chain.commit()
+    chain.process(batch(4, 2))
+    states, said = chain.commit()
+    assert np.flatnonzero(unpack(states[0])["seen"]).tolist() == [4, 5]
+    assert said == []
+
+
+def test_an_ordered_step_goes_on_over_commits():
+    chain = run(("Trail", {}))
+    chain.process(batch(1, 1))
+    chain.commit()
+    chain.process(batch(2, 1))
+    states, said = chain.commit()
+    assert unpack(states[0]) == {"sum": 6 * 1 + 6 * 2, "last": 2}
+    assert trail_of(said) == [18]
+
+
+def test_every_batch_of_a_group_has_its_results():
+    chain = run(("Trail", {}))
+    chain.process(batch(0, 2))
+    chain.process(batch(2, 1))
+    assert trail_of(chain.commit()[1]) == [0, 6, 18]
+
+
+def test_a_rollback_is_as_if_the_group_had_never_been():
+    chain, plain = run(("Counts", {}), ("Trail", {})), run(("Counts", {}), ("Trail", {}))
+    for one in (chain, plain):
+        one.process(batch(0, 2))
+        one.commit()
+    chain.process(batch(2, 2))
+    chain.rollback()
+    for one in (chain, plain):
+        one.process(batch(4, 2))
+    assert chain.commit() == plain.commit()
+
+
+@pytest.mark.parametrize("kind", ["Counts", "Trail"])
+def test_a_failing_batch_does_not_spoil_its_neighbours(kind):
+    chain, plain = run((kind, {"fail_at": 3})), run((kind, {}))
+    chain.process(batch(0, 2))
+    with pytest.raises(ValueError, match="this frame cannot be"):
+        chain.process(batch(2, 2))
+    chain.rollback()
+    for one in (chain, plain):
+        one.process(batch(0, 2))
+        one.process(batch(4, 2))
+    assert chain.commit() == plain.commit()
+
+
+def test_a_rollback_before_the_first_commit_begins_anew():
+    chain = run(("Trail", {}))
+    chain.process(batch(5, 1))
+    chain.rollback()
+    chain.process(batch(1, 1))
+    assert trail_of(chain.commit()[1]) == [6]
+
+
+def test_another_worker_goes_on_from_a_committed_state():
+    first = run(("Trail", {}))
+    first.process(batch(1, 2))
+    states, _ = first.commit()
+    second = run(("Trail", {}), states={"trail": states[0]})
+    second.process(batch(3, 1))
+    assert trail_of(second.commit()[1]) == [6 * (1 + 2 + 3)]
+
+
+def test_a_replaced_batch_is_what_the_steps_after_it_see():
+    chain = run(("Double", {}), ("Counts", {}))
+    chain.process(batch(0, 3))
+    states, _ = chain.commit()
+    assert unpack(states[1])["sums"][:3].tolist() == [0, 12, 24]
+
+
+def test_the_steps_before_a_filter_see_the_frames_as_they_came():
+    chain = run(("Counts", {}), ("Double", {}))
+    chain.process(batch(0, 3))
+    assert unpack(chain.commit()[0][0])["sums"][:3].tolist() == [0, 6, 12]
+
+
+def test_a_failure_is_named_by_its_type():
+    assert cause_of(ZeroDivisionError("x")) == "ZeroDivisionError"
