@@ -22,7 +22,7 @@ def send(kind: int, header: dict[str, object], *payload: bytes) -> None:
     socket.send_multipart([envelope, msgpack.packb(header), *payload])
 
 
-name = f"example-{time.time_ns()}"  # an id is used once
+name = f"example-{time.time_ns()}"
 scan, frame = {"shape": [32, 32]}, {"shape": [64, 64], "dtype": "<u2"}
 about = {"id": name, "kind": "scan4d", "frames": 1024, "scan": scan, **frame}
 send(START, {"acquisition": about})

@@ -3,7 +3,8 @@
 ScopesideError
 ├── ConfigError              the pipeline file, a command-line option
 │   ├── PluginError          a plug-in that is not there or cannot be loaded
-│   └── MissingExtraError    an optional library that is not installed
+│   ├── MissingExtraError    an optional library that is not installed
+│   └── ChainRefusedError    a chain that cannot take this acquisition's frames
 ├── ShapeError               the caller: an array of the wrong shape or dtype
 ├── ProtocolError            the peer sent what its protocol does not allow
 ├── SourceError              the detector, its file or its link
@@ -36,6 +37,10 @@ class MissingExtraError(ConfigError):
             f"{what} needs {library}, which is not installed: "
             f"pip install 'scopeside[{extra}]'"
         )
+
+
+class ChainRefusedError(ConfigError):
+    """A processor cannot work on the frames of this acquisition."""
 
 
 class ShapeError(ScopesideError, ValueError):

@@ -99,7 +99,7 @@ def _in_plain_words(key: str, problem: ErrorDetails) -> str:
             if isinstance(found, Mapping)
             else "",
             unit=" without quotes or unit" if isinstance(found, str) else "",
-            **problem.get("ctx", {}),
+            **{name: _whole(value) for name, value in problem.get("ctx", {}).items()},
         )
     text = problem["msg"].removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
@@ -130,6 +130,11 @@ _ALLOWED = {
     "string_too_short": "expected text that is not empty",
 }
 """By pydantic's name of what is wrong."""
+
+
+def _whole(value: Any) -> Any:
+    """Return 10 for 10.0: a limit looks as a person would write it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_short(value: Any) -> bool:

@@ -78,7 +78,7 @@ def encode(
 
 
 def decode(parts: Sequence[Buffer]) -> Message:
-    """Take a message apart that came from outside.
+    """Take a message of a stranger apart.
 
     Raises
     ------
@@ -86,11 +86,10 @@ def decode(parts: Sequence[Buffer]) -> Message:
         With the cause ``truncated``, ``wrong_magic``, ``wrong_version``,
         ``wrong_kind``, ``oversized`` or ``wrong_header``.
     """
-    header_bytes = memoryview(parts[1]).nbytes if len(parts) > 1 else 0
-    if len(parts) > MAX_PARTS or header_bytes > MAX_HEADER:
+    if len(parts) > MAX_PARTS or (len(parts) > 1 and len(parts[1]) > MAX_HEADER):
         raise ProtocolError(
             f"a message has at most {MAX_PARTS} parts and a header of {MAX_HEADER} "
-            f"bytes, got {len(parts)} parts and {header_bytes} bytes",
+            f"bytes, got {len(parts)} parts and {len(parts[1])} bytes",
             cause="oversized",
         )
     return decode_own(parts)

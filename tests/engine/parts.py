@@ -1,11 +1,12 @@
 """Makes the parts that a worker would send, and shows what was made of them."""
 
+from tests.engine.small import batch
+
 from scopeside.collect.collector import Collector
 from scopeside.collect.journal import Journal
 from scopeside.publication import digest
 from scopeside.wire import Kind, decode_own, encode
 from scopeside.work.chain import ChainRun
-from tests.engine.small import batch
 
 LEDGER = {
     "acquisition": {},
@@ -20,12 +21,12 @@ def parts_of(chain, acquisition, groups, failed=()):
     """One PART message for each group of (first, n) batches."""
     run = ChainRun(chain, acquisition, "cpu")
     return [
-        part_of(run, chain.name, acquisition.id, number, group, failed)
+        part_of(run, chain.name, acquisition.id, number, group, failed=failed)
         for number, group in enumerate(groups, 1)
     ]
 
 
-def part_of(run, chain, acquisition, number, group, failed=()):
+def part_of(run, chain, acquisition, number, group, *, failed=()):
     good = [span for span in group if span not in failed]
     for first, n in good:
         run.process(batch(first, n))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.engine.small import acquisition, batch, pipeline
 
 from scopeside.state import unpack
 from scopeside.work.chain import ChainRun, cause_of
-from tests.engine.small import acquisition, batch, pipeline
 
 
 def run(*steps, states=None):
@@ -45,7 +45,10 @@ def test_every_batch_of_a_group_has_its_results():
 
 
 def test_a_rollback_is_as_if_the_group_had_never_been():
-    chain, plain = run(("Counts", {}), ("Trail", {})), run(("Counts", {}), ("Trail", {}))
+    chain, plain = (
+        run(("Counts", {}), ("Trail", {})),
+        run(("Counts", {}), ("Trail", {})),
+    )
     for one in (chain, plain):
         one.process(batch(0, 2))
         one.commit()

@@ -1,19 +1,22 @@
 """What the collector has accepted survives it, bit for bit."""
 
 import errno
+import itertools
 import json
 import os
 
 import numpy as np
 import pytest
+from tests.engine.parts import LEDGER, collector, parts_of, shown
+from tests.engine.small import acquisition, pipeline
 
 from scopeside.collect import collector as module
 from scopeside.collect import files
 from scopeside.collect.journal import Journal
-from tests.engine.parts import LEDGER, collector, parts_of, shown
-from tests.engine.small import acquisition, pipeline
 
-PIPELINE = pipeline(("free", {"Counts": {}}, {}), ("mixed", {"Counts": {}, "Trail": {}}, {}))
+PIPELINE = pipeline(
+    ("free", {"Counts": {}}, {}), ("mixed", {"Counts": {}, "Trail": {}}, {})
+)
 GROUPS = [[(0, 2), (2, 1)], [(3, 3)], [(6, 1), (7, 2)], [(9, 2)]]
 FAILED = {(7, 2)}
 
@@ -92,7 +95,7 @@ def test_compaction_keeps_the_journal_near_the_size_of_the_state(fds, monkeypatc
         it.absorb(part)
         sizes.append(journal.length)
     assert max(sizes) < 1000 + 4 * 12_000 + 6000
-    assert any(later < earlier for earlier, later in zip(sizes, sizes[1:], strict=False))
+    assert any(later < earlier for earlier, later in itertools.pairwise(sizes))
 
 
 def test_a_part_that_comes_again_is_acknowledged_and_left_out(fds):
@@ -196,7 +199,9 @@ def full_disk(file, **arrays):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_full_disk_is_reported_and_loses_nothing(fds, tmp_path, monkeypatch, expected):
+def test_a_full_disk_is_reported_and_loses_nothing(
+    fds, tmp_path, monkeypatch, expected
+):
     (tmp_path / "free.counts.counts.npz").write_bytes(b"of the last acquisition")
     monkeypatch.setattr(files.np, "savez", full_disk)
     it = collector(PIPELINE, fds, tmp_path)
@@ -206,7 +211,9 @@ def test_a_full_disk_is_reported_and_loses_nothing(fds, tmp_path, monkeypatch, e
     assert "free.counts.counts could not be written" in closed["problems"][0]
     assert "No space left on device" in closed["problems"][0]
     assert [path.name for path in tmp_path.iterdir()] == ["free.counts.counts.npz"]
-    assert (tmp_path / "free.counts.counts.npz").read_bytes() == b"of the last acquisition"
+    assert (
+        tmp_path / "free.counts.counts.npz"
+    ).read_bytes() == b"of the last acquisition"
 
 
 def test_a_folder_that_cannot_be_made_is_reported(fds, tmp_path):

@@ -71,7 +71,11 @@ def test_a_record_that_was_half_written_never_was(fds, monkeypatch):
     journal.append([b"one"])
     pwrite = os.pwrite
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", lambda fd, data, at: die() if at == 0 else pwrite(fd, data, at))
+        patch.setattr(
+            os,
+            "pwrite",
+            lambda fd, data, at: die() if at == 0 else pwrite(fd, data, at),
+        )
         with pytest.raises(Killed):
             journal.append([b"two", b"more"])
     assert read_again(fds) == [[b"one"]]
@@ -85,7 +89,11 @@ def test_dying_before_the_new_log_counts_leaves_the_old_one(fds, monkeypatch):
         journal.append([b"%d" % number])
     pwrite = os.pwrite
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", lambda fd, data, at: die() if at == 0 else pwrite(fd, data, at))
+        patch.setattr(
+            os,
+            "pwrite",
+            lambda fd, data, at: die() if at == 0 else pwrite(fd, data, at),
+        )
         with pytest.raises(Killed):
             journal.replace([[b"all"]])
     assert read_again(fds) == [[b"%d" % number] for number in range(5)]
@@ -97,7 +105,9 @@ def test_dying_right_after_the_new_log_counts_gives_the_new_one(fds, monkeypatch
     journal.replace([[b"middle"]])
     truncate = os.ftruncate
     with monkeypatch.context() as patch:
-        patch.setattr(os, "ftruncate", lambda fd, size: die() if size else truncate(fd, size))
+        patch.setattr(
+            os, "ftruncate", lambda fd, size: die() if size else truncate(fd, size)
+        )
         with pytest.raises(Killed):
             journal.replace([[b"new"]])
     assert read_again(fds) == [[b"new"]]

@@ -47,7 +47,12 @@ def test_cumulative_counts_grow_and_end_at_all_frames(ages):
 
 
 def test_without_frames_there_is_no_quantile():
-    assert Latencies().summary_ms() == {"p50": None, "p95": None, "p99": None, "max": None}
+    assert Latencies().summary_ms() == {
+        "p50": None,
+        "p95": None,
+        "p99": None,
+        "max": None,
+    }
 
 
 def test_the_summary_is_in_milliseconds():

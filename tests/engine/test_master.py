@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.parts import parts_of, shown
+from tests.engine.small import acquisition, pipeline
 
 from scopeside.collect.master import Master
 from scopeside.errors import EngineError
 from scopeside.wire import decode_own
-from tests.engine.parts import parts_of, shown
-from tests.engine.small import acquisition, pipeline
 
 ACQUISITION = acquisition(frames=12)
 FREE = pipeline(("free", {"Counts": {}, "Double": {}}, {})).chain("free")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.small import acquisition
 
 from scopeside.detector import StopRequested
 from scopeside.errors import SlabError, SourceError
@@ -24,7 +25,6 @@ from scopeside.ingest.sink import (
 )
 from scopeside.settings import AcquisitionSettings, SlabSettings
 from scopeside.slab import Slab
-from tests.engine.small import acquisition
 
 MIB = 1 << 20
 
@@ -141,7 +141,9 @@ def test_every_frame_is_let_in_once_and_keeps_its_pixels(batches):
     sink.start(acquisition())
     for index in batches:
         slot = fill(sink, *index)
-        new = [k for i, k in enumerate(index) if k >= 0 and k not in {*seen, *index[:i]}]
+        new = [
+            k for i, k in enumerate(index) if k >= 0 and k not in {*seen, *index[:i]}
+        ]
         rejected += len(index) - len(new)
         for event in told(sink, Filled):
             assert slot.index[: event.n].tolist() == new

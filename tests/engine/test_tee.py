@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import zmq
+from tests.engine.small import SHAPE, acquisition, eventually
 
 from scopeside.board import Board
 from scopeside.edge import Edge
@@ -17,7 +18,6 @@ from scopeside.link import Link
 from scopeside.settings import AcquisitionSettings, EdgePolicy, SlabSettings
 from scopeside.slab import Slab
 from scopeside.wire import Kind
-from tests.engine.small import SHAPE, acquisition, eventually
 
 MIB = 1 << 20
 EPOCH = 3
@@ -48,7 +48,12 @@ class Peer:
         return self.of(kind)
 
     def frames(self):
-        return [k for h in self.of(Kind.BATCH) for a, b in h["runs"] for k in range(a, b + 1)]
+        return [
+            k
+            for h in self.of(Kind.BATCH)
+            for a, b in h["runs"]
+            for k in range(a, b + 1)
+        ]
 
 
 class Rig:
@@ -267,9 +272,7 @@ def test_what_a_dead_worker_held_goes_to_another_in_order(rig):
 def test_a_worker_whose_death_was_faster_than_its_word_gets_nothing(rig):
     rig.gather()
     ghost = Peer(rig, "worker.free.0#1")
-    rig.collector.say(
-        Kind.FENCED, worker=ghost.identity, chain="free", culprit=None
-    )
+    rig.collector.say(Kind.FENCED, worker=ghost.identity, chain="free", culprit=None)
     rig.until(lambda: rig.tee._fenced_off)
     ghost.say(Kind.JOIN, chain="free")
     alive = rig.worker(incarnation=2)

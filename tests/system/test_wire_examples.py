@@ -107,8 +107,8 @@ def test_the_examples_work_together(tmp_path):
         with example("subscribe.py", folder=tmp_path) as subscriber:
             heard = subscriber.stdout.readline()  # the last values of what was before
             second = pushed(endpoint, folder=tmp_path)
-            code, report, book = account(engine, second)
-            heard += said_by(subscriber)
+            heard += said_by(subscriber)  # it ends with the engine
+        code, report, book = account(engine, second)
     assert code == 0
     assert book["ingest"]["received"] == 1024
     assert report["ledger"]["stem"]["processed"] == 2048

@@ -106,15 +106,10 @@ class Parser:
             )
         acquisition = _acquisition(fields)
         epoch = _epoch(fields)
-        if acquisition.id in self._over:
-            raise fields.refusal(
-                "duplicate",
-                f"acquisition {acquisition.id!r} came before and is over "
-                f"({self._over[acquisition.id]}); each needs an id of its own",
-            )
         if self._open is not None and self._open.id == acquisition.id:
             return self._resume(fields, self._open, acquisition, epoch)
         self.abandon("the producer began another")
+        self._over.pop(acquisition.id, None)
         self._open, self._epoch = acquisition, epoch
         self._seen = FrameRanges()
         self._causes = set()

@@ -12,7 +12,7 @@ from scopeside.ledger import FrameRanges
 from scopeside.pipeline import Chain
 from scopeside.processor import Mergeable, Order, Processor
 from scopeside.publication import from_header, to_header
-from scopeside.result import Result
+from scopeside.result import Result, invalid
 from scopeside.wire import Buffer, Kind, Message, encode
 from scopeside.work.chain import build
 
@@ -32,11 +32,16 @@ class Master:
         self.fresh: deque[tuple[str, Result]] = deque(maxlen=MAX_EVENTS)
         self._states: dict[str, bytes] = {}
         self._said: dict[tuple[str, str], Result] = {}
-        self._processors: dict[str, Processor] = {
-            step.name: build(step, acquisition, "cpu")
-            for step in chain.steps
-            if step.cls.order is Order.ANY
-        }
+        self._refused = ""
+        self._processors: dict[str, Processor] = {}
+        try:
+            self._processors = {
+                step.name: build(step, acquisition, "cpu")
+                for step in chain.steps
+                if step.cls.order is Order.ANY
+            }
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+            self._refused = f"{type(error).__name__}: {error}"
 
     def absorb(self, header: dict[str, Any], payload: Sequence[Buffer]) -> bool:
         """Take in a part; return whether it was new.
@@ -71,6 +76,9 @@ class Master:
 
     def merged_results(self) -> Iterator[tuple[str, Result]]:
         """Yield (processor, result) of the order-free processors, as of now."""
+        if self._refused:
+            for step in self.chain.steps:
+                yield step.name, invalid(step.name, self._refused)
         for name, processor in self._processors.items():
             for result in processor.results():
                 yield name, result
@@ -142,6 +150,8 @@ class Master:
         )
 
     def _take_states(self, states: Sequence[Buffer], *, merge: bool) -> None:
+        if not states:
+            return  # of a chain that cannot take this acquisition
         for step, state in zip(self.chain.steps, states, strict=True):
             if step.cls.order is Order.ORDERED:
                 self._states[step.name] = bytes(state)

@@ -118,7 +118,7 @@ class Member:
 
     def read_stderr(self) -> list[str]:
         """Return the lines it has written since the last call."""
-        lines, self._unread = self._unread, []
+        lines: list[str] = []
         while self.process is not None:
             try:
                 data = os.read(self.stderr, 1 << 16)
@@ -129,7 +129,8 @@ class Member:
             *whole, self._partial = (self._partial + data).split(b"\n")
             lines += [line.decode(errors="replace") for line in whole]
         self.last_words.extend(lines)
-        return lines
+        before, self._unread = self._unread, []
+        return before + lines
 
     def complaint(self, silent_s: float, stall_s: float) -> str | None:
         """Return why it should be killed, None if it does well."""

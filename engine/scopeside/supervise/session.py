@@ -203,7 +203,7 @@ def _verdict(engine: Engine, stop: _Stop) -> tuple[int, str]:
         return 1, engine.adapter_error
     if unsound:
         book = unsound[0]
-        return 1, f"acquisition {book.id} is {book.state}: {_why(book)}"
+        return 1, f"acquisition {book.id} ended as {book.state}: {_why(book)}"
     if stop.asked and (not engine.books or engine.books[-1].state == "stopped"):
         return stop.code, f"stopped by {stop.asked}; everything received is processed"
     if engine.stopped_by:

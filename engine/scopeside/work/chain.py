@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.errors import ChainRefusedError
 from scopeside.pipeline import Chain, Step
 from scopeside.processor import Device, Order, Processor
 from scopeside.publication import to_header
@@ -92,6 +93,42 @@ class ChainRun:
             self._processors.append(processor)
 
 
+class RefusedRun:
+    """Stands in for a chain that cannot take an acquisition; every batch fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def process(self, _batch: Batch) -> None:
+        """Refuse the batch, for the reason why there is no chain."""
+        raise ChainRefusedError(str(self._error)) from self._error
+
+    def commit(self) -> tuple[list[bytes], list[Said]]:
+        """Return that nothing came of it."""
+        return [], []
+
+    def rollback(self) -> None:
+        """Forget nothing, there is nothing."""
+
+
+def run_of(
+    chain: Chain,
+    acquisition: Acquisition,
+    device: Device,
+    states: dict[str, bytes],
+) -> ChainRun | RefusedRun:
+    """Return the chain for an acquisition, or what stands in for it.
+
+    A processor may find only now that it cannot work, when it knows the frames: a
+    virtual detector may lie outside of them. That is no reason for the process, which
+    serves other acquisitions as well, to die.
+    """
+    try:
+        return ChainRun(chain, acquisition, device, states)
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+        return RefusedRun(error)
+
+
 def cause_of(error: Exception) -> str:
     """Return the cause under which a failure stands in the ledger."""
-    return type(error).__name__
+    return "refused" if isinstance(error, ChainRefusedError) else type(error).__name__

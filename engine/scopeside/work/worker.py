@@ -15,12 +15,13 @@ from typing import Any
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.board import Board
+from scopeside.errors import ChainRefusedError
 from scopeside.link import Link
 from scopeside.pipeline import Chain
 from scopeside.processor import Device
 from scopeside.slab import Slab
 from scopeside.wire import Buffer, Kind, Message, encode
-from scopeside.work.chain import ChainRun, Said, cause_of
+from scopeside.work.chain import ChainRun, RefusedRun, Said, cause_of, run_of
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Worker:
         self._board = board
         self._identity = identity
         self._acquisitions: dict[str, Acquisition] = {}
-        self._runs: dict[str, ChainRun] = {}
+        self._runs: dict[str, ChainRun | RefusedRun] = {}
         self._recalled: dict[str, dict[str, bytes]] = {}
         self._group: _Group | None = None
         self._parts: dict[int, list[Buffer]] = {}
@@ -180,11 +181,8 @@ class Worker:
         self._number += 1
         part = encode(
             Kind.PART,
-            self._part_header(group, said),
-            [
-                *states,
-                *(array for one in said for array in one.payload),
-            ],
+            {**self._part_header(group, said), "states": len(states)},
+            [*states, *(array for one in said for array in one.payload)],
         )
         self._parts[self._number] = part
         assert self.collector is not None
@@ -224,7 +222,6 @@ class Worker:
             ],
             "ages": [[header["n"], header["received_ns"]] for header in group.headers],
             "t_ns": max((header["t_ns"] for header in group.headers), default=0),
-            "states": len(self._chain.steps),
             "said": [[one.step, one.header, len(one.payload)] for one in said],
         }
 
@@ -234,6 +231,11 @@ class Worker:
         if cause in self._said_causes:
             return
         self._said_causes.add(cause)
+        if isinstance(error, ChainRefusedError):
+            self.notes.append(
+                f"chain {self._chain.name!r} cannot take this acquisition: {error}"
+            )
+            return
         frames = header["runs"]
         log.exception("chain %s failed on a batch", self._chain.name)
         self.notes.append(
@@ -276,7 +278,7 @@ class Worker:
 
     def _prepare(self, acquisition: str) -> None:
         """Make the processors now, so that the first batch does not wait for them."""
-        self._runs[acquisition] = ChainRun(
+        self._runs[acquisition] = run_of(
             self._chain,
             self._acquisitions[acquisition],
             self._device,

@@ -159,12 +159,12 @@ def test_nothing_is_taken_after_the_end():
     assert refused.value.cause == "after_end"
 
 
-def test_an_id_is_used_once():
+def test_an_id_may_be_used_again_after_the_end():
     parser = begun()
+    parser.feed(batch(seq=0))
     parser.feed(end(3))
-    with pytest.raises(RefusedError, match="needs an id of its own") as refused:
-        parser.feed(start(epoch=1))
-    assert refused.value.cause == "duplicate"
+    assert parser.feed(start()) == [SeriesStarted(acquisition(), 0)]
+    assert len(parser.feed(batch(seq=0))) == 1
 
 
 def test_another_start_ends_what_is_open():

@@ -1,0 +1,83 @@
+"""The books: what an acquisition came to, and that it always adds up."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine.small import acquisition
+
+from scopeside.ledger import Account, FrameRanges
+from scopeside.supervise.books import book_of, totals
+
+
+def closed_of(account, said, *, state="complete", problems=()):
+    return {
+        "acq": "a",
+        "ledger": {
+            "state": state,
+            "reason": "",
+            "acquisition": acquisition().to_dict(),
+            "ingest": {"received": account.announced, "missing": {}},
+            "edges": {"free": account.to_dict()},
+        },
+        "account": {} if said is None else {"free": said},
+        "results": {"free.counts.counts": "d1"},
+        "problems": list(problems),
+    }
+
+
+WHOLE = {"merged": [[0, 9]], "failed": {}}
+DONE = Account(announced=10, processed=10)
+
+
+def test_a_complete_acquisition_is_sound():
+    book = book_of(closed_of(DONE, WHOLE))
+    assert (book.closed, book.sound, book.id) == (True, True, "a")
+    assert book.to_dict()["edges"]["free"]["processed"] == 10
+    assert book.to_dict()["processed_runs"] == {"free": [[0, 9]]}
+
+
+def test_one_with_problems_or_failures_is_not_sound():
+    failed = Account(announced=10, processed=9)
+    failed.failed["ValueError"] = 1
+    assert not book_of(closed_of(failed, WHOLE)).sound
+    assert not book_of(closed_of(DONE, WHOLE, problems=["disk full"])).sound
+    assert not book_of(closed_of(DONE, WHOLE, state="incomplete")).sound
+
+
+def test_one_with_frames_in_flight_is_not_closed():
+    book = book_of(closed_of(Account(announced=10, processed=9), WHOLE))
+    assert not book.closed
+    assert not book.sound
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 30), st.data())
+def test_the_account_of_an_orphan_closes(announced, data):
+    ends = data.draw(
+        st.lists(st.sampled_from("mfdx"), min_size=announced, max_size=announced)
+    )
+    merged = FrameRanges((k, k) for k, end in enumerate(ends) if end == "m")
+    failed = FrameRanges((k, k) for k, end in enumerate(ends) if end == "f")
+    account = Account(announced, data.draw(st.integers(0, len(merged))))
+    account.dropped["queue_full"] = ends.count("d")
+    said = {"merged": merged.runs(), "failed": {"ValueError": failed.runs()}}
+    book = book_of(closed_of(account, said, state="failed"), "adapter_died")
+    found = book.edges["free"]
+    assert found.closed
+    assert found.processed == ends.count("m")
+    assert found.failed["ValueError"] == ends.count("f")
+    assert found.failed["adapter_died"] == ends.count("x")
+    assert all(found.failed.values())
+
+
+def test_an_orphan_of_which_nothing_was_merged_has_failed_whole():
+    book = book_of(closed_of(Account(announced=7), None), "adapter_died")
+    assert book.edges["free"].failed == {"adapter_died": 7}
+
+
+def test_totals_are_those_of_all_books_and_of_what_is_open():
+    book = book_of(closed_of(DONE, WHOLE))
+    opened = Account(announced=5, processed=2)
+    opened.dropped["late"] = 1
+    found = totals([book, book], {"b": {"edges": {"free": opened.to_dict()}}})["free"]
+    assert (found.announced, found.processed, found.in_flight) == (25, 22, 2)
+    assert book.edges["free"].processed == 10
