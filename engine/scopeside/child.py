@@ -76,6 +76,11 @@ class Spec:
         """Return the address of a socket in the run's folder."""
         return f"ipc://{self.run_folder}/{name}"
 
+    @property
+    def prepare_lock(self) -> Path:
+        """The file that the processes of a run lock while they prepare."""
+        return Path(self.run_folder) / "prepare.lock"
+
     def load_pipeline(self) -> Pipeline:
         """Return the pipeline, checked again: plug-ins are loaded here."""
         return Pipeline.from_raw(

@@ -97,7 +97,8 @@ class Detector(Protocol):
 
     An optional attribute ``resumes`` (True if absent) says whether a new process can
     take the next acquisition after this one has died; a file, for one, cannot: it
-    would begin again.
+    would begin again. An optional method ``prepare`` loads or compiles what takes
+    time; it is called before anything is asked for.
     """
 
     Params: ClassVar[type[BaseModel]]

@@ -14,8 +14,10 @@ describes the object. Its laws (`scopeside.testing.check_processor` tests them):
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel
@@ -66,18 +68,26 @@ class Processor(Protocol):
 
 @runtime_checkable
 class Prepared(Protocol):
-    """A processor that has something to load or compile before the first frame."""
+    """A plug-in that has something to load or compile before the first frame.
 
-    @classmethod
-    def prepare(cls) -> None:
+    A processor does it in a class method, for it is not made yet.
+    """
+
+    def prepare(self) -> None:
         """Do it now: a process calls this before it says that it is ready."""
 
 
-def prepare(processors: Iterable[type[Processor]]) -> None:
-    """Have all that can be prepared prepared."""
-    for cls in processors:
-        if isinstance(cls, Prepared):
-            cls.prepare()
+def prepare(processors: Iterable[type[Processor]], lock: Path) -> None:
+    """Have all that can be prepared prepared, one process at a time.
+
+    What the first process compiles it leaves in numba's cache, where the others find
+    it; side by side each of them would compile it all.
+    """
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for cls in processors:
+            if isinstance(cls, Prepared):
+                cls.prepare()
 
 
 class Mergeable(Processor, Protocol):

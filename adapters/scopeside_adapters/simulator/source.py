@@ -92,7 +92,7 @@ class SimulatorDetector:
 
     def run(self, sink: Sink) -> None:
         """Deliver acquisitions to `sink`."""
-        self._warm_up()
+        self.prepare()
         with ExitStack() as stack:
             if self._params.control is not None:
                 server = ControlServer(self.microscope, self._params.control)
@@ -152,7 +152,7 @@ class SimulatorDetector:
         slot.index[:n] = index
         slot.timestamp_ns[:n] = timestamp_ns
 
-    def _warm_up(self) -> None:
+    def prepare(self) -> None:
         """Compile what draws, lest the first frames be late by seconds."""
         out = np.empty((1, *self._params.frame_shape), self._params.dtype)
         self.model.render(np.zeros(1, np.int64), out, self.microscope.state)

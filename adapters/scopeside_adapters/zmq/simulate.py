@@ -12,6 +12,7 @@ import numpy as np
 
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState
+from scopeside.messages import validate
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.simulator.source import SimulatorDetector
 from scopeside_adapters.zmq.simulator import Producer
@@ -37,7 +38,7 @@ def run(
         table |= {"mode": "movie", "frames": frames}
     else:
         table |= {"mode": "scan4d", "scan": scan}
-    params = SimulatorDetector.Params.model_validate(table)
+    params = validate(SimulatorDetector.Params, table)
     detector = SimulatorDetector(params, AcquisitionSettings())  # type: ignore[arg-type]  # Params is declared as any model
     with Producer(to, on_wait=lambda: say(f"waiting for an engine at {to}")) as wire:
         detector.run(WireSink(wire, say))

@@ -15,7 +15,7 @@ import zmq
 
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState
-from scopeside.errors import SourceLostError
+from scopeside.errors import ConfigError, SourceLostError
 from scopeside.wire import Buffer, Kind, encode
 
 Array = npt.NDArray[Any]
@@ -98,6 +98,11 @@ class Producer:
         Give up when it has taken nothing for so long; None: never.
     linger_s
         How long, at the end, what was sent may take to leave.
+
+    Raises
+    ------
+    ConfigError
+        If `endpoint` is no address.
     """
 
     def __init__(
@@ -120,7 +125,14 @@ class Producer:
         # Nothing is queued for an engine that is not there.
         self._socket.immediate = True
         self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
-        self._socket.connect(endpoint)
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close(at_once=True)
+            raise ConfigError(
+                f"cannot push to {endpoint!r}: {error.strerror}; an endpoint is "
+                "such as 'tcp://127.0.0.1:5555'"
+            ) from error
         self._about: dict[str, Any] = {}
         self._seq = 0
 

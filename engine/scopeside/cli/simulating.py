@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scopeside.errors import ConfigError, PluginError
+from scopeside.errors import PluginError
 from scopeside.messages import unknown
 from scopeside.plugins import installed
 
@@ -44,8 +44,6 @@ def simulate_command(
             frames=frames,
             seed=seed,
         )
-    except ValueError as error:
-        raise ConfigError(f"simulate {kind}: {error}") from error
     except KeyboardInterrupt:
         console.print("interrupted; the acquisition is left without an end")
         return 130

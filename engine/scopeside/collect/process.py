@@ -34,7 +34,8 @@ class CollectorProcess:
         self._child = child
         folder = Path(spec.results_folder) if spec.results_folder else None
         pipeline = spec.load_pipeline()
-        prepare(step.cls for chain in pipeline.chains for step in chain.steps)
+        steps = (step.cls for chain in pipeline.chains for step in chain.steps)
+        prepare(steps, spec.prepare_lock)
         self._collector = Collector(pipeline, Journal(spec.journal_fds), folder)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
         self._publisher = Publisher(child.context, spec.endpoints, spec.identity)

@@ -13,6 +13,7 @@ from scopeside.errors import ScopesideError
 from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.tee import BOARD_PERIOD_S, Tee, poller
 from scopeside.link import Link
+from scopeside.processor import Prepared
 from scopeside.slab import Slab
 from scopeside.wire import Kind
 
@@ -24,6 +25,8 @@ def run(child: Child) -> None:
     spec = child.spec
     pipeline = spec.load_pipeline()
     detector = pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition)
+    if isinstance(detector, Prepared):
+        detector.prepare()
     slab = Slab(spec.slab_fd, spec.slab_bytes, writable=True)
     sink = SlabSink(slab, pipeline.slab, pipeline.acquisition, spec.epoch, spec.limit)
     tee = Tee(

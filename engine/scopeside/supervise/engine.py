@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 TICK_MS = 200
 GRACE_S = 5.0
+SLOW_START_S = 5.0
 MAX_NOTES = 500
 
 
@@ -94,6 +95,7 @@ class Engine:
         self._control = Link.listen(self._context, f"ipc://{folder.path}/control")
         self._epoch = 0
         self._going = False
+        self._said_slow = False
         self._stop_asked = ""
         self._deadline: float | None = None
         self._abandoned = False
@@ -129,6 +131,8 @@ class Engine:
 
     def turn(self, wait_ms: int = TICK_MS) -> None:
         """Wait a little for news, then do what they ask for."""
+        if self.went is None and self.members["adapter"].board.read().get("frames"):
+            self.went = time.monotonic()
         self._hear_all(wait_ms)
         for member in list(self.members.values()):
             self._look_after(member)
@@ -386,12 +390,18 @@ class Engine:
                 pass
 
     def _go_when_ready(self) -> None:
+        if not self._said_slow and time.monotonic() - self.began > SLOW_START_S:
+            self._said_slow = True
+            self.note(
+                "engine",
+                "still starting: the first start compiles kernels, which can take a "
+                "minute; later starts take seconds",
+            )
         states = {m.name: m.state for m in self.members.values()}
         if State.STARTING in states.values():
             return
         if not self._going and states["adapter"] is State.RUNNING:
             self._going = True
-            self.went = self.went or time.monotonic()
             workers = {
                 chain.name: sum(
                     m.state is State.RUNNING

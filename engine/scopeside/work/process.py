@@ -18,7 +18,7 @@ class WorkerProcess:
     def __init__(self, child: Child) -> None:
         spec = child.spec
         chain = spec.load_pipeline().chain(spec.chain)
-        prepare(step.cls for step in chain.steps)
+        prepare((step.cls for step in chain.steps), spec.prepare_lock)
         self._child = child
         self._worker = Worker(
             chain,

@@ -55,8 +55,8 @@ def merge_floats(total: Array, rest: Array, more: Array, more_rest: Array) -> No
         total[...] = rounded
 
 
-USUAL = tuple(np.dtype(code) for code in ("u1", "<u2", "<u4", "<f4"))
-"""Pixels as cameras usually deliver them."""
+USUAL = tuple(np.dtype(code) for code in ("u1", "<u2"))
+"""Pixels as cameras usually deliver them; for others it is done when they come."""
 
 
 @lru_cache

@@ -175,8 +175,8 @@ def middle_of_counts(frames: Array) -> IntArray:
     return found.astype(np.int64)
 
 
-USUAL = tuple(np.dtype(code) for code in ("u1", "<u2", "<u4", "<f4"))
-"""Pixels as cameras usually deliver them."""
+USUAL = tuple(np.dtype(code) for code in ("u1", "<u2"))
+"""Pixels as cameras usually deliver them; for others it is done when they come."""
 
 
 @lru_cache

@@ -13,7 +13,7 @@ from tests.doubles import MemorySink
 from tests.hostile import BATCHES, STARTS, acquisition, batch, end, start
 
 from scopeside.detector import Detector, StopRequested
-from scopeside.errors import SlabError, SourceError, SourceLostError
+from scopeside.errors import ConfigError, SlabError, SourceError, SourceLostError
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.zmq import simulate
 from scopeside_adapters.zmq.simulator import Faults, Producer
@@ -372,6 +372,11 @@ def test_a_producer_says_that_it_waits_and_gives_up():
     ):
         producer.start(acquisition())
     assert waited == [1]
+
+
+def test_a_producer_refuses_what_is_no_address():
+    with pytest.raises(ConfigError, match="cannot push to 'somewhere'"):
+        Producer("somewhere")
 
 
 @pytest.mark.parametrize("movie", [False, True])
