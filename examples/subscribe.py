@@ -2,10 +2,10 @@
 
 import sys
 
-from scopeside.subscribe import subscribe
+import scopeside
 
 endpoint = sys.argv[1] if len(sys.argv) > 1 else None
-for result in subscribe(endpoint):
+for result in scopeside.subscribe(endpoint):
     whole = f"{result.used} of {result.expected} frames"
     mean = result.data.mean() if result.valid else result.reason
     print(f"{result.meta['acq']} {result.name}: {mean} from {whole}", flush=True)

@@ -83,6 +83,7 @@ class MemorySink:
         self.ends: list[tuple[EndState, str, int | None]] = []
         self.notes: list[str] = []
         self.stopping = stop_after_batches == 0
+        self.max_latency_s = 0.002
         self.slots_lent = 0
         self.slots_unused = 0
         self._capacity = capacity

@@ -23,7 +23,7 @@ import xxhash
 
 from scopeside.errors import EngineError
 
-_HALF = 1 << 18
+_HALF = 1 << 20
 _HEAD = struct.Struct("<QQ")
 SIZE = 64 + 2 * _HALF
 

@@ -8,6 +8,7 @@ it over one link.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import logging
 import os
@@ -52,6 +53,8 @@ class Spec:
     chain: str = ""
     limit: int | None = None
     endpoints: tuple[str, ...] = ()
+    results_port: int | None = None
+    used_ids: tuple[str, ...] = ()
     results_folder: str = ""
     quarantine_folder: str = "quarantine"
 
@@ -68,7 +71,7 @@ class Spec:
     def from_json(cls, text: str) -> Self:
         """Return the spec that `to_json` wrote."""
         values = json.loads(text)
-        for key in ("journal_fds", "endpoints"):
+        for key in ("journal_fds", "endpoints", "used_ids"):
             values[key] = tuple(values[key])
         return cls(**values)
 
@@ -129,6 +132,8 @@ def main(run: Callable[[Child], None]) -> None:
     sys.setswitchinterval(0.0005)
     spec = Spec.from_json(sys.stdin.read())
     child = Child(spec)
+    # The supervisor asks with this signal where a process hangs before it kills it.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     try:
         run(child)
     except Exception as error:

@@ -45,6 +45,10 @@ class Sink(Protocol):
     def stopping(self) -> bool:
         """Whether the engine is asked to end; for detectors that wait."""
 
+    @property
+    def max_latency_s(self) -> float:
+        """For how long frames may wait in a slot for others to fill it, s."""
+
     def start(
         self, acquisition: Acquisition, *, batch_frames: int | None = None
     ) -> None:

@@ -75,8 +75,10 @@ def test_a_whole_half_whose_number_was_not_written_yet_is_not_believed(fd):
 def test_too_much_is_refused_and_the_board_stays_as_it_was(fd):
     board = Board(fd)
     board.update(a=1)
-    with pytest.raises(EngineError, match=r"a board holds 262144 bytes, not 3000\d\d"):
-        board.update(b=b"x" * 300_000)
+    with pytest.raises(
+        EngineError, match=r"a board holds 1048576 bytes, not 12000\d\d"
+    ):
+        board.update(b=b"x" * 1_200_000)
     assert without_time(Board(fd).read()) == {"a": 1}
 
 

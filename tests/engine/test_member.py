@@ -10,7 +10,7 @@ from tests.engine.small import eventually
 from scopeside.board import Board
 from scopeside.child import Spec
 from scopeside.supervise import member as module
-from scopeside.supervise.member import Member, RestartBudget, State
+from scopeside.supervise.member import START_S, Member, RestartBudget, State
 
 
 class Clock:
@@ -105,7 +105,7 @@ def test_one_that_does_not_become_ready_is_complained_of(make):
     clock = Clock()
     member = make("wait", clock)
     member.start()
-    clock.now += 59
+    clock.now += START_S - 1
     assert member.complaint(1, 1) is None
     clock.now += 2
     assert member.complaint(1, 1) == "did not become ready"

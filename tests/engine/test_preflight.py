@@ -11,7 +11,7 @@ from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
 from scopeside.preflight import problems
 from scopeside.settings import ServerSettings
-from scopeside.supervise.session import choose_port
+from scopeside.supervise.session import wanted_port
 
 
 @pytest.fixture
@@ -64,8 +64,14 @@ def test_memory_of_which_nothing_is_known_is_no_problem(monkeypatch):
 def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(preflight, "gpu_problem", lambda: "this machine has none")
     found = checked("gpu:1")
-    assert found[0] == "chain[0].device: 'gpu:1': this machine has none"
-    assert "processor 'counts' has no GPU implementation; take 'cpu' or" in found[1]
+    assert found == [
+        "chain[0].device: 'gpu:1': this machine has none; take 'cpu' or 'auto'"
+    ]
+
+
+def test_a_gpu_that_is_there_has_no_worker_yet(monkeypatch):
+    monkeypatch.setattr(preflight, "gpu_problem", lambda: None)
+    assert "no GPU worker yet" in checked("gpu")[0]
 
 
 def test_without_cupy_the_extra_is_named(monkeypatch):
@@ -82,8 +88,8 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(taken):
     with pytest.raises(
         ConfigError, match=rf"metrics\.port: {taken} .* leave it out to get"
     ):
-        choose_port(ServerSettings(port=taken), 8767, "metrics")
+        wanted_port(ServerSettings(port=taken), 8767, "metrics")
 
 
-def test_another_port_is_found_if_the_usual_one_is_taken(taken):
-    assert choose_port(ServerSettings(), taken, "metrics") != taken
+def test_the_usual_port_is_tried_where_none_is_asked_for(taken):
+    assert wanted_port(ServerSettings(), taken, "metrics") == taken

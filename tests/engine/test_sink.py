@@ -29,12 +29,14 @@ from scopeside.slab import Slab
 MIB = 1 << 20
 
 
-def new_sink(*, limit=None, epoch=1, about=None):
+def new_sink(*, limit=None, epoch=1, about=None, used_ids=()):
     fd = Slab.allocate(MIB)
     slab = Slab(fd, MIB, writable=True)
     os.close(fd)
     kept = SlabSettings(mib=1, batch_kib=4)
-    return SlabSink(slab, kept, about or AcquisitionSettings(), epoch, limit)
+    return SlabSink(
+        slab, kept, about or AcquisitionSettings(), epoch, limit, used_ids=used_ids
+    )
 
 
 @pytest.fixture
@@ -363,7 +365,7 @@ def test_an_id_that_is_repeated_is_changed_and_told(sink):
 
 
 def test_an_id_of_a_second_life_is_not_that_of_the_first():
-    sink = new_sink(epoch=2)
+    sink = new_sink(epoch=2, used_ids=["a"])
     sink.start(acquisition("a"))
     noted, started = told(sink)
     assert started.acquisition.id == "a.2-1"

@@ -69,7 +69,6 @@ class Rig:
         kept = SlabSettings(mib=1, batch_kib=4)
         self.slab = slab
         self.sink = SlabSink(slab, kept, AcquisitionSettings(), EPOCH, None)
-        self.sink._given.add("a")  # an id of the sink's own, which it leaves as it is
         self.tee = Tee(
             router=Link.listen(self.context, self.endpoint),
             sink=self.sink,

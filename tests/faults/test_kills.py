@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.system.engine_runs import (
     PATIENCE_S,
     Running,
@@ -91,7 +90,14 @@ def assert_undisturbed(folder: Path, expected: dict[str, Any]) -> None:
 
 def start(folder: Path, pipeline: Path, *more: object) -> Any:
     return running(
-        folder, "run", pipeline, "--report", "report.json", "--results", "results", *more
+        folder,
+        "run",
+        pipeline,
+        "--report",
+        "report.json",
+        "--results",
+        "results",
+        *more,
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tests.real_data import real
 from tests.system.engine_runs import scopeside
 from tests.system.plugins import lines

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tests.system.engine_runs import nothing_left, running, scopeside
 from tests.system.plugins import lines
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import threading
-from types import TracebackType
 from typing import Any, Self
 
 import msgpack
@@ -124,12 +123,7 @@ class ControlServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._thread.join()
         self._context.term()

@@ -24,8 +24,6 @@ from scopeside_adapters.zmq.receiver import Receiver
 
 WAIT_MS = 50
 """How long a stop may go unnoticed."""
-GATHER_S = 0.002
-"""Small batches share a slot for so long, while more of them are waiting."""
 
 
 class Intake:
@@ -114,7 +112,8 @@ class Intake:
         portion: _Portion | None = _Portion(frames)
         while portion is not None:
             with self._sink.slot() as slot:
-                until = time.monotonic() + GATHER_S
+                # Small batches share a slot while more of them are waiting.
+                until = time.monotonic() + self._sink.max_latency_s
                 filled = 0
                 while portion is not None and filled < slot.capacity:
                     filled += portion.copy_into(slot, filled)

@@ -69,6 +69,7 @@ class WireSink:
     """A `scopeside.detector.Sink` that pushes what it is given."""
 
     stopping = False
+    max_latency_s = 0.0
 
     def __init__(self, wire: Producer, say: Callable[[str], None]) -> None:
         self._wire = wire

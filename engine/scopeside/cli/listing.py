@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.metadata import EntryPoint
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scopeside.errors import PluginError
@@ -28,6 +31,9 @@ def list_command(kind: str | None) -> int:
             _list(console, title, group)
         console.print("\nscopeside list KIND shows the parameters of one.")
         return 0
+    if ":" in kind:
+        _show(console, "processor or detector", kind, EntryPoint(kind, kind, "").load())
+        return 0
     found = [(t, g) for t, g in GROUPS.items() if kind in installed(g)]
     if not found:
         names = [name for group in GROUPS.values() for name in installed(group)]
@@ -47,16 +53,16 @@ def _list(console: Console, title: str, group: str) -> None:
             text = _first_line(point.load())
         except (ImportError, AttributeError) as error:
             text = f"does not load: {error}"
-        console.print(f"  [cyan]{name:<12}[/] {text}")
+        console.print(f"  [cyan]{name:<12}[/] {escape(text)}")
 
 
 def _show(console: Console, what: str, kind: str, plugin: Any) -> None:
-    console.print(f"[bold]{kind}[/] ({what}): {_first_line(plugin)}")
+    console.print(f"[bold]{kind}[/] ({what}): {escape(_first_line(plugin))}")
     table = Table(box=None, pad_edge=False)
     for column in ("key", "type", "default", "meaning"):
         table.add_column(column, no_wrap=column == "key")
     for row in rows(plugin.Params):
-        table.add_row(*row)
+        table.add_row(*(escape(cell) for cell in row))
     console.print(table)
 
 
@@ -83,12 +89,22 @@ def rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str, 
 
 
 def _type_name(annotation: Any) -> str:
-    if isinstance(annotation, type) and not getattr(annotation, "__args__", ()):
-        return annotation.__name__
-    text = str(annotation)
-    for noise in ("typing.", "pathlib._local.", "pathlib.", "NoneType"):
-        text = text.replace(noise, "")
-    return text.replace(" | None", "").replace("Optional", "")[:40]
+    plain = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    if annotation in plain:
+        return plain[annotation]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin is Literal:
+        return " or ".join(repr(value) for value in inner)
+    if origin in (Union, UnionType):
+        kinds = [_type_name(kind) for kind in inner if kind is not NoneType]
+        return " or ".join(dict.fromkeys(kinds))
+    if origin in (tuple, list):
+        return f"[{', '.join(_type_name(kind) for kind in inner if kind is not ...)}]"
+    if origin is dict:
+        return "table"
+    return str(getattr(annotation, "__name__", annotation))
 
 
 def _first_line(plugin: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from itertools import islice
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -41,12 +40,7 @@ class View:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def show(self, engine: Engine, watch: Watch) -> None:
@@ -123,13 +117,8 @@ class LiveView(View):
         self._live.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._live.__exit__(None, None, None)
         if self._subscription is not None:
             self._subscription.close()
 

@@ -38,7 +38,9 @@ class CollectorProcess:
         prepare(steps, spec.prepare_lock)
         self._collector = Collector(pipeline, Journal(spec.journal_fds), folder)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
-        self._publisher = Publisher(child.context, spec.endpoints, spec.identity)
+        self._publisher = Publisher(
+            child.context, spec.endpoints, spec.identity, spec.results_port
+        )
         self._tee: Link | None = None
         self._epoch = 0
         self._fenced: set[str] = set()
@@ -54,7 +56,7 @@ class CollectorProcess:
             self._publisher.socket,
         ):
             self._poller.register(socket, zmq.POLLIN)
-        child.tell(Kind.READY)
+        child.tell(Kind.READY, results=self._publisher.tcp)
         for held in self._collector.held.values():
             if held.closed is not None:
                 child.tell(Kind.CLOSED, **held.closed)
@@ -162,7 +164,6 @@ class CollectorProcess:
         self._fenced.add(header["worker"])
         if self._tee is not None:
             self._tee.send(Kind.FENCED, {**header, "epoch": self._epoch})
-        self._child.tell(Kind.FENCED, **header)
 
     def _join(self, epoch: int) -> None:
         """Dial the adapter process of this epoch and say what is merged."""
@@ -183,6 +184,7 @@ class CollectorProcess:
 
     def _close(self, acquisition: str, ledger: dict[str, Any]) -> None:
         closed = self._collector.close(acquisition, ledger)
+        self._publisher.keep(self._collector.held)
         self._write_board(now=True)
         self._child.tell(Kind.CLOSED, **closed)
         if self._tee is not None:

@@ -7,7 +7,7 @@ then sent again, to all who listen there.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgpack
 import zmq
@@ -27,6 +27,7 @@ class Publisher:
         context: zmq.Context[zmq.Socket[bytes]],
         endpoints: Sequence[str],
         run: str,
+        port: int | None = None,
     ) -> None:
         self.socket = context.socket(zmq.XPUB)
         self.socket.sndhwm = SEND_HWM
@@ -34,9 +35,20 @@ class Publisher:
         self.socket.xpub_verboser = 1
         for endpoint in endpoints:
             self.socket.bind(endpoint)
+        self.tcp = "" if port is None else self._bind(port)
         self._run = run
         self._subscriptions: dict[bytes, int] = {}
         self._sequence: dict[tuple[str, bytes], int] = {}
+
+    def _bind(self, port: int) -> str:
+        """Bind to a port of 127.0.0.1, or to a free one if that is taken."""
+        try:
+            self.socket.bind(f"tcp://127.0.0.1:{port}")
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE:
+                raise
+            self.socket.bind("tcp://127.0.0.1:*")
+        return self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     @property
     def wanted(self) -> bool:
@@ -98,11 +110,11 @@ class Publisher:
         }
         self.socket.send_multipart([name, msgpack.packb(header), *payload])
 
-    def forget(self, acquisition: str) -> None:
-        """Drop the sequence numbers of an acquisition that is no longer kept."""
-        start = f"{acquisition}/".encode()
+    def keep(self, acquisitions: Iterable[str]) -> None:
+        """Drop the sequence numbers of all other acquisitions."""
+        kept = {name.encode() for name in acquisitions}
         self._sequence = {
             key: number
             for key, number in self._sequence.items()
-            if not key[1].startswith(start)
+            if key[1].partition(b"/")[0] in kept
         }

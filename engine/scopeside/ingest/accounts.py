@@ -63,11 +63,9 @@ class OpenAcquisition:
     def end(self, ended: Ended) -> None:
         """Take note of the end, and of frames that were promised and never came."""
         known = FrameRanges([*self.ingest.received, *self.ingest.missing])
-        promised = ended.total
-        if promised is None:
-            promised = known.highest + 1
-            if ended.state == "complete" and self.acquisition.frames is not None:
-                promised = max(promised, self.acquisition.frames)
+        promised = max(known.highest + 1, ended.total or 0)
+        if ended.state == "complete" and self.acquisition.frames is not None:
+            promised = max(promised, self.acquisition.frames)
         for first, last in list(known.holes(0, promised - 1)):
             self.miss(first, last, "missing")
         self.ended = ended

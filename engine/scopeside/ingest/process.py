@@ -28,7 +28,14 @@ def run(child: Child) -> None:
     if isinstance(detector, Prepared):
         detector.prepare()
     slab = Slab(spec.slab_fd, spec.slab_bytes, writable=True)
-    sink = SlabSink(slab, pipeline.slab, pipeline.acquisition, spec.epoch, spec.limit)
+    sink = SlabSink(
+        slab,
+        pipeline.slab,
+        pipeline.acquisition,
+        spec.epoch,
+        spec.limit,
+        used_ids=spec.used_ids,
+    )
     tee = Tee(
         router=Link.listen(child.context, spec.endpoint(f"tee-{spec.epoch}")),
         sink=sink,
@@ -76,6 +83,9 @@ def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
         for note in tee.notes:
             child.tell(Kind.NOTE, message=note)
         tee.notes.clear()
+        for worker in tee.fenced:
+            child.tell(Kind.FENCED, worker=worker)
+        tee.fenced.clear()
         if not tee.done:
             events.poll(int(BOARD_PERIOD_S * 1000))
     assert tee.finished is not None

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -92,6 +92,7 @@ Event = Started | Filled | Missed | Rejected | Ended | Noted | Finished
 class Stages:
     """Where the detector's thread spent its time, nanoseconds."""
 
+    busy_ns: int = 0
     blocked_ns: int = 0
     frames: int = 0
     bytes: int = 0
@@ -113,6 +114,7 @@ class SlabSlot:
             at + layout.pixels_at, (n, *acquisition.frame_shape), acquisition.dtype
         )
         self._commit: Callable[[SlabSlot, int], None] | None = None
+        self._lent_ns = 0
 
     @property
     def capacity(self) -> int:
@@ -131,6 +133,12 @@ class SlabSlot:
     def lend(self, commit: Callable[[SlabSlot, int], None]) -> None:
         """Let the holder commit once."""
         self._commit = commit
+        self._lent_ns = time.monotonic_ns()
+
+    @property
+    def lent_for_ns(self) -> int:
+        """For how long it has been lent, nanoseconds."""
+        return time.monotonic_ns() - self._lent_ns
 
     def take_back(self) -> bool:
         """End the loan; return whether the slot was left uncommitted."""
@@ -149,6 +157,8 @@ class SlabSink:
         acquisition_settings: AcquisitionSettings,
         epoch: int,
         limit: int | None,
+        *,
+        used_ids: Iterable[str] = (),
     ) -> None:
         self.events: SimpleQueue[Event] = SimpleQueue()
         self.free: SimpleQueue[int] = SimpleQueue()
@@ -161,8 +171,7 @@ class SlabSink:
         self._epoch = epoch
         self._limit = limit
         self._started = 0
-        self._ids: set[str] = set()
-        self._given: set[str] = set()
+        self._ids = set(used_ids)
         self._stopping = False
         self._acquisition: Acquisition | None = None
         self._layout: Layout | None = None
@@ -176,6 +185,11 @@ class SlabSink:
     def stopping(self) -> bool:
         """Whether the engine is asked to end."""
         return self._stopping
+
+    @property
+    def max_latency_s(self) -> float:
+        """For how long frames may wait in a slot for others, s."""
+        return self._settings.max_latency_ms / 1e3
 
     def start(
         self, acquisition: Acquisition, *, batch_frames: int | None = None
@@ -258,9 +272,7 @@ class SlabSink:
     def new_id(self) -> str:
         """Return an id from the time of day, the epoch and a count."""
         now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        name = f"{now}-{self._epoch}-{self._started + 1}-{os.getpid()}"
-        self._given.add(name)
-        return name
+        return f"{now}-{self._epoch}-{self._started + 1}-{os.getpid()}"
 
     def note(self, message: str) -> None:
         """Tell the operator something."""
@@ -287,6 +299,7 @@ class SlabSink:
         if n == 0:
             self.free.put(slot.number)
             return
+        self.stages.busy_ns += slot.lent_for_ns
         self.stages.frames += n
         self.stages.bytes += n * acquisition.frame_bytes
         self._tell(
@@ -356,8 +369,7 @@ class SlabSink:
         process surely does; the collector would take its frames for old ones.
         """
         name = acquisition.id
-        before = self._epoch > 1 and name not in self._given
-        if name not in self._ids and not before:
+        if name not in self._ids:
             return acquisition
         fresh = f"{name[:44]}.{self._epoch}-{self._started + 1}"
         self.note(f"acquisition {name!r} is called {fresh!r}: its id has been used")

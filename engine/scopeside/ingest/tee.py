@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import Empty
@@ -64,6 +65,7 @@ class Tee:
         self.edges = {edge.name: edge for edge in edges}
         self.finished: Finished | None = None
         self.notes: list[str] = []
+        self.fenced: list[str] = []
         self._sink = sink
         self._slab = slab
         self._board = board
@@ -75,6 +77,7 @@ class Tee:
         self._edge_of: dict[bytes, Edge] = {}
         self._fenced_off: set[bytes] = set()
         self._collector: bytes | None = None
+        self._stray: Counter[str] = Counter()
         self._seq = 0
         self._slots = 0
         self._in_use = 0
@@ -135,8 +138,9 @@ class Tee:
                 self._open[name].miss(first, last, cause)
                 self.notes.append(f"{name}: frames {first} to {last} lost: {cause}")
             case Rejected(n, cause, message):
-                for account in list(self._open.values())[-1:]:
-                    account.ingest.rejected[cause] += n
+                open_ones = list(self._open.values())
+                rejected = open_ones[-1].ingest.rejected if open_ones else self._stray
+                rejected[cause] += n
                 if message:
                     self.notes.append(f"rejected ({cause}): {message}")
             case Ended():
@@ -297,6 +301,7 @@ class Tee:
             self._quarantine(edge, condemned)
         if edge.degraded:
             self.degrade(edge.name)
+        self.fenced.append(header["worker"])
 
     def _closed(self, name: str) -> None:
         account = self._open.pop(name, None)
@@ -407,6 +412,8 @@ class Tee:
             open={name: account.to_dict() for name, account in self._open.items()},
             frames=stages.frames,
             bytes=stages.bytes,
+            rejected=dict(self._stray),
+            busy_ns=stages.busy_ns,
             blocked_ns=stages.blocked_ns,
             slots=self._slots,
             slots_in_use=self._in_use,

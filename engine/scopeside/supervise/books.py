@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from scopeside.edge import POLICY_CAUSES
 from scopeside.ledger import Account, FrameRanges
 
 
@@ -30,12 +31,15 @@ class Book:
 
     @property
     def sound(self) -> bool:
-        """Whether it is complete and nothing failed."""
+        """Whether it is complete and nothing was lost but what the edges allow."""
         return (
             self.state == "complete"
             and self.closed
             and not self.problems
-            and not any(account.failed for account in self.edges.values())
+            and not any(
+                account.failed or account.dropped.keys() - POLICY_CAUSES
+                for account in self.edges.values()
+            )
         )
 
     def to_dict(self) -> dict[str, Any]:

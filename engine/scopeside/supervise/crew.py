@@ -20,7 +20,7 @@ def members(
     journal_fds: tuple[int, int],
     results_folder: Path | None,
     quarantine_folder: Path,
-    endpoints: tuple[str, ...],
+    results_port: int,
 ) -> dict[str, Member]:
     """Return the members of an engine by name, none of them started.
 
@@ -43,7 +43,8 @@ def members(
         board_fd=Board.allocate(),
         journal_fds=journal_fds,
         results_folder="" if results_folder is None else str(results_folder.resolve()),
-        endpoints=endpoints,
+        endpoints=(f"ipc://{shared['run_folder']}/results",),
+        results_port=results_port,
         **common,
     )
     workers = [

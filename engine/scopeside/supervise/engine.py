@@ -18,7 +18,8 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ from scopeside.wire import Kind, Message
 
 log = logging.getLogger(__name__)
 
+RESULTS_PORT = 8766
 TICK_MS = 200
-GRACE_S = 5.0
+GRACE_S = 10.0
 SLOW_START_S = 5.0
 MAX_NOTES = 500
 
@@ -63,8 +65,8 @@ class Engine:
         End after so many acquisitions; None: when the detector has no more.
     results_folder
         The last value of each result is written there; None: nowhere.
-    endpoints
-        Where results are published for others, besides the run's folder.
+    results_port
+        Of 127.0.0.1, where results are published; a free one if it is taken.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Engine:
         limit: int | None = None,
         results_folder: Path | None = None,
         quarantine_folder: Path = Path("quarantine"),
-        endpoints: Iterable[str] = (),
+        results_port: int = RESULTS_PORT,
     ) -> None:
         self.pipeline = pipeline
         self.folder = folder
@@ -117,8 +119,9 @@ class Engine:
             journal_fds=self._journal_fds,
             results_folder=results_folder,
             quarantine_folder=quarantine_folder,
-            endpoints=(f"ipc://{folder.path}/results", *endpoints),
+            results_port=results_port,
         )
+        self.servers: dict[str, str] = {}
         self.on_status_asked: Callable[[], dict[str, Any]] | None = None
 
     # -- for whoever runs it ----------------------------------------------------
@@ -186,6 +189,7 @@ class Engine:
             member.start(
                 epoch=self._epoch,
                 limit=None if self._limit is None else self._limit - done,
+                used_ids=tuple(book.id for book in self.books),
             )
         else:
             member.start()
@@ -199,8 +203,7 @@ class Engine:
             engine = self.pipeline.engine
             why = member.complaint(engine.silent_s, engine.stall_s)
             if why is not None:
-                self.note(member.name, f"{why}; it is killed")
-                member.kill()
+                self._kill_loudly(member, f"{why}; it is killed")
             else:
                 return
         how = member.reap()
@@ -213,6 +216,13 @@ class Engine:
             return
         self.note(member.name, how)
         self._mourn(member)
+
+    def _kill_loudly(self, member: Member, why: str) -> None:
+        """Kill a process that does not answer, and tell where it was."""
+        self.note(member.name, why)
+        for line in member.where_it_hangs():
+            self.note(member.name, line)
+        member.kill()
 
     @property
     def _adapter_is_done(self) -> bool:
@@ -320,7 +330,7 @@ class Engine:
             return  # the last words of one that is gone
         match message.kind:
             case Kind.READY if member is not None:
-                self._ready(member)
+                self._ready(member, header)
             case Kind.NOTE:
                 self.note(name, header["message"])
             case Kind.FENCED:
@@ -335,9 +345,12 @@ class Engine:
             case other:
                 log.warning("unexpected %s from %s", other.name, name)
 
-    def _ready(self, member: Member) -> None:
+    def _ready(self, member: Member, header: dict[str, Any]) -> None:
         member.state = State.RUNNING
         if member.spec.role == "collector":
+            self.servers["results"] = header["results"]
+            port = int(header["results"].rpartition(":")[2])
+            member.spec = replace(member.spec, results_port=port)
             self._say(member.name, Kind.EPOCH, epoch=self._epoch)
             for fence in self._fences.values():
                 self._say(member.name, Kind.FENCE, **fence)
@@ -478,8 +491,7 @@ class Engine:
         alive = [member for member in self.members.values() if member.alive]
         if alive and self._overdue:
             for member in alive:
-                self.note(member.name, "did not end when asked; it is killed")
-                member.kill()
+                self._kill_loudly(member, "did not end when asked; it is killed")
         if not alive:
             self._hear_all(wait_ms=50)  # last words that were still under way
             self.phase = Phase.ENDED

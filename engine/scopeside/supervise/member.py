@@ -26,6 +26,12 @@ MODULES = {
 }
 
 
+STACK_S = 0.2
+"""A process has so long to write down where it hangs."""
+START_S = 180.0
+"""A process has so long to become ready; the first may compile for the others."""
+
+
 class State(Enum):
     """Where a process stands."""
 
@@ -137,7 +143,7 @@ class Member:
         now_ns = int(self._clock() * 1e9)
         said = self.board.read()
         if self.state is State.STARTING:
-            late = self._clock() - self.began > max(60.0, silent_s)
+            late = self._clock() - self.began > max(START_S, silent_s)
             return "did not become ready" if late else None
         if said.get("incarnation") != self.spec.incarnation:
             return None
@@ -148,6 +154,14 @@ class Member:
         if since and (now_ns - since) / 1e9 > stall_s:
             return f"has worked on one batch for {(now_ns - since) / 1e9:.0f} s"
         return None
+
+    def where_it_hangs(self) -> list[str]:
+        """Return the stacks of its threads; nothing if it cannot answer any more."""
+        if self.process is None or self.process.poll() is not None:
+            return []
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(STACK_S)
+        return self.read_stderr()
 
     def kill(self) -> None:
         """End the process at once."""

@@ -69,24 +69,26 @@ class EngineMetrics(Collector):
         yield _ages(self._ages())
 
 
-def serve(port: int, metrics: EngineMetrics) -> Callable[[], None]:
-    """Serve ``/metrics`` on 127.0.0.1; return how to end it.
+def serve(port: int, metrics: EngineMetrics) -> tuple[str, Callable[[], None]]:
+    """Serve metrics on a port of 127.0.0.1, or on a free one if that is taken.
 
-    Raises
-    ------
-    OSError
-        If the port is taken.
+    Returns
+    -------
+    Where they are, and how to end it.
     """
     registry = CollectorRegistry()
     registry.register(metrics)
-    server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+    except OSError:
+        server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
 
     def stop() -> None:
         server.shutdown()
         server.server_close()
         thread.join()
 
-    return stop
+    return f"http://127.0.0.1:{server.server_port}/metrics", stop
 
 
 def _frames(edges: dict[str, Any]) -> Metric:

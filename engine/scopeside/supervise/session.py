@@ -12,15 +12,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from scopeside.edge import POLICY_CAUSES
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
 from scopeside.runfolder import RunFolder
 from scopeside.settings import ServerSettings
-from scopeside.supervise.engine import Engine
+from scopeside.supervise.engine import RESULTS_PORT, Engine
 from scopeside.supervise.metrics import EngineMetrics, serve
 from scopeside.supervise.status import Watch
 
-RESULTS_PORT = 8766
 METRICS_PORT = 8767
 
 
@@ -58,24 +58,22 @@ def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
         folder = stack.enter_context(RunFolder())
-        results_port = choose_port(pipeline.results, RESULTS_PORT, "results")
-        endpoint = f"tcp://127.0.0.1:{results_port}"
         engine = Engine(
             pipeline,
             folder,
             limit=options.acquisitions,
             results_folder=options.results,
             quarantine_folder=options.quarantine,
-            endpoints=[endpoint],
+            results_port=wanted_port(pipeline.results, RESULTS_PORT, "results"),
         )
         stack.callback(engine.close)
-        servers = {"results": endpoint}
-        watch = Watch(engine, servers)
-        metrics_port = choose_port(pipeline.metrics, METRICS_PORT, "metrics")
-        stack.callback(
-            serve(metrics_port, EngineMetrics(watch.status, watch.latencies))
+        watch = Watch(engine)
+        where, stop_serving = serve(
+            wanted_port(pipeline.metrics, METRICS_PORT, "metrics"),
+            EngineMetrics(watch.status, watch.latencies),
         )
-        servers["metrics"] = f"http://127.0.0.1:{metrics_port}/metrics"
+        stack.callback(stop_serving)
+        engine.servers["metrics"] = where
         engine.on_status_asked = watch.status
         if not stop.asked:
             engine.start()
@@ -130,27 +128,20 @@ def _stop_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def choose_port(settings: ServerSettings, usual: int, key: str) -> int:
-    """Return a port of 127.0.0.1 that is free now.
+def wanted_port(settings: ServerSettings, usual: int, key: str) -> int:
+    """Return the port to try: the one of the pipeline file, else the usual one.
 
     Raises
     ------
     ConfigError
         If the pipeline file names one that is taken.
     """
-    if settings.port is not None:
-        if not port_is_free(settings.port):
-            raise ConfigError(
-                f"{key}.port: {settings.port} on 127.0.0.1 is taken by another "
-                "program; choose another, or leave it out to get a free one"
-            )
-        return settings.port
-    if port_is_free(usual):
-        return usual
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    if settings.port is not None and not port_is_free(settings.port):
+        raise ConfigError(
+            f"{key}.port: {settings.port} on 127.0.0.1 is taken by another "
+            "program; choose another, or leave it out to get a free one"
+        )
+    return settings.port or usual
 
 
 def port_is_free(port: int) -> bool:
@@ -175,6 +166,7 @@ def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
         "acquisitions": status["acquisitions"],
         "rates": _mean_rates(status, watch.running_for()),
         "latency_ms": status["latency_ms"],
+        "rejected": status["rejected"],
         "restarts": status["restarts"],
         "stages": status["stages"],
         "results": engine.books[-1].results if engine.books else {},
@@ -219,6 +211,9 @@ def _why(book: Any) -> str:
     lost = {**book.ingest["missing"]}
     for account in book.edges.values():
         lost.update(account.failed)
+        lost.update(
+            {c: n for c, n in account.dropped.items() if c not in POLICY_CAUSES}
+        )
     listed = ", ".join(f"{n} frames {cause}" for cause, n in lost.items())
     return "; ".join([*book.problems, listed] if listed else book.problems)
 

@@ -6,12 +6,15 @@ the metrics, and the report at the end.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
+import numpy as np
+
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
-from scopeside.supervise.books import totals
+from scopeside.supervise.books import Book, totals
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.member import Member
 
@@ -19,9 +22,8 @@ from scopeside.supervise.member import Member
 class Watch:
     """Reads the boards of an engine; remembers what ended processes had counted."""
 
-    def __init__(self, engine: Engine, servers: dict[str, str]) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._servers = servers
         self._rate = _Rate()
         self._latencies = Latencies()
         self._latencies_of: tuple[int, Latencies] = (0, Latencies())
@@ -36,7 +38,7 @@ class Watch:
             for name, values in adapter.get("open", {}).items()
             if name not in finished
         }
-        frames, received = adapter.get("frames", 0), adapter.get("bytes", 0)
+        frames, received = _received(engine.books, open_ones)
         self._rate.see(time.monotonic(), frames, received)
         edges = totals(engine.books, open_ones)
         for chain in engine.pipeline.chains:
@@ -46,7 +48,7 @@ class Watch:
             "folder": str(engine.folder.path),
             "phase": engine.phase.value,
             "seconds": round(time.monotonic() - engine.began, 3),
-            "servers": self._servers,
+            "servers": dict(engine.servers),
             "processes": [_process(member) for member in engine.members.values()],
             "restarts": {
                 name: member.budget.total for name, member in engine.members.items()
@@ -64,6 +66,7 @@ class Watch:
             },
             "stages": self._stages(),
             "queues": adapter.get("queues", {}),
+            "rejected": adapter.get("rejected", {}),
             "edges": {name: account.to_dict() for name, account in edges.items()},
             "open": open_ones,
             "acquisitions": {book.id: book.to_dict() for book in engine.books},
@@ -96,14 +99,24 @@ class Watch:
             up = max(0.0, now - member.began) if member.began else 0.0
             busy = said.get("busy_ns", 0) / 1e9
             blocked = said.get("blocked_ns", 0) / 1e9
-            if member.spec.role == "adapter":
-                busy = max(0.0, up - blocked)
             stages[name] = {
                 "busy_s": round(busy, 3),
                 "blocked_s": round(blocked, 3),
                 "starved_s": round(max(0.0, up - busy - blocked), 3),
             }
         return stages
+
+
+def _received(books: list[Book], open_ones: dict[str, Any]) -> tuple[int, int]:
+    """Return frames and bytes received in all acquisitions."""
+    frames = received = 0
+    said = [(book.acquisition, book.ingest) for book in books]
+    said += [(one["acquisition"], one["ingest"]) for one in open_ones.values()]
+    for acquisition, ingest in said:
+        frames += ingest["received"]
+        size = math.prod(acquisition["shape"]) * np.dtype(acquisition["dtype"]).itemsize
+        received += ingest["received"] * size
+    return frames, received
 
 
 class _Rate:

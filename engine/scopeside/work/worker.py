@@ -56,6 +56,9 @@ class Worker:
         self.epoch = 0
         self.notes: list[str] = []
         self._chain = chain
+        # An edge that keeps frames fresh gives one batch at a time, and the next when
+        # this one is done: to wait for more would be to wait for nothing.
+        self._group_size = MAX_GROUP if chain.edge.policy == "lossless" else 1
         self._device: Device = device
         self._slab = slab
         self._board = board
@@ -203,7 +206,7 @@ class Worker:
         rested = now - self._committed_ns - COMMIT_SHARE * self._commit_ns
         aged = now - group.began_ns - MAX_AGE_NS
         n = len(group.headers) + len(group.failed)
-        if n >= MAX_GROUP or aged >= 0 or (not self.inbox and rested >= 0):
+        if n >= self._group_size or aged >= 0 or (not self.inbox and rested >= 0):
             self.commit()
             return IDLE_MS
         return max(1, -max(rested, aged) // 1_000_000)
