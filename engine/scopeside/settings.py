@@ -125,7 +125,7 @@ class SlabSettings(Params):
     batch_kib: int = Field(2048, ge=4, le=1 << 20)
     """A batch is closed at this size, KiB (at least one frame)."""
     max_latency_ms: float = Field(2.0, gt=0, le=10_000)
-    """A batch is closed after this time even if it is not full, ms."""
+    """Frames wait so long in a slot for others to fill it, ms."""
 
 
 class EngineSettings(Params):

@@ -165,7 +165,7 @@ def test_what_is_no_detector_is_refused_by_its_key(detector, message):
 
 
 def test_a_name_must_be_plain():
-    with pytest.raises(ConfigError, match="a name begins with a letter"):
+    with pytest.raises(ConfigError, match="expected a letter, then"):
         validate(Virtual.Params, {"detectors": {"b/f": {"disk": [1, 1, 1]}}})
 
 
