@@ -101,6 +101,11 @@ class Subscription(Iterator[Result]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def engine_has_ended(self) -> bool:
+        """Whether the engine has ended; not known if it was given by its address."""
+        return self._folder is not None and self._folder not in runfolder.running()
+
     def __next__(self) -> Result:
         """Wait for the next result.
 
@@ -116,7 +121,7 @@ class Subscription(Iterator[Result]):
                 wait_s = min(wait_s, began + self._timeout - time.monotonic())
             if self._socket.poll(max(0, int(wait_s * 1000))):
                 return self._take(self._socket.recv_multipart())
-            if wait_s < _POLL_S or self._engine_has_ended():
+            if wait_s < _POLL_S or self.engine_has_ended:
                 break
         raise StopIteration
 
@@ -125,9 +130,6 @@ class Subscription(Iterator[Result]):
         self._close()
 
     # ---------------------------------------------------------------------------
-
-    def _engine_has_ended(self) -> bool:
-        return self._folder is not None and self._folder not in runfolder.running()
 
     def _take(self, parts: list[bytes]) -> Result:
         header = _header(parts)

@@ -1,11 +1,14 @@
 """The books: what an acquisition came to, and that it always adds up."""
 
+from collections import Counter
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.small import acquisition
 
 from scopeside.ledger import Account, FrameRanges
-from scopeside.supervise.books import book_of, totals
+from scopeside.supervise.books import Books, book_of
 
 
 def closed_of(account, said, *, state="complete", problems=()):
@@ -74,10 +77,43 @@ def test_an_orphan_of_which_nothing_was_merged_has_failed_whole():
     assert book.edges["free"].failed == {"adapter_died": 7}
 
 
-def test_totals_are_those_of_all_books_and_of_what_is_open():
+OPEN = {
+    "edges": {
+        "free": Account(announced=5, processed=2, dropped=Counter(late=1)).to_dict()
+    },
+    "ingest": {"received": 5},
+    "acquisition": acquisition().to_dict(),
+}
+
+
+def test_the_accounts_are_those_of_all_books_and_of_what_is_open():
+    books = Books()
     book = book_of(closed_of(DONE, WHOLE))
-    opened = Account(announced=5, processed=2)
-    opened.dropped["late"] = 1
-    found = totals([book, book], {"b": {"edges": {"free": opened.to_dict()}}})["free"]
+    books.add(book)
+    books.add(replace(book, id="b"))
+    found = books.accounts({"c": OPEN})["free"]
     assert (found.announced, found.processed, found.in_flight) == (25, 22, 2)
+    assert books.received({"c": OPEN}) == (25, 25 * book.frame_bytes)
     assert book.edges["free"].processed == 10
+
+
+def test_of_the_oldest_acquisitions_the_totals_are_kept(monkeypatch):
+    monkeypatch.setattr("scopeside.supervise.books.MAX_BOOKS", 2)
+    books = Books()
+    for k in range(5):
+        books.add(replace(book_of(closed_of(DONE, WHOLE)), id=f"a{k}"))
+    assert [book.id for book in books] == ["a3", "a4"]
+    assert (books.count, books.last.id) == (5, "a4")
+    assert books.accounts({})["free"].processed == 50
+    assert books.received({})[0] == 50
+
+
+def test_the_first_that_is_not_sound_is_remembered():
+    books = Books()
+    good = book_of(closed_of(DONE, WHOLE))
+    books.add(good)
+    books.add(replace(good, id="b", state="failed"))
+    books.add(replace(good, id="c", state="incomplete"))
+    books.add(replace(good, id="d", state="stopped"))
+    assert books.first_unsound.id == "b"
+    assert books.all_closed

@@ -30,11 +30,18 @@ def watch_command(
                 _watch_plain(console, subscription, seconds)
         except KeyboardInterrupt:
             console.print("stopped watching")
+        if subscription.engine_has_ended:
+            console.print("the engine has ended")
     if subscription.missed:
         console.print(
             f"{subscription.missed} results were published faster than shown here"
         )
     return 0
+
+
+def _goes_on(subscription: Subscription, began: float, seconds: float | None) -> bool:
+    in_time = seconds is None or time.monotonic() - began < seconds
+    return in_time and not subscription.engine_has_ended
 
 
 def _watch_live(
@@ -45,7 +52,7 @@ def _watch_live(
 ) -> None:
     began = drawn = time.monotonic()
     with Live(console=console, auto_refresh=False, screen=True) as live:
-        while seconds is None or time.monotonic() - began < seconds:
+        while _goes_on(subscription, began, seconds):
             for result in subscription:
                 gallery.add(result)
                 if time.monotonic() - drawn > REFRESH_S:
@@ -58,7 +65,7 @@ def _watch_plain(
     console: Console, subscription: Subscription, seconds: float | None
 ) -> None:
     began = time.monotonic()
-    while seconds is None or time.monotonic() - began < seconds:
+    while _goes_on(subscription, began, seconds):
         for result in subscription:
             shown = result.data
             if isinstance(shown, np.ndarray):

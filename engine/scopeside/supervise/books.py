@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from scopeside.edge import POLICY_CAUSES
 from scopeside.ledger import Account, FrameRanges
+
+MAX_BOOKS = 1000
+"""Acquisitions that are kept one by one."""
 
 
 @dataclass(slots=True)
@@ -23,6 +29,17 @@ class Book:
     results: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     merged_runs: dict[str, list[list[int]]] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """Frames received."""
+        received: int = self.ingest["received"]
+        return received
+
+    @property
+    def frame_bytes(self) -> int:
+        """Size of one of them."""
+        return _frame_bytes(self.acquisition)
 
     @property
     def closed(self) -> bool:
@@ -94,21 +111,83 @@ def book_of(closed: dict[str, Any], orphaned_as: str | None = None) -> Book:
     )
 
 
-def totals(books: list[Book], open_ones: dict[str, Any]) -> dict[str, Account]:
-    """Return the accounts of all acquisitions together, by edge."""
-    found: dict[str, Account] = {}
-    accounts = [
-        *((name, account) for book in books for name, account in book.edges.items()),
-        *(
-            (name, Account.from_dict(values))
-            for one in open_ones.values()
-            for name, values in one["edges"].items()
-        ),
-    ]
-    for name, account in accounts:
-        into = found.setdefault(name, Account())
-        into.announced += account.announced
-        into.processed += account.processed
-        into.dropped.update(account.dropped)
-        into.failed.update(account.failed)
-    return found
+class Books:
+    """The acquisitions of a run that are over; of the oldest only the totals."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Book] = {}
+        self._older: dict[str, Account] = {}
+        self._older_frames = 0
+        self._older_bytes = 0
+        self.count = 0
+        self.first_unsound: Book | None = None
+        self.all_closed = True
+
+    def add(self, book: Book) -> None:
+        """Put a book in; beyond `MAX_BOOKS` the oldest is folded into the totals."""
+        self._kept[book.id] = book
+        self.count += 1
+        self.all_closed = self.all_closed and book.closed
+        if self.first_unsound is None and not book.sound and book.state != "stopped":
+            self.first_unsound = book
+        if len(self._kept) > MAX_BOOKS:
+            oldest = self._kept.pop(next(iter(self._kept)))
+            _add(self._older, oldest.edges)
+            self._older_frames += oldest.frames
+            self._older_bytes += oldest.frames * oldest.frame_bytes
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kept
+
+    @property
+    def ids(self) -> list[str]:
+        """The acquisitions that are kept."""
+        return list(self._kept)
+
+    def __iter__(self) -> Iterator[Book]:
+        return iter(self._kept.values())
+
+    @property
+    def last(self) -> Book | None:
+        """The acquisition that was over last."""
+        return next(reversed(self._kept.values()), None)
+
+    def accounts(self, open_ones: Mapping[str, Any]) -> dict[str, Account]:
+        """Return the accounts of all acquisitions together, by edge.
+
+        `open_ones`: those under way, as their adapter has them on its board.
+        """
+        found: dict[str, Account] = {}
+        _add(found, self._older)
+        for book in self:
+            _add(found, book.edges)
+        for one in open_ones.values():
+            edges = one["edges"].items()
+            _add(found, {name: Account.from_dict(values) for name, values in edges})
+        return found
+
+    def received(self, open_ones: Mapping[str, Any]) -> tuple[int, int]:
+        """Return frames and bytes received in all acquisitions together."""
+        frames, size = self._older_frames, self._older_bytes
+        for book in self:
+            frames += book.frames
+            size += book.frames * book.frame_bytes
+        for one in open_ones.values():
+            frames += one["ingest"]["received"]
+            size += one["ingest"]["received"] * _frame_bytes(one["acquisition"])
+        return frames, size
+
+
+def _add(into: dict[str, Account], edges: Mapping[str, Account]) -> None:
+    for name, account in edges.items():
+        total = into.setdefault(name, Account())
+        total.announced += account.announced
+        total.processed += account.processed
+        total.dropped.update(account.dropped)
+        total.failed.update(account.failed)
+
+
+def _frame_bytes(acquisition: Mapping[str, Any]) -> int:
+    height, width = acquisition["shape"]
+    size: int = height * width * np.dtype(acquisition["dtype"]).itemsize
+    return size

@@ -32,8 +32,9 @@ from scopeside.pipeline import Pipeline
 from scopeside.runfolder import RunFolder
 from scopeside.slab import Slab
 from scopeside.supervise import crew
-from scopeside.supervise.books import Book, book_of
+from scopeside.supervise.books import Books, book_of
 from scopeside.supervise.member import Member, State
+from scopeside.supervise.recovery import Recovery
 from scopeside.wire import Kind, Message
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Engine:
         self.pipeline = pipeline
         self.folder = folder
         self.phase = Phase.STARTING
-        self.books: list[Book] = []
+        self.books = Books()
         self.notes: deque[tuple[float, str, str]] = deque(maxlen=MAX_NOTES)
         self.notes_total = 0
         self.began = time.monotonic()
@@ -102,8 +103,7 @@ class Engine:
         self._deadline: float | None = None
         self._abandoned = False
         self._fences: dict[str, dict[str, Any]] = {}
-        self._draining: set[str] = set()
-        self._aborts: dict[str, dict[str, Any]] = {}
+        self._recovery = Recovery(self._say)
         self._resumes = getattr(
             pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
             "resumes",
@@ -185,10 +185,9 @@ class Engine:
         if member.spec.role == "adapter":
             self._epoch += 1
             self._going = False
-            done = len(self.books)
             member.start(
                 epoch=self._epoch,
-                limit=None if self._limit is None else self._limit - done,
+                limit=None if self._limit is None else self._limit - self.books.count,
                 used_ids=tuple(book.id for book in self.books),
             )
         else:
@@ -262,7 +261,7 @@ class Engine:
             "chain": member.spec.chain,
             "culprit": culprit,
         }
-        self._draining.discard(member.name)
+        self._recovery.drained(member.name)
         self._fences[member.spec.identity] = fence
         self._say("collector", Kind.FENCE, **fence)
         if self.phase is Phase.RECOVERING:
@@ -279,10 +278,8 @@ class Engine:
     def _collector_died(self, member: Member) -> None:
         if self._restart(member):
             return
-        self.failure = "the collector could not be kept alive"
         self.members["adapter"].kill()
-        self.phase = Phase.ENDING
-        self._end_children()
+        self._fail("the collector could not be kept alive")
 
     def _adapter_died(self, member: Member) -> None:
         """Let the workers finish, then close what was open as failed."""
@@ -292,21 +289,12 @@ class Engine:
         member.state = State.ENDED
         if self._deadline is None:
             self._deadline = time.monotonic() + self.pipeline.engine.drain_s
-        reason = "the adapter process died"
-        closed = {book.id for book in self.books}
-        for name, ledger in member.board.read().get("open", {}).items():
-            if name not in closed:
-                ledger["state"] = "failed"
-                ledger["reason"] = reason
-                self._aborts[name] = {
-                    "acq": name,
-                    "acquisition": ledger["acquisition"],
-                    "ledger": ledger,
-                }
-        for worker in self._workers():
-            if worker.state is State.RUNNING:
-                self._draining.add(worker.name)
-                self._say(worker.name, Kind.DRAIN)
+        self._recovery.begin(
+            member.board.read().get("open", {}),
+            self.books.ids,
+            self._workers(),
+            "the adapter process died",
+        )
 
     def _workers(self) -> list[Member]:
         return [m for m in self.members.values() if m.spec.role == "worker"]
@@ -336,7 +324,7 @@ class Engine:
             case Kind.FENCED:
                 self._fences.pop(header["worker"], None)
             case Kind.DRAINED:
-                self._draining.discard(name)
+                self._recovery.drained(name)
             case Kind.CLOSED:
                 self._closed(header)
             case Kind.DONE if member is not None:
@@ -357,8 +345,6 @@ class Engine:
             for worker in self._workers():
                 if worker.state is State.RUNNING:
                     self._say(worker.name, Kind.RESEND)
-            if self.phase is Phase.RECOVERING and not self._draining:
-                self._send_aborts()
         elif member.spec.role == "worker" and self.phase is not Phase.RECOVERING:
             self._say(member.name, Kind.EPOCH, epoch=self._epoch)
         elif member.spec.role == "adapter":
@@ -370,12 +356,11 @@ class Engine:
 
     def _closed(self, header: dict[str, Any]) -> None:
         name = header["acq"]
-        aborted = self._aborts.pop(name, None)
-        if any(book.id == name for book in self.books):
-            return
-        cause = None if aborted is None else "adapter_died"
-        book = book_of(header, cause)
-        self.books.append(book)
+        aborted = self._recovery.closed(name)
+        if name in self.books:
+            return  # said again by a collector that was restarted
+        book = book_of(header, "adapter_died" if aborted else None)
+        self.books.add(book)
         for problem in book.problems:
             self.note("collector", problem)
 
@@ -445,41 +430,31 @@ class Engine:
             self.members["adapter"].kill()
 
     def _recover(self) -> None:
-        if self._draining:
-            if self._overdue:
-                for name in self._draining:
-                    self.members[name].kill()
-            return
-        if self._aborts:
-            self._send_aborts()
+        recovery = self._recovery
+        recovery.send_aborts(self.members["collector"])
+        if recovery.draining and self._overdue:
+            for name in recovery.draining:
+                self.members[name].kill()
+        if not recovery.over:
             return
         self._deadline = None
         adapter = self.members["adapter"]
-        more = self._limit is None or len(self.books) < self._limit
+        more = self._limit is None or self.books.count < self._limit
         if self._stop_asked or not self._resumes or not more:
-            self.failure = self.failure or "the adapter process died"
-            self.phase = Phase.ENDING
-            self._end_children()
+            self._fail("the adapter process died")
         elif self._restart(adapter):
             for worker in self._workers():
-                if worker.state is State.ENDED and not self._restart(worker):
-                    continue
+                if worker.state is State.ENDED:
+                    self._restart(worker)
             self.phase = Phase.STARTING
         else:
-            self.failure = "the adapter could not be kept alive"
-            self.phase = Phase.ENDING
-            self._end_children()
+            self._fail("the adapter could not be kept alive")
 
-    def _send_aborts(self) -> None:
-        """Have the open acquisitions closed; said again to a new collector."""
-        collector = self.members["collector"]
-        for abort in self._aborts.values():
-            if (
-                collector.state is State.RUNNING
-                and abort.get("told") != collector.spec.incarnation
-            ):
-                abort["told"] = collector.spec.incarnation
-                self._say("collector", Kind.ABORT, **abort)
+    def _fail(self, why: str) -> None:
+        """End the run, for a reason that is told at the end."""
+        self.failure = self.failure or why
+        self.phase = Phase.ENDING
+        self._end_children()
 
     def _end_children(self) -> None:
         self._deadline = time.monotonic() + GRACE_S

@@ -6,7 +6,7 @@ as failed, with exactly the frames that were announced; then an adapter may star
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from scopeside.supervise.member import Member, State
@@ -37,7 +37,7 @@ class Recovery:
     def begin(
         self,
         ledgers: dict[str, dict[str, Any]],
-        closed: Collection[str],
+        closed: Container[str],
         workers: Iterable[Member],
         reason: str,
     ) -> None:

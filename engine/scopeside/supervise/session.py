@@ -17,6 +17,7 @@ from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
 from scopeside.runfolder import RunFolder
 from scopeside.settings import ServerSettings
+from scopeside.supervise.books import Book
 from scopeside.supervise.engine import RESULTS_PORT, Engine
 from scopeside.supervise.metrics import EngineMetrics, serve
 from scopeside.supervise.status import Watch
@@ -158,18 +159,19 @@ def port_is_free(port: int) -> bool:
 def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
     status = watch.status()
     code, reason = _verdict(engine, stop)
+    last = engine.books.last
     report = {
         "pipeline": status["pipeline"],
         "seconds": status["seconds"],
         "ledger": status["edges"],
-        "closed": all(book.closed for book in engine.books) and not status["open"],
+        "closed": engine.books.all_closed and not status["open"],
         "acquisitions": status["acquisitions"],
         "rates": _mean_rates(status, watch.running_for()),
         "latency_ms": status["latency_ms"],
         "rejected": status["rejected"],
         "restarts": status["restarts"],
         "stages": status["stages"],
-        "results": engine.books[-1].results if engine.books else {},
+        "results": last.results if last is not None else {},
         "degraded": [
             process["name"]
             for process in status["processes"]
@@ -184,7 +186,7 @@ def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
 def _verdict(engine: Engine, stop: _Stop) -> tuple[int, str]:
     """Return the exit code and the reason in words."""
     degraded = [m.name for m in engine.members.values() if m.state.value == "degraded"]
-    unsound = [b for b in engine.books if not b.sound and b.state != "stopped"]
+    unsound, last = engine.books.first_unsound, engine.books.last
     if not engine.ended:
         return (stop.code or 1), "ended at once; what was in flight is lost"
     if engine.failure:
@@ -193,19 +195,18 @@ def _verdict(engine: Engine, stop: _Stop) -> tuple[int, str]:
         return 1, f"degraded: {', '.join(degraded)}"
     if engine.adapter_error:
         return 1, engine.adapter_error
-    if unsound:
-        book = unsound[0]
-        return 1, f"acquisition {book.id} ended as {book.state}: {_why(book)}"
-    if stop.asked and (not engine.books or engine.books[-1].state == "stopped"):
+    if unsound is not None:
+        return 1, f"acquisition {unsound.id} ended as {unsound.state}: {_why(unsound)}"
+    if stop.asked and (last is None or last.state == "stopped"):
         return stop.code, f"stopped by {stop.asked}; everything received is processed"
     if engine.stopped_by:
         return 0, f"stopped: {engine.stopped_by}; everything received is processed"
-    if not engine.books:
+    if last is None:
         return 1, "no acquisition came"
     return 0, "complete"
 
 
-def _why(book: Any) -> str:
+def _why(book: Book) -> str:
     if book.reason:
         return str(book.reason)
     lost = {**book.ingest["missing"]}

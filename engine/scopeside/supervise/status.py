@@ -6,15 +6,11 @@ the metrics, and the report at the end.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
-import numpy as np
-
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
-from scopeside.supervise.books import Book, totals
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.member import Member
 
@@ -32,15 +28,14 @@ class Watch:
         """Return the state of everything; see docs/status.md for the keys."""
         engine = self._engine
         adapter = engine.members["adapter"].board.read()
-        finished = {book.id for book in engine.books}
         open_ones = {
             name: values
             for name, values in adapter.get("open", {}).items()
-            if name not in finished
+            if name not in engine.books
         }
-        frames, received = _received(engine.books, open_ones)
+        frames, received = engine.books.received(open_ones)
         self._rate.see(time.monotonic(), frames, received)
-        edges = totals(engine.books, open_ones)
+        edges = engine.books.accounts(open_ones)
         for chain in engine.pipeline.chains:
             edges.setdefault(chain.name, Account())
         return {
@@ -105,18 +100,6 @@ class Watch:
                 "starved_s": round(max(0.0, up - busy - blocked), 3),
             }
         return stages
-
-
-def _received(books: list[Book], open_ones: dict[str, Any]) -> tuple[int, int]:
-    """Return frames and bytes received in all acquisitions."""
-    frames = received = 0
-    said = [(book.acquisition, book.ingest) for book in books]
-    said += [(one["acquisition"], one["ingest"]) for one in open_ones.values()]
-    for acquisition, ingest in said:
-        frames += ingest["received"]
-        size = math.prod(acquisition["shape"]) * np.dtype(acquisition["dtype"]).itemsize
-        received += ingest["received"] * size
-    return frames, received
 
 
 class _Rate:
