@@ -72,6 +72,7 @@ class Running:
     def until(self, condition: Any, what: str) -> dict[str, Any]:
         """Wait until a status meets the condition, and return it."""
         deadline = time.monotonic() + PATIENCE_S
+        status: dict[str, Any] = {}
         while time.monotonic() < deadline:
             status = self.status()
             if status and condition(status):
@@ -79,7 +80,17 @@ class Running:
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
-        raise AssertionError(f"never {what}; the engine said:\n{self.output()}")
+        self.ask_where_it_hangs(status)
+        raise AssertionError(
+            f"never {what}; its last status was {status}; it said:\n{self.output()}"
+        )
+
+    def ask_where_it_hangs(self, status: dict[str, Any]) -> None:
+        """Have the processes write their stacks, for the message of the failure."""
+        for process in status.get("processes", []):
+            if process["alive"]:
+                os.kill(process["pid"], signal.SIGUSR1)
+        time.sleep(1)
 
     def pid(self, name: str) -> int:
         status = self.until(lambda s: pid_of(s, name) is not None, f"saw {name}")

@@ -167,12 +167,13 @@ class CollectorProcess:
 
     def _join(self, epoch: int) -> None:
         """Dial the adapter process of this epoch and say what is merged."""
+        if epoch == self._epoch:
+            return  # said twice at the start: by us being ready, and by the adapter
         if self._tee is not None:
             self._poller.unregister(self._tee.socket)
             self._tee.close()
         spec = self._child.spec
-        if epoch != self._epoch:
-            self._waiting.clear()
+        self._waiting.clear()
         self._epoch = epoch
         self._tee = Link.dial(
             self._child.context, spec.endpoint(f"tee-{epoch}"), spec.identity

@@ -55,10 +55,6 @@ def merge_floats(total: Array, rest: Array, more: Array, more_rest: Array) -> No
         total[...] = rounded
 
 
-USUAL = tuple(np.dtype(code) for code in ("u1", "<u2"))
-"""Pixels as cameras usually deliver them; for others it is done when they come."""
-
-
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""

@@ -175,10 +175,6 @@ def middle_of_counts(frames: Array) -> IntArray:
     return found.astype(np.int64)
 
 
-USUAL = tuple(np.dtype(code) for code in ("u1", "<u2"))
-"""Pixels as cameras usually deliver them; for others it is done when they come."""
-
-
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) all that frames of `dtype` need."""

@@ -15,6 +15,7 @@ from scopeside.batch import Batch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
+from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import sum as kernels
 from scopeside_processors.stem.frames import check_frames, exceeds
 
@@ -44,7 +45,7 @@ class Sum:
     @classmethod
     def prepare(cls) -> None:
         """Load the kernels for what cameras usually deliver."""
-        for dtype in kernels.USUAL:
+        for dtype in USUAL_PIXELS:
             kernels.warm(dtype)
 
     def __init__(

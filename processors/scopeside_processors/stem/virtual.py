@@ -20,6 +20,7 @@ from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.settings import Name
 from scopeside.state import pack, unpack
+from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
 from scopeside_processors.stem.frames import check_frames, exceeds
@@ -108,7 +109,7 @@ class Virtual:
     @classmethod
     def prepare(cls) -> None:
         """Load the kernels for what cameras usually deliver."""
-        for dtype in kernels.USUAL:
+        for dtype in USUAL_PIXELS:
             kernels.warm(dtype)
 
     def __init__(
