@@ -67,7 +67,7 @@ class MemoryDetector:
                 continue
             with lent as slot:
                 source.fill(slot)
-        sink.end(total=source.sent)
+        sink.end("stopped", "its time is over", total=source.sent)
 
 
 class _Source:

@@ -12,7 +12,8 @@ import zmq
 
 START, BATCH, END = 1, 2, 5
 endpoint = sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:5555"
-socket = zmq.Context.instance().socket(zmq.PUSH)
+context = zmq.Context()
+socket = context.socket(zmq.PUSH)
 socket.connect(endpoint)
 
 
@@ -32,4 +33,6 @@ for seq in range(32):  # one row of the scan in each message
     at = {"acq": name, "seq": seq, "first": 32 * seq, "n": 32, "t_ns": time.time_ns()}
     send(BATCH, {**at, **frame}, row.tobytes())
 send(END, {"acq": name, "total": 1024})
+socket.close()
+context.term()  # waits until all has left; without it, what is queued is lost
 print(f"{name}: 1024 frames pushed to {endpoint}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from scopeside.acquisition import Acquisition, Scan
 from scopeside.apply import apply
 from scopeside.batch import Batch
+from scopeside.errors import EngineNotFoundError, ScopesideError
 from scopeside.result import Result
 from scopeside.subscribe import subscribe
 
 __all__ = [
     "Acquisition",
     "Batch",
+    "EngineNotFoundError",
     "Result",
     "Scan",
+    "ScopesideError",
     "__version__",
     "apply",
     "subscribe",

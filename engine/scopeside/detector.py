@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
 from pydantic import BaseModel
@@ -91,6 +91,22 @@ class StopRequested(Exception):  # noqa: N818 - it is no error
     """The engine is asked to end; raised by the sink inside `Detector.run`."""
 
 
+@runtime_checkable
+class Previewing(Protocol):
+    """A detector that knows what its next acquisition will be, as a file does."""
+
+    def preview(self) -> Acquisition:
+        """Return it, without starting anything; its id has no meaning."""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A detector that has something to load or compile before it is started."""
+
+    def prepare(self) -> None:
+        """Do it now: the process calls this before it says that it is ready."""
+
+
 class Detector(Protocol):
     """An adapter's whole duty.
 
@@ -102,7 +118,8 @@ class Detector(Protocol):
     An optional attribute ``resumes`` (True if absent) says whether a new process can
     take the next acquisition after this one has died; a file, for one, cannot: it
     would begin again. An optional method ``prepare`` loads or compiles what takes
-    time; it is called before anything is asked for.
+    time; it is called before anything is asked for. With an optional ``preview``
+    (see `Previewing`) the chains are tried out before the start.
     """
 
     Params: ClassVar[type[BaseModel]]

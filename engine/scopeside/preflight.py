@@ -3,18 +3,72 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
 from pathlib import Path
 
+from scopeside.acquisition import Acquisition
+from scopeside.detector import Previewing
 from scopeside.errors import ScopesideError
 from scopeside.pipeline import Pipeline
 from scopeside.slab import available_memory
 from scopeside.supervise.session import port_is_free
 
 
+def output_problems(report: Path | None, results: Path | None) -> list[str]:
+    """Return what is wrong with the places that a run shall write to."""
+    found = []
+    if report is not None:
+        if report.is_dir():
+            found.append(f"--report {report}: is a folder; name a file")
+        elif not report.parent.is_dir():
+            found.append(f"--report {report}: there is no folder {report.parent}")
+        elif not os.access(report if report.exists() else report.parent, os.W_OK):
+            found.append(f"--report {report}: cannot be written there")
+    if results is not None:
+        try:
+            results.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=results):
+                pass
+        except OSError as error:
+            found.append(f"--results {results}: cannot be written: {error.strerror}")
+    return found
+
+
+def preview(pipeline: Pipeline) -> Acquisition | None:
+    """Return the acquisition that is to be expected, None if it cannot be known.
+
+    A detector that knows offers a method ``preview``; a file does.
+    """
+    detector = pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition)
+    if not isinstance(detector, Previewing) or detector.check():
+        return None
+    return detector.preview()
+
+
+def _chains(pipeline: Pipeline) -> list[str]:
+    """Make every processor for the acquisition that is to be expected."""
+    try:
+        acquisition = preview(pipeline)
+    except ScopesideError:
+        return []  # told by the detector's own check
+    if acquisition is None:
+        return []
+    found = []
+    for i, chain in enumerate(pipeline.chains):
+        for k, step in enumerate(chain.steps):
+            try:
+                step.cls(acquisition, step.params, "cpu")
+            except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+                found.append(f"chain[{i}].processor[{k}] ({step.name}): {error}")
+    return found
+
+
 def problems(pipeline: Pipeline) -> list[str]:
     """Return one sentence for each thing that would go wrong."""
     return [
         *_detector(pipeline),
+        *_chains(pipeline),
         *_memory(pipeline),
         *_ports(pipeline),
         *_devices(pipeline),

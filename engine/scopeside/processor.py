@@ -68,13 +68,15 @@ class Processor(Protocol):
 
 @runtime_checkable
 class Prepared(Protocol):
-    """A plug-in that has something to load or compile before the first frame.
+    """A processor that has something to load or compile before the first frame."""
 
-    A processor does it in a class method, for it is not made yet.
-    """
+    @classmethod
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Do it now.
 
-    def prepare(self) -> None:
-        """Do it now: a process calls this before it says that it is ready."""
+        A process calls this before it says that it is ready, and a worker again with
+        each acquisition, before its first batch.
+        """
 
 
 def prepare(processors: Iterable[type[Processor]], lock: Path) -> None:

@@ -24,7 +24,10 @@ _OURS = re.compile(r"\d+-[a-z0-9_]+")
 
 def root() -> Path:
     """Return the folder that holds the folders of this user's engines."""
-    base = os.environ.get("SCOPESIDE_RUN") or os.environ.get("XDG_RUNTIME_DIR")
+    asked = os.environ.get("SCOPESIDE_RUN")
+    if asked:
+        return Path(asked) / "scopeside"
+    base = os.environ.get("XDG_RUNTIME_DIR")
     if base and Path(base).is_dir():
         return Path(base) / "scopeside"
     return Path(tempfile.gettempdir()) / f"scopeside-{os.getuid()}"

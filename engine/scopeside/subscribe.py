@@ -65,6 +65,8 @@ class Subscription(Iterator[Result]):
 
     Attributes
     ----------
+    heard
+        Results that got here.
     missed
         Results that were published and did not get here, as far as those that did
         tell: a subscriber that is too slow misses some. The next result of the same
@@ -76,6 +78,7 @@ class Subscription(Iterator[Result]):
     ) -> None:
         self.endpoint = endpoint
         self.missed = 0
+        self.heard = 0
         self._timeout = timeout
         self._folder = folder
         self._last: dict[tuple[str, bytes], tuple[str, int]] = {}
@@ -134,6 +137,7 @@ class Subscription(Iterator[Result]):
     def _take(self, parts: list[bytes]) -> Result:
         header = _header(parts)
         result = from_header(header, parts[2:])
+        self.heard += 1
         self._count_missed(parts[0], header)
         return result
 

@@ -1,11 +1,16 @@
 """A chain between commits: one bad batch does not spoil its neighbours."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.engine.small import acquisition, batch, pipeline
 
+from scopeside.collect.master import Master
+from scopeside.errors import ChainRefusedError
+from scopeside.pipeline import Pipeline
 from scopeside.state import unpack
-from scopeside.work.chain import ChainRun, cause_of
+from scopeside.work.chain import ChainRun, cause_of, run_of
 
 
 def run(*steps, states=None):
@@ -104,3 +109,30 @@ def test_the_steps_before_a_filter_see_the_frames_as_they_came():
 
 def test_a_failure_is_named_by_its_type():
     assert cause_of(ZeroDivisionError("x")) == "ZeroDivisionError"
+
+
+@pytest.fixture
+def outside():
+    """A chain whose virtual detector lies outside of the frames."""
+    step = {"kind": "virtual", "detectors": {"bf": {"disk": [200, 200, 3]}}}
+    raw = {
+        "detector": {"kind": "simulator"},
+        "chain": [{"name": "c", "processor": [step]}],
+    }
+    return Pipeline.from_raw(raw, folder=Path()).chain("c")
+
+
+def test_a_chain_that_cannot_take_an_acquisition_refuses_every_batch(outside):
+    found = run_of(outside, acquisition(), "cpu", {})
+    for first in (0, 2):
+        with pytest.raises(ChainRefusedError, match="holds no pixel") as error:
+            found.process(batch(first, 2))
+    assert cause_of(error.value) == "refused"
+    found.rollback()
+    assert found.commit() == ([], [])
+
+
+def test_the_results_of_such_a_chain_are_invalid_and_say_why(outside):
+    ((step, result),) = Master(outside, acquisition()).results()
+    assert (step, result.valid, result.data) == ("virtual", False, None)
+    assert "holds no pixel" in result.reason

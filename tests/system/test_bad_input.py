@@ -106,9 +106,10 @@ def test_a_detector_that_does_not_fit_the_frame_says_so(tmp_path):
         chain=[{"name": "a", "processor": [{"kind": "virtual", "detectors": 0}]}],
     ).replace("detectors = 0", "detectors = { bf = { disk = [200, 200, 3] } }")
     found = run(tmp_path, text)
-    assert found.returncode == 1
-    assert "bf" in found.stdout + found.stderr
-    assert "16" in found.stdout + found.stderr
+    assert found.returncode == 2
+    assert (
+        "chain[0].processor[0] (virtual): detectors.bf holds no pixel" in found.stderr
+    )
     assert nothing_left(tmp_path) == []
 
 
@@ -132,14 +133,27 @@ def test_a_file_of_another_format_is_refused(tmp_path):
     assert nothing_left(tmp_path) == []
 
 
-def test_results_that_cannot_be_written_are_reported(tmp_path):
+def test_places_that_cannot_be_written_to_are_named_before_the_start(tmp_path):
     path = movie(tmp_path)
     (tmp_path / "results").write_text("a file stands where the folder should be")
     text = lines(detector={"kind": "file", "path": path}, chain=SUM)
-    found = run(tmp_path, text, "--results", "results")
-    assert found.returncode == 1
-    assert "could not be written" in found.stdout + found.stderr
+    (tmp_path / "pipeline.toml").write_text(text)
+    found = scopeside(
+        tmp_path, "run", "pipeline.toml", "--results", "results", "--report", tmp_path
+    )
+    assert found.returncode == 2
+    assert "--results results: cannot be written" in found.stderr
+    assert "is a folder; name a file" in found.stderr
     assert nothing_left(tmp_path) == []
+
+
+def test_a_report_may_go_to_a_device(tmp_path):
+    path = movie(tmp_path)
+    text = lines(detector={"kind": "file", "path": path}, chain=SUM)
+    (tmp_path / "pipeline.toml").write_text(text)
+    found = scopeside(tmp_path, "run", "pipeline.toml", "--report", "/dev/null")
+    assert found.returncode == 0, found.stderr
+    assert Path("/dev/null").is_char_device()
 
 
 def test_check_says_what_would_run(tmp_path):
@@ -147,6 +161,7 @@ def test_check_says_what_would_run(tmp_path):
     found = scopeside(tmp_path, "check", "good.toml")
     assert found.returncode == 0
     assert "chain 'a' (lossless): sum" in found.stdout
+    assert "16 frames of 128×128 uint16, scan of 4 rows × 4 columns" in found.stdout
 
 
 def test_asking_for_an_engine_where_none_runs_says_so(tmp_path):

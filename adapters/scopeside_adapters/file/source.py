@@ -57,6 +57,11 @@ class FileDetector:
         except ScopesideError as error:
             return [str(error)]
 
+    def preview(self) -> Acquisition:
+        """Return the acquisition that the file is."""
+        with open_frames(self._params.path, self._params.key) as frames:
+            return self._acquisition(frames.facts, "preview", time.time_ns())
+
     def run(self, sink: Sink) -> None:
         """Play the file once, or as often as `loop` says."""
         loop = self._params.loop

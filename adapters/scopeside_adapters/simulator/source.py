@@ -90,6 +90,10 @@ class SimulatorDetector:
         )
         return self._settings.complete(said)
 
+    def preview(self) -> Acquisition:
+        """Return what will be simulated."""
+        return self.acquisition("preview")
+
     def run(self, sink: Sink) -> None:
         """Deliver acquisitions to `sink`."""
         self.prepare()

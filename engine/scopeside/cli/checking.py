@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from scopeside.acquisition import Acquisition
 from scopeside.pipeline import Pipeline
-from scopeside.preflight import problems
+from scopeside.preflight import preview, problems
 
 
 def check_command(path: Path) -> int:
@@ -21,6 +22,9 @@ def check_command(path: Path) -> int:
     if found:
         return 2
     console.print(f"[green]✓[/] {path}: detector {pipeline.detector_kind!r}")
+    acquisition = preview(pipeline)
+    if acquisition is not None:
+        console.print(f"[green]✓[/] {_in_words(acquisition)}")
     for chain in pipeline.chains:
         steps = " → ".join(step.name for step in chain.steps)
         workers = f", {chain.workers} workers" if chain.workers > 1 else ""
@@ -32,3 +36,13 @@ def check_command(path: Path) -> int:
         f"{pipeline.slab.batch_kib} KiB"
     )
     return 0
+
+
+def _in_words(acquisition: Acquisition) -> str:
+    height, width = acquisition.frame_shape
+    frames = "frames" if acquisition.frames is None else f"{acquisition.frames} frames"
+    text = f"{acquisition.kind}: {frames} of {height}×{width} {acquisition.dtype}"
+    if acquisition.scan is not None:
+        rows, columns = acquisition.scan.shape
+        text += f", scan of {rows} rows × {columns} columns"
+    return text

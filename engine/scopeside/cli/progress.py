@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -25,8 +24,8 @@ REFRESH_S = 0.25
 LINE_EVERY_S = 2.0
 ROWS_OF_SCREEN = 10
 """Lines of the live view beside those of the edges."""
-MOST_AT_ONCE = 100
-"""Results taken in at one look; what comes faster is shown at the next."""
+TAKE_IN_S = 0.1
+"""For so long results are taken in at one look."""
 
 
 class View:
@@ -128,8 +127,11 @@ class LiveView(View):
             endpoint = f"ipc://{engine.folder.path}/results"
             self._subscription = subscribe(endpoint, timeout=0)
         if self._subscription is not None:
-            for result in islice(self._subscription, MOST_AT_ONCE):
+            until = time.monotonic() + TAKE_IN_S
+            for result in self._subscription:
                 self._gallery.add(result)
+                if time.monotonic() > until:
+                    break
         super().show(engine, watch)
 
     def update(self, status: dict[str, Any]) -> None:
@@ -154,12 +156,7 @@ def screen(status: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [head, *_progress(status["open"])]
     parts += [ledger_table(status["edges"], status["queues"]), _ages(status)]
     parts.append(_processes(status))
-    return Panel(
-        Group(*parts, where),
-        title="scopeside",
-        subtitle="Ctrl-C ends it cleanly",
-        border_style="cyan",
-    )
+    return Panel(Group(*parts, where), title="scopeside", border_style="cyan")
 
 
 def ledger_table(

@@ -10,7 +10,7 @@ from rich.console import Console
 from scopeside.cli.progress import LiveView, PlainView
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
-from scopeside.preflight import problems
+from scopeside.preflight import output_problems, problems
 from scopeside.supervise.session import Options, Outcome, run
 
 
@@ -42,8 +42,10 @@ def run_pipeline(
     ConfigError
         If the preflight finds that it would not go well.
     """
-    if found := problems(pipeline):
-        raise ConfigError("\n".join(f"{pipeline.source}: {line}" for line in found))
+    found = [f"{pipeline.source}: {line}" for line in problems(pipeline)]
+    found += output_problems(options.report, options.results)
+    if found:
+        raise ConfigError("\n".join(found))
     console = Console(highlight=False)
     live = console.is_terminal and not headless
     view = LiveView(console, pictures=pictures) if live else PlainView(console)
@@ -57,7 +59,7 @@ def run_pipeline(
 def _say_end(console: Console, outcome: Outcome, options: Options) -> None:
     if options.results is not None and outcome.report.get("results"):
         console.print(f"results in {options.results}", markup=False)
-    if options.report is not None:
+    if options.report is not None and options.report.exists():
         console.print(f"report in {options.report}", markup=False)
     if outcome.code == 0:
         console.print(f"[green]ended:[/] {outcome.reason}")

@@ -32,6 +32,8 @@ def watch_command(
             console.print("stopped watching")
         if subscription.engine_has_ended:
             console.print("the engine has ended")
+    if not subscription.heard:
+        console.print(f"nothing was published at {subscription.endpoint}")
     if subscription.missed:
         console.print(
             f"{subscription.missed} results were published faster than shown here"
@@ -57,8 +59,10 @@ def _watch_live(
                 gallery.add(result)
                 if time.monotonic() - drawn > REFRESH_S:
                     break
-            drawn = time.monotonic()
             live.update(gallery.draw(console.width, console.height), refresh=True)
+            # Counted from the end of drawing: results come while it is drawn, and a
+            # slow terminal must not make the picture fall behind.
+            drawn = time.monotonic()
 
 
 def _watch_plain(

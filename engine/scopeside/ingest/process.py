@@ -7,13 +7,12 @@ import threading
 from pathlib import Path
 
 from scopeside.child import Child, main
-from scopeside.detector import Detector, StopRequested
+from scopeside.detector import Detector, Preparing, StopRequested
 from scopeside.edge import Edge
 from scopeside.errors import ScopesideError
 from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.tee import BOARD_PERIOD_S, Tee, poller
 from scopeside.link import Link
-from scopeside.processor import Prepared
 from scopeside.slab import Slab
 from scopeside.wire import Kind
 
@@ -25,7 +24,7 @@ def run(child: Child) -> None:
     spec = child.spec
     pipeline = spec.load_pipeline()
     detector = pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition)
-    if isinstance(detector, Prepared):
+    if isinstance(detector, Preparing):
         detector.prepare()
     slab = Slab(spec.slab_fd, spec.slab_bytes, writable=True)
     sink = SlabSink(

@@ -81,7 +81,11 @@ def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
             _turn(engine, watch, options, observe, stop)
         outcome = _outcome(engine, watch, stop)
     if options.report is not None:
-        _write_report(options.report, outcome.report)
+        try:
+            _write_report(options.report, outcome.report)
+        except OSError as error:
+            why = f"the report could not be written: {error}"
+            return Outcome(outcome.code or 1, why, outcome.report)
     return outcome
 
 
@@ -196,7 +200,8 @@ def _verdict(engine: Engine, stop: _Stop) -> tuple[int, str]:
     if engine.adapter_error:
         return 1, engine.adapter_error
     if unsound is not None:
-        return 1, f"acquisition {unsound.id} ended as {unsound.state}: {_why(unsound)}"
+        state = "" if unsound.state == "complete" else f" is {unsound.state}"
+        return 1, f"acquisition {unsound.id}{state}: {_why(unsound)}"
     if stop.asked and (last is None or last.state == "stopped"):
         return stop.code, f"stopped by {stop.asked}; everything received is processed"
     if engine.stopped_by:
@@ -230,7 +235,14 @@ def _mean_rates(status: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def _write_report(path: Path, report: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the report, whole or not at all; to a device or pipe as it is."""
+    text = json.dumps(report, indent=2) + "\n"
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

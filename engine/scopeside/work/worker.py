@@ -18,7 +18,7 @@ from scopeside.board import Board
 from scopeside.errors import ChainRefusedError
 from scopeside.link import Link
 from scopeside.pipeline import Chain
-from scopeside.processor import Device
+from scopeside.processor import Device, Prepared
 from scopeside.slab import Slab
 from scopeside.wire import Buffer, Kind, Message, encode
 from scopeside.work.chain import ChainRun, RefusedRun, Said, cause_of, run_of
@@ -281,6 +281,9 @@ class Worker:
 
     def _prepare(self, acquisition: str) -> None:
         """Make the processors now, so that the first batch does not wait for them."""
+        for step in self._chain.steps:
+            if isinstance(step.cls, Prepared):
+                step.cls.prepare(self._acquisitions[acquisition])
         self._runs[acquisition] = run_of(
             self._chain,
             self._acquisitions[acquisition],

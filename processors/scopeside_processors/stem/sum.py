@@ -43,9 +43,9 @@ class Sum:
         """Any of sum, mean and max."""
 
     @classmethod
-    def prepare(cls) -> None:
-        """Load the kernels for what cameras usually deliver."""
-        for dtype in USUAL_PIXELS:
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Load the kernels for an acquisition, or for what cameras usually deliver."""
+        for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
 
     def __init__(
@@ -54,7 +54,6 @@ class Sum:
         params: Params,
         device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
     ) -> None:
-        kernels.warm(acquisition.dtype)
         self._acquisition = acquisition
         self._wanted = params.of
         self._used = 0

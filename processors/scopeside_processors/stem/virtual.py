@@ -107,9 +107,9 @@ class Virtual:
             return self
 
     @classmethod
-    def prepare(cls) -> None:
-        """Load the kernels for what cameras usually deliver."""
-        for dtype in USUAL_PIXELS:
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Load the kernels for an acquisition, or for what cameras usually deliver."""
+        for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
 
     def __init__(
@@ -118,7 +118,6 @@ class Virtual:
         params: Params,
         device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
     ) -> None:
-        kernels.warm(acquisition.dtype)
         self._acquisition = acquisition
         self._names = tuple(params.detectors)
         self._layout = layout_of(
