@@ -17,3 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kill" in metafunc.fixturenames:
         metafunc.parametrize("kill", range(metafunc.config.getoption("--kills")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # About one engine start in 150 has hung, once at start-up and once behind the frame
+    # wire; the cause is not found yet. A test that hangs twice in a row still fails,
+    # and the summary lists every rerun.
+    for item in items:
+        if item.get_closest_marker("system"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
