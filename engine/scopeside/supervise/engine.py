@@ -342,8 +342,9 @@ class Engine:
             self._say(member.name, Kind.EPOCH, epoch=self._epoch)
             for fence in self._fences.values():
                 self._say(member.name, Kind.FENCE, **fence)
+            again = member.spec.incarnation > 1
             for worker in self._workers():
-                if worker.state is State.RUNNING:
+                if again and worker.state is State.RUNNING:
                     self._say(worker.name, Kind.RESEND)
         elif member.spec.role == "worker" and self.phase is not Phase.RECOVERING:
             self._say(member.name, Kind.EPOCH, epoch=self._epoch)

@@ -30,6 +30,7 @@ class WorkerProcess:
         self._tee: Link | None = None
         self._draining = False
         self._stopping = False
+        self._dials = 0
         self._poller = zmq.Poller()
         self._poller.register(child.control.socket, zmq.POLLIN)
         self._dial_collector()
@@ -93,7 +94,11 @@ class WorkerProcess:
             self._poller.unregister(old.socket)
             old.close()
         spec = self._child.spec
-        link = Link.dial(self._child.context, spec.endpoint("collector"), spec.identity)
+        # A name of its own for each dial: an old connection that is accepted late
+        # would take the name over, and with it all answers.
+        self._dials += 1
+        name = f"{spec.identity}/{self._dials}"
+        link = Link.dial(self._child.context, spec.endpoint("collector"), name)
         self._poller.register(link.socket, zmq.POLLIN)
         self._worker.collector = link
 
