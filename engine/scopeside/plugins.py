@@ -17,6 +17,7 @@ from scopeside.processor import Order, Processor
 
 DETECTORS = "scopeside.detectors"
 PROCESSORS = "scopeside.processors"
+SIMULATORS = "scopeside.simulators"
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 GROUPS = (DETECTORS, PROCESSORS, "scopeside.controls", "scopeside.sinks")
 

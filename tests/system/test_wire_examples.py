@@ -131,7 +131,9 @@ def bright_field():
 
 def test_the_simulated_microscope_pushes_to_an_engine(engine):
     simulating = subprocess.run(
-        command("simulate", "zmq", "--to", engine.endpoint, "--scan", 8, 8),
+        command(
+            "simulate", "zmq", f"to={engine.endpoint}", "scan=[8,8]", "acquisitions=1"
+        ),
         cwd=engine.folder,
         env=environment(engine.folder),
         capture_output=True,

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState
-from scopeside.messages import validate
 from scopeside.settings import AcquisitionSettings
+from scopeside_adapters.simulator.parameters import SimulatorParams
 from scopeside_adapters.simulator.source import SimulatorDetector
 from scopeside_adapters.zmq.simulator import Producer
 
@@ -21,27 +21,27 @@ _BATCH_BYTES = 1 << 20
 _SAY_EVERY_S = 2.0
 
 
-def run(
-    say: Callable[[str], None],
-    *,
-    to: str,
-    movie: bool,
-    fps: float | None,
-    acquisitions: int,
-    scan: tuple[int, int],
-    frames: int,
-    seed: int,
-) -> None:
-    """Push simulated acquisitions to the engine that listens at `to`."""
-    table: dict[str, Any] = {"fps": fps, "acquisitions": acquisitions, "seed": seed}
-    if movie:
-        table |= {"mode": "movie", "frames": frames}
-    else:
-        table |= {"mode": "scan4d", "scan": scan}
-    params = validate(SimulatorDetector.Params, table)
-    detector = SimulatorDetector(params, AcquisitionSettings())  # type: ignore[arg-type]  # Params is declared as any model
-    with Producer(to, on_wait=lambda: say(f"waiting for an engine at {to}")) as wire:
-        detector.run(WireSink(wire, say))
+class WireSimulatorParams(SimulatorParams):
+    """``scopeside simulate zmq``: as the `simulator` detector, and where to."""
+
+    to: str = "tcp://127.0.0.1:5555"
+    """Where the engine listens."""
+
+
+class WireSimulator:
+    """The simulated microscope, pushed on the public frame wire."""
+
+    Params: ClassVar[type[WireSimulatorParams]] = WireSimulatorParams
+
+    def __init__(self, params: WireSimulatorParams) -> None:
+        self._params = params
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Push simulated acquisitions to the engine that listens at ``to``."""
+        to = self._params.to
+        detector = SimulatorDetector(self._params, AcquisitionSettings())
+        with Producer(to, on_wait=lambda: say(f"waiting for an engine at {to}")) as it:
+            detector.run(WireSink(it, say))
 
 
 class WireSlot:

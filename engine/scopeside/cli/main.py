@@ -174,40 +174,20 @@ def list_(
 
 @app.command()
 def simulate(
-    kind: Annotated[str, typer.Argument(help="zmq: frames on the public frame wire.")],
-    to: Annotated[
-        str, typer.Option(help="Where the engine listens.")
-    ] = "tcp://127.0.0.1:5555",
-    movie: Annotated[
-        bool, typer.Option("--movie", help="A movie instead of a 4D-STEM scan.")
-    ] = False,
-    fps: Annotated[
-        float | None, typer.Option(min=0.001, help="Frames a second; else all speed.")
+    kind: Annotated[str, typer.Argument(help="Which one: scopeside list names them.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Its settings, as in a pipeline file: fps=1000 scan=[64,64]. "
+            "scopeside list KIND shows them.",
+        ),
     ] = None,
-    acquisitions: Annotated[
-        int, typer.Option(min=1, help="How many acquisitions.")
-    ] = 1,
-    scan: Annotated[
-        tuple[int, int], typer.Option(help="Probe positions: rows columns.")
-    ] = (64, 64),
-    frames: Annotated[int, typer.Option(min=1, help="Frames of a movie.")] = 200,
-    seed: Annotated[int, typer.Option(help="Same seed, same frames.")] = 0,
 ) -> None:
     """Play a detector on its real protocol, for an engine that runs elsewhere."""
     from scopeside.cli.simulating import simulate_command
 
-    raise typer.Exit(
-        simulate_command(
-            kind,
-            to=to,
-            movie=movie,
-            fps=fps,
-            acquisitions=acquisitions,
-            scan=scan,
-            frames=frames,
-            seed=seed,
-        )
-    )
+    raise typer.Exit(simulate_command(kind, settings or []))
 
 
 def _version(asked: bool) -> None:

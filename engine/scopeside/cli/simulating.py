@@ -1,48 +1,49 @@
-"""``scopeside simulate``: a detector's double that pushes to an engine elsewhere."""
+"""``scopeside simulate``: a detector's double, on the detector's own protocol."""
 
 from __future__ import annotations
 
-from typing import Any
+import tomllib
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, cast
 
+from pydantic import BaseModel
 from rich.console import Console
 
-from scopeside.errors import PluginError
-from scopeside.messages import unknown
-from scopeside.plugins import installed
-
-SIMULATORS = "scopeside.simulators"
+from scopeside.errors import ConfigError, PluginError
+from scopeside.messages import unknown, validate
+from scopeside.plugins import SIMULATORS, installed
 
 
-def simulate_command(
-    kind: str,
-    *,
-    to: str,
-    movie: bool,
-    fps: float | None,
-    acquisitions: int,
-    scan: tuple[int, int],
-    frames: int,
-    seed: int,
-) -> int:
-    """Play a detector of that `kind` and return the exit code.
+class Simulator(Protocol):
+    """The other end of a detector's protocol, as ``scopeside simulate`` plays it.
+
+    `Params` validates the settings that the command line gives as ``KEY=VALUE``.
+    """
+
+    Params: ClassVar[type[BaseModel]]
+
+    def __init__(self, params: Any) -> None: ...
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Play until there is no more; `say` tells the person who started it."""
+
+
+def simulate_command(kind: str, settings: Sequence[str]) -> int:
+    """Play the detector `kind` with ``KEY=VALUE`` settings; return the exit code.
 
     Raises
     ------
     PluginError
         If there is no such simulator or it does not load.
+    ConfigError
+        If a setting is not known or its value not allowed.
     """
-    play = _simulator(kind)
+    simulator = _simulator(kind)
+    params = validate(simulator.Params, _table(settings), where=f"simulate {kind}")
     console = Console(highlight=False)
     try:
-        play(
-            lambda text: console.print(text, markup=False, soft_wrap=True),
-            to=to,
-            movie=movie,
-            fps=fps,
-            acquisitions=acquisitions,
-            scan=scan,
-            frames=frames,
-            seed=seed,
+        simulator(params).run(
+            lambda text: console.print(text, markup=False, soft_wrap=True)
         )
     except KeyboardInterrupt:
         console.print("interrupted; the acquisition is left without an end")
@@ -50,11 +51,31 @@ def simulate_command(
     return 0
 
 
-def _simulator(kind: str) -> Any:
+def _table(settings: Sequence[str]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                f"{setting!r} is no setting: expected KEY=VALUE, such as fps=1000"
+            )
+        table[key] = _value(text)
+    return table
+
+
+def _value(text: str) -> Any:
+    """Read a value as a pipeline file would, or take it as text without quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _simulator(kind: str) -> type[Simulator]:
     known = installed(SIMULATORS)
     if kind not in known:
         raise PluginError(unknown("simulator", kind, known))
     try:
-        return known[kind].load()
+        return cast("type[Simulator]", known[kind].load())
     except (ImportError, AttributeError) as error:
         raise PluginError(f"simulator {kind!r} does not load: {error}") from error

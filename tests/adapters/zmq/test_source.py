@@ -379,20 +379,17 @@ def test_a_producer_refuses_what_is_no_address():
         Producer("somewhere")
 
 
+SERIES_OF_12 = {False: {"scan": (3, 4)}, True: {"mode": "movie", "frames": 12}}
+
+
 @pytest.mark.parametrize("movie", [False, True])
 def test_the_simulated_microscope_can_be_pushed(movie):
     lines = []
     with listening() as (sink, producer):
-        simulate.run(
-            lines.append,
-            to=producer.endpoint,
-            movie=movie,
-            fps=None,
-            acquisitions=2,
-            scan=(3, 4),
-            frames=12,
-            seed=5,
+        params = simulate.WireSimulatorParams(
+            to=producer.endpoint, acquisitions=2, seed=5, **SERIES_OF_12[movie]
         )
+        simulate.WireSimulator(params).run(lines.append)
         until(lambda: len(sink.ends) == 2)
     assert sink.ends == [("complete", "", 12)] * 2
     assert sink.rejects == []
