@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.apply import apply
 from scopeside.batch import Batch
 from scopeside.errors import EngineNotFoundError, ScopesideError
 from scopeside.result import Result
+from scopeside.scan import Scan
 from scopeside.subscribe import subscribe
 
 __all__ = [

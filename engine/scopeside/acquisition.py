@@ -11,65 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.errors import ShapeError
+from scopeside.scan import Scan
 
 Kind = Literal["scan4d", "movie", "spectrum_image", "tilt_series"]
-Pattern = Literal["raster", "snake"]
-IntArray = npt.NDArray[np.int64]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """The path of the beam: which frame belongs to which probe position.
-
-    Attributes
-    ----------
-    shape
-        (rows, columns) of probe positions.
-    pattern
-        ``raster``: every row left to right; ``snake``: every second row back.
-    flyback
-        Frames to skip after each row, taken while the beam flies back.
-    """
-
-    shape: tuple[int, int]
-    pattern: Pattern = "raster"
-    flyback: int = 0
-
-    def __post_init__(self) -> None:
-        if len(self.shape) != 2 or min(self.shape) < 1:
-            raise ShapeError(f"a scan has (rows, columns) ≥ 1, not {self.shape}")
-        if self.flyback < 0:
-            raise ShapeError(f"fly-back frames cannot be negative: {self.flyback}")
-        if self.pattern not in get_args(Pattern):
-            raise ShapeError(f"a scan is raster or snake, not {self.pattern!r}")
-
-    @property
-    def positions(self) -> int:
-        """Number of probe positions."""
-        return self.shape[0] * self.shape[1]
-
-    @property
-    def frames(self) -> int:
-        """Number of frames that a whole scan takes, fly-back included."""
-        return self.shape[0] * (self.shape[1] + self.flyback)
-
-    def position_of(self, index: IntArray) -> IntArray:
-        """Return the flat probe position of each frame index, -1 where none.
-
-        A frame has no position when it was taken during fly-back, or lies
-        beyond the end of the scan.
-        """
-        rows, columns = self.shape
-        row, column = np.divmod(index, columns + self.flyback)
-        flat = row * columns
-        if self.pattern == "snake":
-            flat += np.where(row % 2 == 1, columns - 1 - column, column)
-        else:
-            flat += column
-        outside = (column >= columns) | (row >= rows) | (index < 0)
-        return np.where(outside, -1, flat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +103,7 @@ class Acquisition:
         if self.started_ns is not None:
             out["started_ns"] = self.started_ns
         if self.scan is not None:
-            out["scan"] = {
-                "shape": list(self.scan.shape),
-                "pattern": self.scan.pattern,
-                "flyback": self.scan.flyback,
-            }
+            out["scan"] = self.scan.to_dict()
         return out
 
     @classmethod
@@ -181,13 +123,7 @@ class Acquisition:
                 frame_shape=_pair(values["shape"], "shape"),
                 dtype=np.dtype(str(values["dtype"])),
                 frames=_count(values.get("frames"), "frames"),
-                scan=None
-                if scan is None
-                else Scan(
-                    _pair(scan["shape"], "scan.shape"),
-                    scan.get("pattern", "raster"),
-                    _count(scan.get("flyback"), "scan.flyback") or 0,
-                ),
+                scan=None if scan is None else Scan.from_dict(scan),
                 calibration=_mapping(values.get("calibration"), "calibration"),
                 detector=str(values.get("detector", "")),
                 started_ns=_count(values.get("started_ns"), "started_ns"),

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scopeside.acquisition import Acquisition, Scan, check_dtype
+from scopeside.acquisition import Acquisition, check_dtype
 from scopeside.batch import Batch
 from scopeside.errors import ConfigError, ShapeError
 from scopeside.messages import validate
 from scopeside.plugins import processor_class
 from scopeside.processor import Order, Processor
 from scopeside.result import Result
+from scopeside.scan import Scan
 
 Array = npt.NDArray[Any]
 

@@ -15,8 +15,10 @@ from pydantic import (
     model_validator,
 )
 
-from scopeside.acquisition import Acquisition, Kind, Pattern, Scan
-from scopeside.params import Params
+from scopeside.acquisition import Acquisition, Kind
+from scopeside.params import LocalPath, Params
+from scopeside.positions import read_positions
+from scopeside.scan import Pattern, Scan
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
@@ -58,34 +60,86 @@ class AcquisitionSettings(Params):
     """scan4d, movie, spectrum_image or tilt_series; scan4d when there is a scan."""
     scan: Annotated[tuple[int, int] | None, BeforeValidator(_scan_shape)] = None
     """Probe positions as [rows, columns]."""
-    pattern: Pattern = "raster"
-    """raster: every row left to right; snake: every second row back."""
+    pattern: Pattern | None = None
+    """raster: every row left to right; snake: every second row back; positions: as
+    `positions` lists them."""
+    positions: LocalPath | None = None
+    """File with a row and a column for each visit: .npy of shape (n, 2), or text."""
     flyback: int = Field(0, ge=0)
-    """Frames to skip after each row."""
+    """Frames to skip after each row (with `positions`: after each scan)."""
+    flyback_lines: int = Field(0, ge=0)
+    """Lines to skip after each scan, while the beam returns to the first row."""
+    offset: int = 0
+    """Frames that come before the first probe position; negative: so many positions
+    are over before the first frame."""
+    scans: int = Field(1, ge=1, le=1_000_000)
+    """Scans in one acquisition, one after another."""
+    line_pause_ms: float | None = Field(None, gt=0)
+    """Frames further apart than this lie in two lines: each line is numbered anew, so
+    that one that is short or long does not shift the next. Absent: by count alone."""
     calibration: dict[str, Any] = {}
     """SI values by name, such as beam_energy_eV, semi_angle_rad, pixel_size_m."""
 
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.pattern == "positions" and self.positions is None:
+            raise ValueError("pattern = 'positions' needs positions = 'FILE'")
+        if self.positions is None:
+            return self
+        if self.pattern not in (None, "positions"):
+            raise ValueError(
+                f"positions are listed, so pattern cannot be {self.pattern!r}; leave "
+                "it out"
+            )
+        if self.scan is None:
+            raise ValueError("positions needs scan = [rows, columns], the grid")
+        if self.line_pause_ms is not None:
+            raise ValueError("line_pause_ms is for rows; positions has none")
+        return self
+
     def scan_of(self, shape: tuple[int, int] | None = None) -> Scan | None:
-        """Return the scan: as set here, else of the `shape` that the detector says."""
+        """Return the scan: as set here, else of the `shape` that the detector says.
+
+        Raises
+        ------
+        ConfigError
+            If the file of `positions` is of no use.
+        """
         shape = self.scan or shape
-        return None if shape is None else Scan(shape, self.pattern, self.flyback)
+        if shape is None:
+            return None
+        listed = self.positions
+        return Scan(
+            shape,
+            "positions" if listed is not None else self.pattern or "raster",
+            self.flyback,
+            self.flyback_lines,
+            self.offset,
+            self.scans,
+            b"" if listed is None else read_positions(listed, shape),
+        )
 
     def complete(self, acquisition: Acquisition) -> Acquisition:
         """Return `acquisition` with what is set here in place of what it says."""
         said = acquisition.to_dict()
-        scan = self.scan_of()
+        scan = self._scan_instead_of(acquisition.scan)
         if scan is not None:
-            said["scan"] = {
-                "shape": list(scan.shape),
-                "pattern": scan.pattern,
-                "flyback": scan.flyback,
-            }
+            said["scan"] = scan.to_dict()
             said["frames"] = scan.frames
             said["kind"] = "scan4d"
         if self.kind is not None:
             said["kind"] = self.kind
         said["calibration"] = {**said["calibration"], **self.calibration}
         return Acquisition.from_dict(said)
+
+    def _scan_instead_of(self, said: Scan | None) -> Scan | None:
+        """Return the scan that replaces what the detector said; None: it stands."""
+        path = {"pattern", "positions", "flyback", "flyback_lines", "offset", "scans"}
+        if self.scan is not None:
+            return self.scan_of()
+        if said is None or not path & self.model_fields_set:
+            return None
+        return self.scan_of(said.shape)
 
 
 class EdgePolicy(BaseModel):

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
 from scopeside.processor import Mergeable, Order, Processor
 from scopeside.result import Result
+from scopeside.scan import Scan
 
 Array = npt.NDArray[Any]
 Batches = Sequence[Batch]

@@ -7,55 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scopeside.acquisition import Acquisition, Scan, check_dtype
+from scopeside.acquisition import Acquisition, check_dtype
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
-
-SCANS = st.builds(
-    Scan,
-    st.tuples(st.integers(1, 7), st.integers(1, 7)),
-    st.sampled_from(["raster", "snake"]),
-    st.integers(0, 3),
-)
+from scopeside.scan import Scan
 
 
 def acquisition(**changes):
     values = {"id": "a", "frame_shape": (2, 3), "dtype": np.dtype("u2")}
     return Acquisition(**{**values, **changes})
-
-
-@settings(deadline=None, max_examples=100)
-@given(SCANS)
-def test_every_position_belongs_to_exactly_one_frame(scan):
-    found = scan.position_of(np.arange(scan.frames))
-    assert sorted(found[found >= 0].tolist()) == list(range(scan.positions))
-    assert (found < 0).sum() == scan.shape[0] * scan.flyback
-
-
-@settings(deadline=None, max_examples=50)
-@given(SCANS)
-def test_frames_outside_the_scan_have_no_position(scan):
-    outside = np.array([-5, -1, scan.frames, scan.frames + 7])
-    assert scan.position_of(outside).tolist() == [-1] * 4
-
-
-def test_a_snake_goes_back_in_every_second_row():
-    scan = Scan((2, 3), "snake", flyback=1)
-    assert scan.position_of(np.arange(8)).tolist() == [0, 1, 2, -1, 5, 4, 3, -1]
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"shape": (0, 3)}, r"\(rows, columns\) ≥ 1, not \(0, 3\)"),
-        ({"shape": (1, 2, 3)}, "rows, columns"),
-        ({"shape": (1, 2), "flyback": -1}, "cannot be negative: -1"),
-        ({"shape": (1, 2), "pattern": "zigzag"}, "raster or snake, not 'zigzag'"),
-    ],
-)
-def test_an_impossible_scan_is_refused(values, message):
-    with pytest.raises(ShapeError, match=message):
-        Scan(**values)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +38,9 @@ def test_an_impossible_scan_is_refused(values, message):
 def test_an_impossible_acquisition_is_refused(changes, message):
     with pytest.raises(ShapeError, match=message):
         acquisition(**changes)
+
+
+SCANS = st.builds(Scan, st.tuples(st.integers(1, 7), st.integers(1, 7)))
 
 
 @settings(deadline=None, max_examples=50)

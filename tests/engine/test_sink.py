@@ -381,3 +381,59 @@ def test_new_ids_are_ids_and_differ(sink):
     first = sink.new_id()
     sink.start(acquisition(first))
     assert sink.new_id() != first
+
+
+# -- lines that are triggered one by one ---------------------------------------------
+
+
+def line_sink():
+    about = AcquisitionSettings(scan=(3, 4), line_pause_ms=1.0)
+    return new_sink(about=about)
+
+
+def send_lines(sink, *lengths):
+    """Lines of so many frames, 0.1 ms apart, with 10 ms from line to line."""
+    times = [
+        row * 10_000_000 + k * 100_000
+        for row, n in enumerate(lengths)
+        for k in range(n)
+    ]
+    with sink.slot() as slot:
+        n = len(times)
+        slot.index[:n] = np.arange(n)
+        slot.timestamp_ns[:n] = times
+        slot.pixels[:n] = np.arange(n)[:, None, None]
+        slot.commit(n)
+
+
+def test_a_short_line_is_dropped_by_name_and_the_next_begins_in_its_place():
+    sink = line_sink()
+    sink.start(acquisition())
+    send_lines(sink, 4, 3, 4)
+    (missed,) = told(sink, Missed)
+    assert missed[1:] == (7, 7, "short_line")
+    sink.end(total=11)
+    os.close(sink.wake)
+
+
+def test_surplus_frames_of_a_line_are_rejected_and_the_others_keep_their_pixels():
+    sink = line_sink()
+    sink.start(acquisition())
+    send_lines(sink, 5, 4)
+    filled, rejected = told(sink, Filled, Rejected)[::-1]
+    assert rejected[:2] == (1, "surplus_in_line")
+    assert filled.runs == ((0, 7),)
+    slot = sink._slots[filled.slot]
+    assert slot.pixels[:8, 0, 0].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    os.close(sink.wake)
+
+
+def test_what_the_detector_counts_does_not_number_the_lines():
+    sink = line_sink()
+    sink.start(acquisition())
+    send_lines(sink, 4)
+    sink.gap(4, 5, "lost")
+    sink.end(total=400)
+    (ended,) = told(sink, Missed, Ended)
+    assert ended.total is None
+    os.close(sink.wake)

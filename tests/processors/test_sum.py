@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
+from scopeside.scan import Scan
 from scopeside.testing import check_processor
 from scopeside_processors.stem.sum import Sum
 

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
+from scopeside.scan import Scan
 from scopeside.state import unpack
 from scopeside.testing import check_processor
 from scopeside_processors.stem import virtual
@@ -230,3 +231,18 @@ def test_keeps_the_laws_with_weights(tmp_path):
     np.save(tmp_path / "w.npy", np.random.default_rng(5).normal(size=(7, 8)))
     params = {"detectors": {**PARAMS["detectors"], "w": {"mask": tmp_path / "w.npy"}}}
     check_processor(Virtual, FRAMES, scan=(3, 4), params=params)
+
+
+def test_several_scans_give_an_image_each():
+    frames = np.arange(8, dtype=np.uint16)[:, None, None] * np.ones(
+        (1, 2, 2), np.uint16
+    )
+    about = Acquisition("a", (2, 2), np.dtype("u2"), "scan4d", 8, Scan((1, 4), scans=2))
+    virtual = Virtual(
+        about, Virtual.Params(detectors={"all": {"rectangle": [0, 0, 2, 2]}})
+    )
+    virtual.process(Batch(frames, np.arange(8), np.zeros(8, np.int64)))
+    (result,) = virtual.results()
+    assert result.data.tolist() == [[[0, 4, 8, 12]], [[16, 20, 24, 28]]]
+    assert result.axes == ("scan", "scan_y", "scan_x")
+    assert result.complete

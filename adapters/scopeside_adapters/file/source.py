@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, StrictBool
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.detector import Sink
 from scopeside.errors import ScopesideError, SourceError
 from scopeside.params import LocalPath, Params
+from scopeside.scan import Scan
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.file.formats import open_frames
 from scopeside_adapters.file.frames import Facts, FrameLostError, Frames, IntArray

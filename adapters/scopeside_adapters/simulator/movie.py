@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from scopeside.acquisition import IntArray
 from scopeside.params import Params
+from scopeside.scan import IntArray
 from scopeside_adapters.simulator.kernels import (
     absorb,
     draw_counts,

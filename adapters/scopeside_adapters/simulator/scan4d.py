@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from scopeside.acquisition import IntArray, Scan
 from scopeside.params import Params
+from scopeside.scan import IntArray, Scan
 from scopeside_adapters.simulator.kernels import (
     add_pattern,
     draw_patterns,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scopeside.acquisition import IntArray
+from scopeside.scan import IntArray
 
 BATCH_S = 0.002  # a paced batch is what comes due in this time, as the sink's default
 

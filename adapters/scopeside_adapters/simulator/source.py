@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel
 
-from scopeside.acquisition import Acquisition, IntArray, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.detector import Sink, Slot, StopRequested
 from scopeside.errors import SourceError
+from scopeside.scan import IntArray, Scan
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.simulator.control import ControlServer
 from scopeside_adapters.simulator.microscope import Microscope

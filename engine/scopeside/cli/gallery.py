@@ -58,10 +58,15 @@ def state_of(result: Result) -> str:
 
 
 def _body(result: Result, width: int, height: int) -> RenderableType:
-    data = result.data
+    data, mask = result.data, result.mask
+    if result.axes[:1] == ("scan",) and mask is not None and mask.any():
+        newest = int(np.flatnonzero(mask.any(axis=(1, 2)))[-1])
+        data, mask = data[newest], mask[newest]
+    elif result.axes[:1] == ("scan",):
+        data, mask = data[-1], None
     if isinstance(data, np.ndarray) and data.ndim == 2:
         log = result.axes == ("y", "x")
-        return picture(data, result.mask, width, height, log=log)
+        return picture(data, mask, width, height, log=log)
     if isinstance(data, np.ndarray) and data.ndim == 1 and len(data):
         return _curve(data, width)
     return Text(f"{data}"[: width * height])

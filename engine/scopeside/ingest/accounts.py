@@ -23,6 +23,8 @@ class Ingest:
     missing: FrameRanges = field(default_factory=FrameRanges)
     lost: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    scan: dict[str, int] = field(default_factory=dict)
+    """Where the frames fell, once it has ended: see `Scan.account`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for messages and reports."""
@@ -32,6 +34,7 @@ class Ingest:
             "missing": dict(self.lost),
             "missing_runs": self.missing.runs(MAX_RUNS),
             "rejected": dict(self.rejected),
+            "scan": self.scan,
         }
 
 
@@ -69,6 +72,22 @@ class OpenAcquisition:
         for first, last in list(known.holes(0, promised - 1)):
             self.miss(first, last, "missing")
         self.ended = ended
+        if self.acquisition.scan is not None:
+            self.ingest.scan = self.acquisition.scan.account(self.ingest.received)
+
+    @property
+    def off_the_scan(self) -> str:
+        """What to tell of frames beyond or short of the scan; empty if none."""
+        found = self.ingest.scan
+        said = []
+        whole = self.ended is not None and self.ended.state == "complete"
+        if whole and (short := found.get("short", 0)):
+            said.append(f"{short} of {found['positions']} positions have no frame")
+        if before := found.get("before", 0):
+            said.append(f"{before} frames came before the first position")
+        if beyond := found.get("beyond", 0):
+            said.append(f"{beyond} frames came beyond the end of the scan")
+        return "; ".join(said)
 
     @property
     def state(self) -> str:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState, StopRequested
 from scopeside.errors import SourceError
+from scopeside.ingest.linesync import LineSync
 from scopeside.ledger import FrameRanges, Run
 from scopeside.settings import AcquisitionSettings, SlabSettings
 from scopeside.slab import Layout, Slab
@@ -140,6 +141,11 @@ class SlabSlot:
         """For how long it has been lent, nanoseconds."""
         return time.monotonic_ns() - self._lent_ns
 
+    def keep(self, which: list[int]) -> None:
+        """Move the frames at `which`, ascending, to the front."""
+        for array in (self.index, self.timestamp_ns, self.pixels):
+            array[: len(which)] = array[which]
+
     def take_back(self) -> bool:
         """End the loan; return whether the slot was left uncommitted."""
         unused = self._commit is not None
@@ -177,6 +183,7 @@ class SlabSink:
         self._layout: Layout | None = None
         self._slots: list[SlabSlot] = []
         self._received = FrameRanges()
+        self._lines: LineSync | None = None
         self._said: Counter[str] = Counter()
 
     # -- what the detector calls -----------------------------------------------
@@ -219,6 +226,7 @@ class SlabSink:
         self._layout = layout
         self._acquisition = acquisition
         self._received = FrameRanges()
+        self._lines = self._line_sync(acquisition)
         self._said.clear()
         self._started += 1
         self._ids.add(acquisition.id)
@@ -247,6 +255,13 @@ class SlabSink:
         acquisition = self._current()
         if first < 0 or last < first:
             raise SourceError(f"a gap from {first} to {last} is none")
+        if self._lines is not None:
+            return  # in the detector's count; what a line lacks shows at its end
+        self._miss(acquisition, first, last, cause)
+
+    def _miss(
+        self, acquisition: Acquisition, first: int, last: int, cause: str
+    ) -> None:
         for a, b in list(self._received.holes(first, last)):
             self._received.add(a, b)
             self._tell(Missed(acquisition.id, a, b, cause))
@@ -265,6 +280,8 @@ class SlabSink:
         """End the acquisition."""
         acquisition = self._current()
         self._acquisition = None
+        if self._lines is not None:
+            total = None  # in the detector's count, which is not that of the scan
         self._tell(Ended(acquisition.id, state, reason, total))
         if self._limit is not None and self._started >= self._limit:
             self._stopping = True
@@ -295,7 +312,9 @@ class SlabSink:
     def _commit(self, slot: SlabSlot, n: int) -> None:
         acquisition = self._current()
         assert self._layout is not None
-        n, runs = self._admit(slot, n)
+        if self._lines is not None:
+            n = self._place_in_lines(self._lines, slot, n)
+        n, runs = self._admit(slot, n) if n else (0, ())
         if n == 0:
             self.free.put(slot.number)
             return
@@ -335,12 +354,36 @@ class SlabSink:
                 "duplicate",
                 f"frames {first} to {last}: {n - len(keep)} of them came before",
             )
-        for array in (slot.index, slot.timestamp_ns, slot.pixels):
-            array[: len(keep)] = array[keep]
+        slot.keep(keep)
         runs = FrameRanges((frame, frame) for frame in sorted(seen))
         for a, b in runs:
             self._received.add(a, b)
         return len(keep), tuple(runs)
+
+    def _line_sync(self, acquisition: Acquisition) -> LineSync | None:
+        pause_ms = self._acquisition_settings.line_pause_ms
+        if pause_ms is None or acquisition.scan is None:
+            return None
+        return LineSync(acquisition.scan.line_frames, int(pause_ms * 1e6))
+
+    def _place_in_lines(self, lines: LineSync, slot: SlabSlot, n: int) -> int:
+        """Give frames the numbers of their lines; return how many have a place."""
+        acquisition = self._current()
+        numbered = lines.number(slot.index[:n], slot.timestamp_ns[:n])
+        slot.index[:n] = numbered.index
+        for first, last in numbered.short:
+            self._miss(acquisition, first, last, "short_line")
+        keep = np.flatnonzero(numbered.index >= 0)
+        if len(keep) < n:
+            self.reject(
+                n - len(keep),
+                "surplus_in_line",
+                f"a line has more than {acquisition.scan.line_frames} frames"
+                if acquisition.scan
+                else "",
+            )
+            slot.keep(keep.tolist())
+        return len(keep)
 
     def _next_free(self) -> int:
         self._refuse_if_stopping()

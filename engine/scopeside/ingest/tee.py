@@ -148,6 +148,8 @@ class Tee:
                 account.end(event)
                 if event.state == "failed":
                     self.notes.append(f"{event.acquisition} failed: {event.reason}")
+                if said := account.off_the_scan:
+                    self.notes.append(f"{event.acquisition}: {said}")
             case Noted(message):
                 self.notes.append(message)
             case Finished():

@@ -237,7 +237,7 @@ class Virtual:
             "frame": self._last,
             "first": self._first,
             "used": len(self._positions),
-            "expected": self._acquisition.frames if scan is None else scan.positions,
+            "expected": self._acquisition.frames if scan is None else scan.expected,
             "meta": {"outside": self._outside},
         }
 
@@ -245,7 +245,7 @@ class Virtual:
         scan = self._acquisition.scan
         shape: tuple[int, ...] = (self._acquisition.frames or self._last + 1,)
         if scan is not None:
-            shape = scan.shape
+            shape = scan.result_shape
         positions = self._positions.rows[:, 0]
         seen = np.zeros(shape, np.bool_)
         seen.reshape(-1)[positions] = True
@@ -257,6 +257,6 @@ class Virtual:
             "series" if scan is None else "image",
             mask=None if seen.all() else seen,
             units="counts",
-            axes=("frame",) if scan is None else ("scan_y", "scan_x"),
+            axes=("frame",) if scan is None else scan.axes,
             **self._account(),
         )
