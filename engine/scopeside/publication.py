@@ -15,12 +15,16 @@ import xxhash
 
 from scopeside.errors import ProtocolError
 from scopeside.result import Result
+from scopeside.wire import Buffer
 
 VERSION = 1
 
 
-def to_header(result: Result) -> tuple[dict[str, Any], list[bytes]]:
-    """Return a result's own part of the header, and its payload parts."""
+def to_header(result: Result) -> tuple[dict[str, Any], list[Buffer]]:
+    """Return a result's own part of the header, and its payload parts.
+
+    The array is not copied: send it, or copy it, before its holder writes into it.
+    """
     header: dict[str, Any] = {
         "name": result.name,
         "kind": result.kind,
@@ -36,7 +40,7 @@ def to_header(result: Result) -> tuple[dict[str, Any], list[bytes]]:
     data = np.asarray(result.data, order="C")  # ascontiguousarray makes 0-d 1-d
     little = data.astype(data.dtype.newbyteorder("<"), copy=False)
     header |= {"shape": list(data.shape), "dtype": little.dtype.str}
-    payload = [little.tobytes()]
+    payload: list[Buffer] = [little.reshape(-1).view(np.uint8).data]
     if result.mask is not None:
         payload.append(np.packbits(result.mask).tobytes())
     return header, payload

@@ -122,7 +122,10 @@ PROCESSOR = r"chain\[0\]\.processor\[0\]"
             GOOD + "[acquisition]\nkind = '4dstem'",
             "kind: found '4dstem'; expected 'scan4d', 'movie', 'spectrum_image' or",
         ),
-        (GOOD + "[acquisition]\npattern = 'zigzag'", "expected 'raster', 'snake' or 'positions'"),
+        (
+            GOOD + "[acquisition]\npattern = 'zigzag'",
+            "expected 'raster', 'snake' or 'positions'",
+        ),
         # chains
         (
             GOOD + CHAIN + COUNTS,

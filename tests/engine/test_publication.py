@@ -89,7 +89,7 @@ def test_a_header_that_lacks_something_is_a_protocol_error(lacking):
         from_header(header, PAYLOAD)
 
 
-@pytest.mark.parametrize("payload", [[], [b""], [b"123"], [PAYLOAD[0] + b"x"]])
+@pytest.mark.parametrize("payload", [[], [b""], [b"123"], [bytes(PAYLOAD[0]) + b"x"]])
 def test_a_payload_that_does_not_fit_is_a_protocol_error(payload):
     with pytest.raises(ProtocolError):
         from_header(HEADER, payload)

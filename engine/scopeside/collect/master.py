@@ -112,12 +112,12 @@ class Master:
             "steps": [*self._processors, *self._states],
             "said": [],
         }
-        said: list[bytes] = []
+        said: list[Buffer] = []
         for (step, _), result in self._said.items():
             head, arrays = to_header(result)
             header["said"].append([step, head, len(arrays)])
             said += arrays
-        states = [
+        states: list[Buffer] = [
             *(processor.snapshot() for processor in self._processors.values()),
             *self._states.values(),
             *said,

@@ -15,6 +15,7 @@ from scopeside.errors import ChainRefusedError
 from scopeside.pipeline import Chain, Step
 from scopeside.processor import Device, Order, Processor
 from scopeside.publication import to_header
+from scopeside.result import Result
 
 
 class Said(NamedTuple):
@@ -28,6 +29,12 @@ class Said(NamedTuple):
 def build(step: Step, acquisition: Acquisition, device: Device) -> Processor:
     """Return a new processor of a step."""
     return step.cls(acquisition, step.params, device)
+
+
+def _said(step: str, result: Result) -> Said:
+    """Return a result as it is now: the processor may go on writing into it."""
+    header, arrays = to_header(result)
+    return Said(step, header, [bytes(array) for array in arrays])
 
 
 class ChainRun:
@@ -61,8 +68,7 @@ class ChainRun:
             replaced = processor.process(batch)
             if step.cls.order is Order.ORDERED:
                 self._said += [
-                    Said(step.name, *to_header(result))
-                    for result in processor.results()
+                    _said(step.name, result) for result in processor.results()
                 ]
             if replaced is not None:
                 batch = replaced

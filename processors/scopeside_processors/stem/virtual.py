@@ -6,6 +6,7 @@ is sparse (the positions seen and their sums), so that a worker's share is small
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Self
 
@@ -24,6 +25,7 @@ from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
 from scopeside_processors.stem.frames import check_frames, exceeds
+from scopeside_processors.stem.keyed import Keyed
 from scopeside_processors.stem.layout import Layout, layout_of
 
 Array = npt.NDArray[Any]
@@ -52,33 +54,6 @@ def virtual_sums(frames: Array, layout: Layout) -> tuple[Array, kernels.FloatArr
         moving = kernels.sum_runs(frames, layout.moving_runs, centre)
         counts = np.concatenate([counts, moving], axis=1)
     return counts, kernels.sum_weighted(frames, layout.weights)
-
-
-class Table:
-    """Rows that came one after another; memory grows by doubling."""
-
-    def __init__(self, columns: int, dtype: npt.DTypeLike) -> None:
-        self._rows = np.empty((0, columns), dtype)
-        self._used = 0
-
-    def __len__(self) -> int:
-        return self._used
-
-    def append(self, rows: Array) -> None:
-        """Add ``rows (n, columns)`` at the end."""
-        used = self._used + len(rows)
-        if used > len(self._rows):
-            room = (max(used, 2 * len(self._rows)), self._rows.shape[1])
-            grown = np.empty(room, self._rows.dtype)
-            grown[: self._used] = self.rows
-            self._rows = grown
-        self._rows[self._used : used] = rows
-        self._used = used
-
-    @property
-    def rows(self) -> Array:
-        """All rows, (n, columns); a view."""
-        return self._rows[: self._used]
 
 
 class Virtual:
@@ -126,9 +101,8 @@ class Virtual:
             centre_of(params.centre, acquisition),
         )
         plain = len(self._layout.plain) + len(self._layout.moving)
-        self._positions = Table(1, np.int64)
-        self._counts = Table(plain, kernels.sum_type(acquisition.dtype))
-        self._weighted = Table(len(self._layout.weighted), np.float64)
+        self._counts = Keyed(plain, kernels.sum_type(acquisition.dtype))
+        self._weighted = Keyed(len(self._layout.weighted), np.float64)
         self._first, self._last = -1, -1
         self._outside = 0
         self._overflowed = False
@@ -158,9 +132,9 @@ class Virtual:
         """Take over the positions that `other` has seen."""
         self._outside += other._outside
         self._overflowed |= other._overflowed
-        if len(other._positions):
+        if len(other._counts):
             self._take(
-                other._positions.rows[:, 0], other._counts.rows, other._weighted.rows
+                other._counts.places, other._counts.values, other._weighted.values
             )
             self._stands_on(other._first, other._last)
 
@@ -172,7 +146,7 @@ class Virtual:
         value 0, or NaN. ``meta["outside"]`` counts the frames without a position.
         """
         reason = ""
-        if not len(self._positions):
+        if not len(self._counts):
             reason = "no frame with a position yet"
         if self._overflowed:
             reason = "pixels too large for exact sums of 64 bits"
@@ -180,18 +154,25 @@ class Virtual:
             for name in self._names:
                 yield invalid(name, reason, **self._account())
             return
-        plain = self._layout.plain + self._layout.moving
-        columns = dict(zip(plain, self._counts.rows.T, strict=True))
-        columns |= zip(self._layout.weighted, self._weighted.rows.T, strict=True)
+        shape = self._shape()
+        images: dict[str, tuple[Array, Array | None]] = {}
+        for keyed, names in (
+            (self._counts, self._layout.plain + self._layout.moving),
+            (self._weighted, self._layout.weighted),
+        ):
+            dense, seen = keyed.dense(math.prod(shape))
+            mask = None if seen.all() else seen.reshape(shape).copy()
+            for name, values in zip(names, dense, strict=True):
+                images[name] = values.reshape(shape).copy(), mask
         for name in self._names:
-            yield self._result(name, columns[name])
+            yield self._result(name, *images[name])
 
     def snapshot(self) -> bytes:
         """Return the positions seen and their sums."""
         tables = {
-            "positions": self._positions.rows,
-            "counts": self._counts.rows,
-            "weighted": self._weighted.rows,
+            "positions": self._counts.places[:, None],
+            "counts": self._counts.values,
+            "weighted": self._weighted.values,
         }
         return pack(
             {
@@ -223,9 +204,8 @@ class Virtual:
         return np.where((index < 0) | (index >= length), -1, index)
 
     def _take(self, positions: IntArray, counts: Array, weighted: Array) -> None:
-        self._positions.append(positions[:, None])
-        self._counts.append(counts)
-        self._weighted.append(weighted)
+        self._counts.append(positions, counts)
+        self._weighted.append(positions, weighted)
 
     def _stands_on(self, first: int, last: int) -> None:
         self._first = int(first) if self._first < 0 else min(self._first, int(first))
@@ -236,26 +216,25 @@ class Virtual:
         return {
             "frame": self._last,
             "first": self._first,
-            "used": len(self._positions),
+            "used": len(self._counts),
             "expected": self._acquisition.frames if scan is None else scan.expected,
             "meta": {"outside": self._outside},
         }
 
-    def _result(self, name: str, values: Array) -> Result:
+    def _shape(self) -> tuple[int, ...]:
+        """Return the shape of an image, or of the series so far."""
         scan = self._acquisition.scan
-        shape: tuple[int, ...] = (self._acquisition.frames or self._last + 1,)
         if scan is not None:
-            shape = scan.result_shape
-        positions = self._positions.rows[:, 0]
-        seen = np.zeros(shape, np.bool_)
-        seen.reshape(-1)[positions] = True
-        data = np.full(shape, np.nan if values.dtype.kind == "f" else 0, values.dtype)
-        data.reshape(-1)[positions] = values
+            return scan.result_shape
+        return (self._acquisition.frames or self._last + 1,)
+
+    def _result(self, name: str, data: Array, mask: Array | None) -> Result:
+        scan = self._acquisition.scan
         return Result(
             name,
             data,
             "series" if scan is None else "image",
-            mask=None if seen.all() else seen,
+            mask=mask,
             units="counts",
             axes=("frame",) if scan is None else scan.axes,
             **self._account(),
