@@ -10,7 +10,7 @@ from scopeside.errors import ShapeError
 from scopeside.scan import Scan
 from scopeside.state import unpack
 from scopeside.testing import check_processor
-from scopeside_processors.stem import virtual
+from scopeside_processors.stem.keyed import Table
 from scopeside_processors.stem.layout import layout_of
 from scopeside_processors.stem.virtual import Virtual, virtual_sums
 
@@ -200,7 +200,7 @@ def test_a_snapshot_holds_only_what_was_seen():
 
 
 def test_the_table_keeps_what_it_had_when_it_grows():
-    table = virtual.Table(2, np.int64)
+    table = Table(2, np.int64)
     for i in range(100):
         table.append(np.full((i % 3, 2), i))
     expected = [i for i in range(100) for _ in range(i % 3)]
