@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine makes hypothesis call its own generation too slow; no test of ours
+# asserts a time.
+settings.register_profile(
+    "scopeside", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("scopeside")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
