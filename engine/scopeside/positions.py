@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from scopeside.errors import ConfigError
-from scopeside.scan import MOST_POSITIONS
+
+MOST_VISITS = 1 << 26
+"""More probe positions than any instrument visits in one scan."""
 
 
 def read_positions(path: Path, shape: tuple[int, int]) -> bytes:
@@ -35,7 +37,7 @@ def _read(path: Path, _changed_ns: int, shape: tuple[int, int]) -> bytes:
         found = _numbers(path)
     except ValueError as error:
         raise ConfigError(f"{where}: no list of numbers: {error}") from error
-    if found.ndim != 2 or found.shape[1] != 2 or not 0 < len(found) <= MOST_POSITIONS:
+    if found.ndim != 2 or found.shape[1] != 2 or not 0 < len(found) <= MOST_VISITS:
         raise ConfigError(
             f"{where}: has shape {found.shape}; expected a row and a column for each "
             "visit: (n, 2)"

@@ -24,8 +24,6 @@ from scopeside.errors import ShapeError
 Pattern = Literal["raster", "snake", "positions"]
 IntArray = npt.NDArray[np.int64]
 
-MOST_POSITIONS = 1 << 26
-"""More probe positions than any instrument visits in one scan."""
 _CHUNK = 1 << 20
 
 
@@ -66,8 +64,6 @@ class Scan:
     def __post_init__(self) -> None:
         if len(self.shape) != 2 or min(self.shape) < 1:
             raise ShapeError(f"a scan has (rows, columns) ≥ 1, not {self.shape}")
-        if self.positions > MOST_POSITIONS:
-            raise ShapeError(f"a scan of {self.shape} has too many positions")
         if min(self.flyback, self.flyback_lines) < 0:
             raise ShapeError(
                 "fly-back frames and lines cannot be negative: "
