@@ -18,6 +18,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from scopeside_processors.kernels.blocks import Blocks, blocks_of, sum_blocks, takes
+
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -131,12 +133,28 @@ def sum_runs(frames: Array, regions: Runs, origin: IntArray | None = None) -> Ar
     """
     frames = as_stored(frames)
     kind = sum_type(frames.dtype)
+    if origin is None and takes(frames.dtype, frames[:1].size):
+        blocks = _blocks(regions, frames.shape[1:], frames.dtype.itemsize)
+        labels, member = len(regions.member), regions.member.astype(np.int64)
+        return sum_blocks(frames, blocks, labels) @ member
     if origin is None:
         origin = np.zeros((len(frames), 2), np.int64)
     out = np.zeros((len(frames), regions.member.shape[1]), kind)
     kernel = _RUNS.get(frames.dtype.str[1:], _RUNS[kind.str[1:]])
     kernel(frames, origin, regions.runs, regions.member, out)
     return out
+
+
+@lru_cache(maxsize=64)
+def _blocks(regions: Runs, shape: tuple[int, int], itemsize: int) -> Blocks:
+    """Return `regions`, as seen from pixel (0, 0), as blocks."""
+    row, first, stop, label = regions.runs.T
+    length = stop - first
+    before = np.cumsum(length) - length
+    pixel = np.repeat(row * shape[1] + first - before, length)
+    labels = np.full(shape[0] * shape[1], -1, np.int64)
+    labels[pixel + np.arange(len(pixel))] = np.repeat(label, length)
+    return blocks_of(labels, itemsize)
 
 
 def sum_weighted(frames: Array, regions: Weights) -> FloatArray:
@@ -182,6 +200,8 @@ def middle_of_counts(frames: Array) -> IntArray:
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) all that frames of `dtype` need."""
     nothing = np.empty((0, 1, 1), dtype)
+    everything = runs_of([np.ones((8, 8), np.bool_)])
+    sum_runs(np.empty((1, 8, 8), dtype), everything)
     sum_runs(nothing, runs_of([np.ones((1, 1), np.bool_)]))
     sum_weighted(nothing, weights_of([np.ones((1, 1))]))
     middle_of_counts(nothing)
