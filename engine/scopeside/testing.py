@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,36 +18,71 @@ from pydantic import BaseModel
 from scopeside.acquisition import Acquisition, Scan
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
-from scopeside.processor import Mergeable, Order, Processor
+from scopeside.events import MAX_VALUE, EventBatch, Words, pack_events
+from scopeside.processor import Mergeable, Order, Processor, TakesEvents
 from scopeside.result import Result
 
 Array = npt.NDArray[Any]
-Batches = Sequence[Batch]
+AnyBatch = Batch | EventBatch
+Batches = Sequence[AnyBatch]
 
 _FRAME_NS = 1_000_000
+_PLACE = np.uint64(40)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A processor, and the frames on which it is tested."""
+    """A processor, and the frames on which it is tested.
+
+    `words` are all events of the frames; None where the frames come as such.
+    """
 
     cls: type[Processor]
     acquisition: Acquisition
     params: BaseModel
     frames: Array
+    words: Words | None = None
 
     def new(self) -> Processor:
         """Return a fresh processor."""
         return self.cls(self.acquisition, self.params)
 
-    def batch(self, first: int, stop: int, *, locked: bool = True) -> Batch:
+    def batch(self, first: int, stop: int, *, locked: bool = True) -> AnyBatch:
         """Return frames `first` to `stop`, read-only as in a live chain."""
         pixels = self.frames[first:stop].copy()
         pixels.flags.writeable = not locked
         index = np.arange(first, first + len(pixels))
-        return Batch(pixels, index, index * _FRAME_NS)
+        if self.words is None:
+            return Batch(pixels, index, index * _FRAME_NS)
+        place = self.words >> _PLACE
+        words = self.words[(place >= first) & (place < first + len(pixels))]
+        words -= np.uint64(first) << _PLACE
+        words.flags.writeable = not locked
+        about = self.acquisition
+        return EventBatch(
+            words, index, index * _FRAME_NS, about.frame_shape, about.dtype
+        )
 
-    def cut(self, size: int) -> list[Batch]:
+    def as_events(self) -> Case | None:
+        """Return the case with events for frames, None where that cannot be.
+
+        They are in disorder, and a pixel with more than one count has two of them.
+        """
+        takes = hasattr(self.cls, "process_events")
+        if not takes or self.frames.dtype.kind not in "iu":
+            return None
+        if self.frames.min() < 0 or self.frames.max() > 2 * MAX_VALUE:
+            return None
+        flat = self.frames.reshape(len(self.frames), -1).astype(np.int64)
+        parts = []
+        for counts in (flat // 2, flat - flat // 2):
+            place, address = np.nonzero(counts)
+            parts.append(pack_events(place, counts[place, address], address))
+        words = np.random.default_rng(0).permutation(np.concatenate(parts))
+        about = replace(self.acquisition, encoding="events")
+        return replace(self, acquisition=about, words=words)
+
+    def cut(self, size: int) -> list[AnyBatch]:
         """Return all frames in batches of `size`."""
         n = len(self.frames)
         return [self.batch(i, min(i + size, n)) for i in range(0, n, size)]
@@ -92,18 +127,23 @@ def check_processor(
         raise ShapeError(f"the laws need 4 frames (h, w) or more, not {frames.shape}")
     if acquisition is None:
         acquisition = _acquisition(frames, scan)
+    acquisition = replace(acquisition, encoding="frames")
     if not isinstance(params, BaseModel):
         params = cls.Params.model_validate(params or {})
     case = Case(cls, acquisition, params, frames)
     for law in LAWS:
         law(case)
+    if (events := case.as_events()) is not None:
+        _test_on_events(case, events)
 
 
 def frames_are_left_as_they_were(case: Case) -> None:
     """Test that those after it see what the detector sent."""
     batch = case.batch(0, len(case.frames), locked=False)
-    case.new().process(batch)
-    _hold(np.array_equal(batch.pixels, case.frames, equal_nan=_nan(case)), "written")
+    contents = batch.pixels if isinstance(batch, Batch) else batch.words
+    kept = contents.copy()
+    feed(case.new(), batch)
+    _hold(np.array_equal(contents, kept, equal_nan=kept.dtype.kind == "f"), "written")
 
 
 def batch_size_does_not_matter(case: Case) -> None:
@@ -117,7 +157,7 @@ def empty_batches_are_survived(case: Case) -> None:
     """Test that a batch without frames changes nothing."""
     nothing = case.batch(0, 0)
     unfed = case.new()
-    unfed.process(nothing)
+    feed(unfed, nothing)
     for result in unfed.results():
         _hold(not (result.valid and result.used), "empty", result.name)
     batches = case.cut(2)
@@ -142,8 +182,8 @@ def asking_changes_nothing(case: Case) -> None:
     quiet, asked = case.new(), case.new()
     given: list[tuple[list[Result], list[Result]]] = []
     for batch in case.cut(2):
-        quiet.process(batch)
-        asked.process(batch)
+        feed(quiet, batch)
+        feed(asked, batch)
         results = list(asked.results())
         given.append((results, copy.deepcopy(results)))
         _same(results, list(asked.results()), "asking")
@@ -162,7 +202,7 @@ def a_snapshot_is_invisible(case: Case) -> None:
         _hold(isinstance(state, bytes), "snapshot", f"it is {type(state).__name__}")
         moved = case.new()
         moved.restore(state)
-        moved.process(batch)
+        feed(moved, batch)
         found.append(list(moved.results()))
     for expected, results in zip(whole, found, strict=True):
         _same(expected, results, "snapshot")
@@ -197,16 +237,26 @@ def devices_agree(case: Case) -> None:
     batches = case.cut(2)
     processor = case.cls(case.acquisition, case.params, "gpu")
     for batch in batches:
-        processor.process(batch)
-    expected, found = _run(case, batches)[-1], list(processor.results())
-    _hold(len(expected) == len(found), "device")
+        feed(processor, batch)
+    _agree(_run(case, batches)[-1], list(processor.results()), "device")
+
+
+def events_and_frames_agree(case: Case, events: Case) -> None:
+    """Test that integers agree exactly, floats to 1 in 100,000."""
+    expected, found = _run(case, case.cut(1)), _run(events, events.cut(1))
+    if case.cls.order is Order.ANY:
+        _agree(expected[-1], found[-1], "events")
+        return
     for one, other in zip(expected, found, strict=True):
-        _hold(one.name == other.name and one.valid == other.valid, "device", one.name)
-        if one.valid and not isinstance(one.data, Mapping):
-            close = np.allclose(one.data, other.data, rtol=1e-5, equal_nan=True)
-            whole = np.asarray(one.data).dtype.kind in "biu"
-            same = np.array_equal(one.data, other.data) if whole else close
-            _hold(bool(same), "device", one.name)
+        _agree(one, other, "events")
+
+
+def feed(processor: Processor, batch: AnyBatch) -> None:
+    """Have a processor take in frames or events, as a chain does."""
+    if isinstance(batch, EventBatch):
+        cast("TakesEvents", processor).process_events(batch)
+    else:
+        processor.process(batch)
 
 
 LAWS: tuple[Callable[[Case], None], ...] = (
@@ -229,12 +279,34 @@ _MESSAGES = {
     "snapshot": "restore(snapshot()) is invisible",
     "merge": "two halves merged equal the whole, in any order",
     "device": "CPU and GPU agree",
+    "events": "events bring what the frames made of them bring",
 }
 
 
 def _hold(kept: bool, law: str, detail: str = "") -> None:
     if not kept:
         raise AssertionError(f"law: {_MESSAGES[law]}{detail and f' ({detail})'}")
+
+
+def _test_on_events(case: Case, events: Case) -> None:
+    events_and_frames_agree(case, events)
+    for law in LAWS:
+        try:
+            law(events)
+        except AssertionError as error:
+            raise AssertionError(f"{error}, with events") from error
+
+
+def _agree(expected: Sequence[Result], found: Sequence[Result], law: str) -> None:
+    """Test that integers agree exactly, floats nearly."""
+    _hold(len(expected) == len(found), law)
+    for one, other in zip(expected, found, strict=True):
+        _hold(one.name == other.name and one.valid == other.valid, law, one.name)
+        if one.valid and not isinstance(one.data, Mapping):
+            close = np.allclose(one.data, other.data, rtol=1e-5, equal_nan=True)
+            whole = np.asarray(one.data).dtype.kind in "biu"
+            same = np.array_equal(one.data, other.data) if whole else close
+            _hold(bool(same), law, one.name)
 
 
 def _acquisition(frames: Array, scan: tuple[int, int] | None) -> Acquisition:
@@ -249,12 +321,12 @@ def _acquisition(frames: Array, scan: tuple[int, int] | None) -> Acquisition:
     )
 
 
-def _run(case: Case, batches: Iterable[Batch]) -> list[list[Result]]:
+def _run(case: Case, batches: Iterable[AnyBatch]) -> list[list[Result]]:
     """Return the results after each batch that has frames."""
     processor = case.new()
     found = []
     for batch in batches:
-        processor.process(batch)
+        feed(processor, batch)
         if len(batch):
             found.append(list(processor.results()))
     return found
@@ -266,7 +338,7 @@ def _merged(case: Case, one: Batches, other: Batches) -> list[Result]:
     for share in (one, other):
         worker = case.new()
         for batch in share:
-            worker.process(batch)
+            feed(worker, batch)
         sent = cast("Mergeable", case.new())
         sent.restore(worker.snapshot())
         whole.merge(sent)
@@ -338,10 +410,6 @@ def _bits(values: Array) -> bytes:
     if values.dtype.kind in "fc":
         values = np.where(np.isnan(values), np.nan, values)
     return values.tobytes()
-
-
-def _nan(case: Case) -> bool:
-    return case.frames.dtype.kind == "f"
 
 
 def _gpu_is_there() -> bool:
