@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scopeside import words as kernels
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState, StopRequested
 from scopeside.errors import SourceError
-from scopeside.events import warm
+from scopeside.events import keep_good, renumber, warm
 from scopeside.ingest.slot import SlabSlot
 from scopeside.ledger import FrameRanges, Run
 from scopeside.settings import AcquisitionSettings, SlabSettings
@@ -283,15 +282,16 @@ class SlabSink:
         """
         height, width = self._current().frame_shape
         found = slot.words[:words]
-        bad = kernels.bad(kernels.as_read(found), n, height * width)
-        if not bad:
-            return words
-        self.reject(
-            bad,
-            "bad_event",
-            f"{bad} of {words} events lie outside of {n} frames of {height}×{width}",
-        )
-        return int(kernels.keep_good(found, n, height * width))
+        kept = keep_good(found, n, height * width)
+        if kept < words:
+            bad = words - kept
+            self.reject(
+                bad,
+                "bad_event",
+                f"{bad} of {words} events lie outside of {n} frames of "
+                f"{height}×{width}",
+            )
+        return kept
 
     def _admit(
         self, slot: SlabSlot, n: int, words: int
@@ -327,7 +327,7 @@ class SlabSink:
         if words:
             place = np.full(n, -1)
             place[keep] = np.arange(len(keep))
-            words = int(kernels.renumber(slot.words[:words], place))
+            words = renumber(slot.words[:words], place)
         runs = FrameRanges((frame, frame) for frame in sorted(seen))
         for a, b in runs:
             self._received.add(a, b)
