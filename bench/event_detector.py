@@ -40,23 +40,23 @@ class EventDetector:
     def __init__(self, params: Params, settings: AcquisitionSettings) -> None:
         self._params = params
         self._settings = settings
+        self._library: list[tuple[int, Words]] = []
 
     def check(self) -> list[str]:
         """Nothing can go wrong."""
         return []
 
     def prepare(self) -> None:
-        """Compile what events need."""
+        """Compile what events need, and make some."""
         warm(DTYPE)
+        size = self._params.words, self._params.per_position, EVENT_FRAMES
+        self._library = [batch_of(*size, seed) for seed in range(LIBRARY)]
 
     def run(self, sink: Sink) -> None:
         """Deliver for `seconds`."""
-        params = self._params
-        size = params.words, params.per_position, EVENT_FRAMES
-        library = [batch_of(*size, seed) for seed in range(LIBRARY)]
-        ends = time.perf_counter() + params.seconds
+        ends = time.perf_counter() + self._params.seconds
         while time.perf_counter() < ends:
-            self._scan(sink, itertools.cycle(library), ends)
+            self._scan(sink, itertools.cycle(self._library), ends)
 
     def _scan(
         self, sink: Sink, batches: Iterator[tuple[int, Words]], ends: float

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.events import EventBatch
-from scopeside.words import as_read, sort
+from scopeside.words import as_read, fetch_ahead, sort
 from scopeside_processors.kernels.virtual import Runs, Weights, centre_of_moments
 
 Array = npt.NDArray[Any]
@@ -172,6 +172,7 @@ def _by_label(words: Array, label: Array, counts: Array) -> None:
     # not having to trust a word.
     frames, pixels = np.uint64(counts.shape[0]), np.uint64(label.size)
     for i in range(words.size):
+        fetch_ahead(words, i)
         place, address = words[i] >> _PLACE, words[i] & _ADDRESSES
         if place < frames and address < pixels:
             value = np.int64((words[i] >> _VALUE) & _VALUES)
@@ -186,6 +187,7 @@ def _by_moving_label(
     frames, pixels = np.uint64(counts.shape[0]), np.uint64(height * width)
     columns = np.uint32(width)  # a division of 32 bits takes half the time
     for i in range(words.size):
+        fetch_ahead(words, i)
         place, address = words[i] >> _PLACE, words[i] & _ADDRESSES
         if place < frames and address < pixels:
             at = np.int64(place)
@@ -201,6 +203,7 @@ def _add_moments(words: Array, height: int, width: int, moments: Array) -> None:
     frames, pixels = np.uint64(moments.shape[0]), np.uint64(height * width)
     columns = np.uint32(width)
     for i in range(words.size):
+        fetch_ahead(words, i)
         place, address = words[i] >> _PLACE, words[i] & _ADDRESSES
         if place < frames and address < pixels:
             at = np.int64(place)
@@ -215,6 +218,7 @@ def _add_moments(words: Array, height: int, width: int, moments: Array) -> None:
 def _by_weight(words: Array, weight: Array, out: Array) -> None:
     frames, pixels = np.uint64(out.size), np.uint64(weight.size)
     for i in range(words.size):
+        fetch_ahead(words, i)
         place, address = words[i] >> _PLACE, words[i] & _ADDRESSES
         if place < frames and address < pixels:
             value = np.float64((words[i] >> _VALUE) & _VALUES)
@@ -232,6 +236,7 @@ def _gather(counts: Array, pairs: Array, out: Array) -> None:
 def _add_sum(words: Array, frames: int, total: Array) -> None:
     beyond, pixels = np.uint64(frames), np.uint64(total.size)
     for i in range(words.size):
+        fetch_ahead(words, i)
         address = words[i] & _ADDRESSES
         if (words[i] >> _PLACE) < beyond and address < pixels:
             total[np.int64(address)] += np.int64((words[i] >> _VALUE) & _VALUES)
