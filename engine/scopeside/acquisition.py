@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from scopeside.dtypes import dtype_of
 from scopeside.errors import ShapeError
 from scopeside.scan import Scan
 
@@ -133,7 +134,7 @@ class Acquisition:
                 id=str(values["id"]),
                 kind=values.get("kind", "movie"),
                 frame_shape=_pair(values["shape"], "shape"),
-                dtype=np.dtype(str(values["dtype"])),
+                dtype=dtype_of(values["dtype"]),
                 frames=_count(values.get("frames"), "frames"),
                 scan=None if scan is None else Scan.from_dict(scan),
                 calibration=_mapping(values.get("calibration"), "calibration"),
@@ -144,7 +145,9 @@ class Acquisition:
             )
         except KeyError as error:
             raise ShapeError(f"an acquisition needs {error.args[0]!r}") from error
-        except (TypeError, AttributeError) as error:
+        except ShapeError:
+            raise
+        except (TypeError, AttributeError, ValueError) as error:
             raise ShapeError(f"an acquisition cannot be {values!r:.200}") from error
 
 

@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 import xxhash
 
+from scopeside.dtypes import dtype_of
 from scopeside.errors import ProtocolError
 from scopeside.result import Result
 from scopeside.wire import Buffer
@@ -60,7 +61,7 @@ def from_header(header: Mapping[str, Any], payload: Sequence[Any]) -> Result:
         mask = None
         if "dtype" in header:
             shape = tuple(header["shape"])
-            data = np.frombuffer(payload[0], np.dtype(header["dtype"])).reshape(shape)
+            data = np.frombuffer(payload[0], dtype_of(header["dtype"])).reshape(shape)
             if len(payload) > 1:
                 bits = np.unpackbits(np.frombuffer(payload[1], np.uint8))
                 mask = bits[: data.size].reshape(shape).astype(bool)

@@ -12,6 +12,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from scopeside.dtypes import dtype_of
+
 _ARRAY = 1
 _MAX = 2**31 - 1
 _KINDS = "biufcSUmM"  # what its name describes in full: no fields, no objects
@@ -66,7 +68,7 @@ def _decode(code: int, data: bytes) -> Any:
         raise ValueError(f"unknown extension {code} in a packed state")
     size = int.from_bytes(data[:2], "little")
     dtype, shape = msgpack.unpackb(data[2 : 2 + size])
-    found = np.dtype(dtype)
+    found = dtype_of(dtype)
     if found.kind not in _KINDS:
         raise ValueError(f"a packed array cannot hold {found}")
     return np.frombuffer(data, found, offset=2 + size).reshape(shape)
