@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition, Encoding, check_dtype
 from scopeside.batch import Batch
 from scopeside.errors import ConfigError, ShapeError
-from scopeside.events import EventBatch
+from scopeside.events import AnyBatch, EventBatch
 from scopeside.messages import validate
 from scopeside.plugins import processor_class
 from scopeside.processor import Order, Processor, TakesEvents
@@ -22,7 +22,6 @@ from scopeside.result import Result
 from scopeside.scan import Scan
 
 Array = npt.NDArray[Any]
-AnyBatch = Batch | EventBatch
 
 BATCH_BYTES = 1 << 20
 """Frames travel in batches of this size, as by default in a live chain."""

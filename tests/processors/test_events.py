@@ -119,8 +119,8 @@ def test_a_case_worked_out_by_hand():
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(ANY_WORD, max_size=30), st.integers(0, 4))
-def test_no_word_whatever_reaches_outside(words, n):
+@given(st.lists(ANY_WORD, max_size=30), st.integers(0, 4), st.booleans())
+def test_no_word_whatever_reaches_outside(words, n, ordered):
     hostile = batch(words, n)
     good = (hostile.place < n) & (hostile.address < 56)
     tame = hostile.with_words(hostile.words[good])
@@ -129,6 +129,7 @@ def test_no_word_whatever_reaches_outside(words, n):
             event_sums(hostile, cut), event_sums(tame, cut), strict=True
         ):
             np.testing.assert_array_equal(one, other)
+    hostile = hostile.with_words(np.sort(hostile.words) if ordered else hostile.words)
     weight = np.arange(56.0)[None]
     np.testing.assert_array_equal(
         kernels.sum_weighted(hostile, weight), kernels.sum_weighted(tame, weight)
@@ -149,6 +150,15 @@ def test_the_maximum_is_that_of_the_frames(dtype):
     peak = np.full(SHAPE, np.iinfo(dtype).min, dtype)
     kernels.raise_peak(events, peak)
     np.testing.assert_array_equal(peak, events.dense().pixels.max(axis=0))
+
+
+def test_the_maximum_does_not_depend_on_the_order_of_events():
+    events = some()
+    peaks = []
+    for order in (slice(None), np.argsort(events.place, kind="stable")):
+        peaks.append(np.zeros(SHAPE, "u2"))
+        kernels.raise_peak(events.with_words(events.words[order]), peaks[-1])
+    np.testing.assert_array_equal(*peaks)
 
 
 def test_a_sum_counts_what_a_pixel_cannot_hold():

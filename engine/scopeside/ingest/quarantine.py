@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from scopeside.batch import Batch
-from scopeside.events import EventBatch
+from scopeside.events import AnyBatch, EventBatch
 
 
-def write(
-    folder: Path, acquisition: str, chain: str, batch: Batch | EventBatch
-) -> Path:
+def write(folder: Path, acquisition: str, chain: str, batch: AnyBatch) -> Path:
     """Write `batch` to an .npz file and return its path.
 
     It holds ``index`` and ``timestamp_ns`` (n,), and ``pixels`` (n, height, width) or,
