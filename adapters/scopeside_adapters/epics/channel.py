@@ -21,10 +21,6 @@ import numpy as np
 from scopeside.errors import MissingExtraError, ProtocolError
 from scopeside_adapters.epics.protocol import TYPE_ID, ArrayFields
 
-_FIELDS = (
-    "value,codec,compressedSize,uncompressedSize,uniqueId,dataTimeStamp,timeStamp,"
-    "dimension,attribute"
-)
 _SHORTEST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 8.0
 _STAMPS = ("dataTimeStamp", "timeStamp")
@@ -96,9 +92,10 @@ class Channel:
         self._raw = load()
         self._configuration = dict(configuration)
         self._environment = environment
+        # All fields: EPICS' own server leaves the type's name out of a selection.
         # Without pipeline=true: with it, an IOC and p4p 4.3 wait for each other for
         # ever once the queue has been full.
-        self._request = f"record[queueSize={queue}]field({_FIELDS})"
+        self._request = f"record[queueSize={queue}]field()"
         self._wake = threading.Event()
         self._attributes: dict[str, Any] = {}
         self._retry_s = _SHORTEST_RETRY_S
