@@ -40,11 +40,16 @@ def ntndarray(
     timestamp_ns: int = 0,
     codec: Codec = "none",
     attributes: Mapping[str, Any] | None = None,
+    packed: npt.NDArray[np.uint8] | None = None,
 ) -> Any:
-    """Return `frame`, any shape, as a p4p Value that a channel can be set to."""
+    """Return `frame`, any shape, as a p4p Value that a channel can be set to.
+
+    `packed` is what `pack` gives for it, if that is known already.
+    """
     from p4p import Value  # noqa: PLC0415 - only where EPICS is played
 
-    packed = pack(frame, codec)
+    if packed is None:
+        packed = pack(frame, codec)
     member = member_of(frame.dtype) if packed is None else "ubyteValue"
     seconds, nanoseconds = divmod(timestamp_ns, 1_000_000_000)
     stamp = {"secondsPastEpoch": seconds, "nanoseconds": nanoseconds}

@@ -23,6 +23,8 @@ Message = tuple[int, int, Array, bool]
 _DIFFERENT = 64
 _MODES = ("Single", "Multiple", "Continuous")
 _LONGEST_NAP_S = 0.05
+_LAST_S = 0.5
+"""For the last frames to leave."""
 
 
 def _dtype(name: str) -> str:
@@ -53,7 +55,7 @@ class EpicsSimulatorParams(Params):
     fps: float = Field(100.0, gt=0, le=1e5)
     """Frames a second."""
     pause_s: float = Field(1.0, ge=0)
-    """Before each acquisition, and after the last, s."""
+    """A client must have been there for so long before each acquisition, s."""
     seed: int = Field(0, ge=0)
     """Of the Poisson noise that the frames are; frame i is `frame_at(params, i)`."""
     timestamps: bool = True
@@ -267,11 +269,13 @@ class EpicsSimulator:
         with Ioc(params) as ioc:
             say(f"{params.pv} at {ioc.address}; waiting for a client")
             for number in range(1, params.acquisitions + 1):
-                _until(ioc.acquire if params.driver else ioc.watched)
-                time.sleep(0 if params.driver else params.pause_s)
+                if params.driver:
+                    ioc.acquire.wait()
+                else:
+                    _until_watched(ioc, params.pause_s)
                 say(f"acquisition {number} of {params.acquisitions}")
                 ioc.play()
-            time.sleep(params.pause_s)
+            time.sleep(max(params.pause_s, _LAST_S))
             say("all acquisitions are played")
 
 
@@ -306,6 +310,10 @@ def _cut(message: Message) -> Message:
     return (*message[:3], True)
 
 
-def _until(event: threading.Event) -> None:
-    while not event.wait(_LONGEST_NAP_S):
-        pass
+def _until_watched(ioc: Ioc, seconds: float) -> None:
+    """Wait until a client has stayed for so long: a check comes and goes."""
+    since = time.monotonic()
+    while not ioc.watched.is_set() or time.monotonic() - since < seconds:
+        if not ioc.watched.is_set():
+            since = time.monotonic()
+        time.sleep(min(_LONGEST_NAP_S, max(seconds, 0.001)))
