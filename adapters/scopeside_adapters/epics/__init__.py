@@ -1,0 +1,1 @@
+"""EPICS areaDetector: images that an IOC serves as NTNDArray over PVAccess."""
