@@ -108,15 +108,19 @@ class Controller:
         """Have a command done."""
         self._done(f"CMD,{name}")
 
-    def start(self) -> None:
-        """Start an acquisition, ending first what a busy detector does."""
+    def start(self) -> bool:
+        """Start an acquisition; False if the detector is busy with another one."""
         try:
             self.command("STARTACQUISITION")
         except ControlError as error:
             if error.reply is None or error.reply.error != BUSY:
                 raise
-            self.command("STOPACQUISITION")
-            self.command("STARTACQUISITION")
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Stop the acquisition that goes on, if there is one."""
+        self.command("STOPACQUISITION")
 
     def status(self) -> int | None:
         """Return DETECTORSTATUS: 0 idle, others busy; None where it is not known."""

@@ -30,6 +30,9 @@ LARGEST_TEXT = 1 << 16
 """Bytes of an acquisition's header; real ones have 2048."""
 BUFFER = 1 << 20
 """Bytes read at once: what stays in a second-level cache until it is unpacked."""
+TOGETHER = 4
+"""Messages that the buffer holds at least, unless they are large."""
+LARGE = 16 << 20
 _PREFIX = re.compile(rb"MPX,(\d{10}),")
 _MESSAGE = re.compile(rb"MPX,\d{10},(?:MQ1|HDR),")
 _LONGEST_FIELDS = 160  # of a frame's header, up to the counter
@@ -235,8 +238,9 @@ class Stream:
     def expect(self, message: int) -> None:
         """Read whole messages of so many bytes at once, from now on; 0: anything."""
         self._message = message
-        if message:
-            self._make_room(message)
+        if TOGETHER * message > len(self.data):
+            many = message * TOGETHER if message * TOGETHER < LARGE else message
+            self._make_room(many)
 
     def room(self) -> memoryview:
         """Return where the next bytes belong; never empty."""
@@ -267,7 +271,7 @@ class Stream:
         if size + PREFIX <= len(self.data):
             return
         held = self.data[self.begin : self.end]
-        fresh = bytearray(4 * size if size < 4 * BUFFER else size + PREFIX)
+        fresh = bytearray(size + PREFIX)
         fresh[: len(held)] = held
         self._replace(fresh)
         self.begin, self.end = 0, len(held)

@@ -198,9 +198,6 @@ class MerlinSimulator:
             case "STOPACQUISITION" | "ABORT" | "RESET":
                 self._started.clear()
                 self._aborted.set()
-                until = time.monotonic() + 1.0
-                while self._busy and time.monotonic() < until:
-                    time.sleep(0.001)
             case _:
                 return 2
         return 0

@@ -38,6 +38,7 @@ Value = int | float | str
 _CONNECT_S = 5.0
 _AGAIN_S = 0.5
 _QUIET_S = 0.1
+_TRIES = 5
 
 
 class MerlinParams(Params):
@@ -195,14 +196,25 @@ class MerlinDetector:
             self._set_up(control)
         while not self._enough(done):
             if control is not None:
-                intake.drain(_QUIET_S)
-                control.start()
+                self._start(control, intake)
                 sink.note(f"started {self._name}")
             if not intake.take_one(announced=control is not None):
                 sink.note(f"{self._name}: {link.closed}; connecting again")
                 break
             done += 1
         return done
+
+    def _start(self, control: Controller, intake: Intake) -> None:
+        """Start an acquisition, after the end of what a busy detector does."""
+        intake.drain(_QUIET_S)
+        for _ in range(_TRIES):
+            if control.start():
+                return
+            control.stop()
+            intake.drain(_QUIET_S)  # it stops when it has sent what it holds
+        raise ControlError(
+            f"{control.name} stays busy; stop what it does in the Merlin software"
+        )
 
     def _set_up(self, control: Controller) -> None:
         """Set what is asked for; the detector's own word comes with its error."""
@@ -236,7 +248,7 @@ class MerlinDetector:
         """Stop what may still run; a detector that does not answer is left alone."""
         control.hurry()
         try:
-            control.command("STOPACQUISITION")
+            control.stop()
         except ControlError as error:
             log.warning("%s", error)
 
