@@ -22,7 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.errors import ProtocolError
-from scopeside_adapters.medipix import AcquisitionHeader, FrameHeader, PixelFormat
+from scopeside_adapters.medipix import (
+    LONGEST_HEADER,
+    AcquisitionHeader,
+    FrameHeader,
+    PixelFormat,
+)
 
 PREFIX = 15
 """Bytes before the payload."""
@@ -116,6 +121,11 @@ def read_message(
         if kind == b"HDR,":
             return _header(data, begin, end, size)
     except ProtocolError as error:
+        first = begin + PREFIX
+        stop = min(first + size, first + LONGEST_HEADER, end)
+        if (cut := _cut(data, first, stop, end)) is not None:
+            text = "a frame is cut short: another message begins in its header"
+            return Skipped(cut, "truncated", text, 1)
         return Skipped(past, error.cause, str(error), 1)
     text = f"a message of the kind {kind!r}: expected b'HDR,' or b'MQ1,'"
     return Skipped(past, "wrong_kind", text)
@@ -177,14 +187,14 @@ def _frame(
     stop = first + size
     if end < stop:
         return Wanted(PREFIX + size)
-    if (cut := _cut(data, first + header.offset, stop, end)) is not None:
+    if (cut := _cut(data, first, stop, end)) is not None:
         text = f"frame {header.sequence} is cut short: another message begins in it"
         return Skipped(cut, "truncated", text, 1)
     return FrameReceived(header, pixels, begin, first + header.offset, stop)
 
 
 def _cut(data: bytearray, at: int, stop: int, end: int) -> int | None:
-    """Return where a message begins within pixels that end at `stop`; else None.
+    """Return where a message begins within one that ends at `stop`; else None.
 
     Not looked for where the next message is seen to begin at `stop`.
     """
