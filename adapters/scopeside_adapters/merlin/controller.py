@@ -21,6 +21,8 @@ WAIT_S = 0.05
 """How long a stop may go unnoticed."""
 
 
+REPLY_S = 5.0
+"""For how long a reply is waited for."""
 _LAST_WORD_S = 0.5
 
 
@@ -50,7 +52,7 @@ class Controller:
     host, port
         Where the detector listens.
     timeout_s
-        For a reply.
+        For a reply; `REPLY_S` unless it is given.
     give_up
         Called while waiting; what it raises ends the wait.
 
@@ -64,11 +66,11 @@ class Controller:
         self,
         host: str,
         port: int,
-        timeout_s: float = 5.0,
+        timeout_s: float | None = None,
         give_up: Callable[[], None] | None = None,
     ) -> None:
         self.name = f"Merlin control at {host}:{port}"
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s = timeout_s or REPLY_S
         self._give_up = give_up or _go_on
         self._parser = ControlParser()
         try:

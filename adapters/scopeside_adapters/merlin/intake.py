@@ -232,7 +232,6 @@ class Intake:
             self._start(event)
 
     def _start(self, event: FrameReceived) -> None:
-        other = self._other
         series = begin(
             event,
             self._stream.data,
@@ -241,7 +240,7 @@ class Intake:
             self._link.name,
             flip_y=self._flip_y,
             counter=self._counter,
-            stride=1 if other in (None, event.header.sequence) else 2,
+            other=self._other,
             new_id=self._sink.new_id(),
         )
         warm(event.pixels)

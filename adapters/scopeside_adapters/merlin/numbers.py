@@ -83,7 +83,8 @@ class Numbers:
 
     def widen(self) -> None:
         """Take every second number as the next frame, from now on."""
-        self._shift = 2 * (self.next - 1) - self.last
+        if self.next:
+            self._shift = 2 * (self.next - 1) - self.last
         self.stride = 2
 
     @property

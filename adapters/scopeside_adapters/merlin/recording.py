@@ -139,6 +139,10 @@ class Recording:
         """
         at = first % len(self.data)
         part = self.data[at : at + n]
+        if self.time_at:
+            began = np.datetime64(start_ns + first // step * period_ns, "ns")
+            date = str(began.astype("datetime64[D]")).encode()
+            part[:, self.time_at : self.time_at + 10] = np.frombuffer(date, np.uint8)
         _stamp(part, first, step, _NUMBER_AT, self.time_at, start_ns, period_ns)
 
 

@@ -157,8 +157,13 @@ class Series:
             return
         counter, sequence = self.survey.counter[:n], self.survey.sequence[:n]
         at = int(np.flatnonzero(counter != self.counter)[0])
-        mine = int(sequence[at - 1]) if at else self.numbers.last
-        if self.numbers.stride == 1 and int(sequence[at]) != mine:
+        if self.counter == 0:  # its twin comes behind it
+            before = int(sequence[at - 1]) if at else self.numbers.last
+            in_turn = int(sequence[at]) != before
+        else:
+            mine = sequence[counter == self.counter]
+            in_turn = len(mine) < 2 or bool(mine[1] - mine[0] > 1)
+        if in_turn and self.numbers.stride == 1:
             self.numbers.widen()
 
     def _note_times(self, stamps: IntArray) -> None:
@@ -181,7 +186,7 @@ def begin(
     *,
     flip_y: bool,
     counter: int,
-    stride: int,
+    other: int | None,
     new_id: str,
 ) -> Series:
     """Return the acquisition whose first frame is `frame`.
@@ -194,9 +199,10 @@ def begin(
         Of the acquisition; None if it was not heard.
     name
         Of the detector.
-    stride
-        2 if the two counters are numbered in turn, as far as it is known.
+    other
+        Number of the frame before it, if that was of the other counter.
     """
+    stride = 1 if other in (None, frame.header.sequence) else 2
     scan = _scan(header, settings)
     frames = header.frames if header is not None and header.frames else None
     if frames is None and scan is not None:
@@ -227,6 +233,7 @@ def begin(
         Numbers(_first_index(frame, header, frames) // stride, stride, frames),
         frames,
         counter,
+        0 if other is None else 1,
     )
 
 

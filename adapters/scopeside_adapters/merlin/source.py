@@ -36,7 +36,6 @@ Trigger = Literal[
 ]
 Value = int | float | str
 _CONNECT_S = 5.0
-_AGAIN_S = 0.5
 _QUIET_S = 0.1
 _TRIES = 5
 
@@ -95,11 +94,15 @@ class MerlinDetector:
     Params: ClassVar[type[MerlinParams]] = MerlinParams
     resumes = True
     """After a crash of the adapter the next acquisition can be taken."""
+    again_s = 0.5
+    """Pause before a lost detector is connected to again."""
 
     def __init__(self, params: MerlinParams, settings: AcquisitionSettings) -> None:
         self._params = params
         self._settings = settings
         self._name = f"Merlin at {params.host}:{params.port}"
+        self._done = 0
+        self._served = False
 
     def check(self) -> list[str]:
         """Say whether the host has an address and, if it is to be armed, answers.
@@ -127,32 +130,32 @@ class MerlinDetector:
 
     def run(self, sink: Sink) -> None:
         """Take acquisitions until there are enough or the engine is asked to end."""
-        done, tried = 0, False
-        while not self._enough(done):
+        self._done, self._served, said = 0, False, ""
+        while not self._enough():
             try:
                 with self._connected(sink) as (link, control):
-                    tried = True
-                    done = self._take(sink, link, control, done)
-            except ControlError as error:
-                if not tried or error.reply is not None:
-                    raise
-                sink.note(str(error))
+                    lost = self._take(sink, link, control)
             except SourceError as error:
-                if not tried:
+                refused = isinstance(error, ControlError) and error.reply is not None
+                if refused or not self._served:
                     raise
-                sink.note(str(error))
-            if not self._enough(done):
-                _pause(sink, _AGAIN_S)
+                lost = str(error)
+            if self._enough():
+                return
+            if lost != said:
+                sink.note(f"{lost}; connecting again")
+                said = lost
+            _pause(sink, self.again_s)
 
-    def _enough(self, done: int) -> bool:
+    def _enough(self) -> bool:
         asked = self._params.acquisitions
         if asked is None:
             asked = 1 if self._params.arm else 0
-        return 0 < asked <= done
+        return 0 < asked <= self._done
 
     @contextmanager
     def _connected(self, sink: Sink) -> Iterator[tuple[Link, Controller | None]]:
-        """Connect; at the end, stop what was started."""
+        """Connect, to the control port first: what is wrong is told there."""
         params = self._params
         largest = params.max_frame_mib << 20
 
@@ -169,16 +172,10 @@ class MerlinDetector:
             there as control,
             Link(params.host, params.port, largest, _CONNECT_S) as link,
         ):
-            try:
-                yield link, control
-            finally:
-                if control is not None:
-                    self._stop(control)
+            yield link, control
 
-    def _take(
-        self, sink: Sink, link: Link, control: Controller | None, done: int
-    ) -> int:
-        """Take acquisitions while the connection holds; return how many in all."""
+    def _take(self, sink: Sink, link: Link, control: Controller | None) -> str:
+        """Take acquisitions until there are enough, or return what was lost."""
         params = self._params
         intake = Intake(
             link,
@@ -191,18 +188,30 @@ class MerlinDetector:
             status=lambda: None if control is None else control.status(),
         )
         if control is None:
-            sink.note(f"listening to {self._name}")
+            self._listen(sink, intake)
         else:
-            self._set_up(control)
-        while not self._enough(done):
-            if control is not None:
+            self._arm(sink, intake, control)
+        return f"{self._name}: {link.closed}"
+
+    def _listen(self, sink: Sink, intake: Intake) -> None:
+        self._served = True
+        sink.note(f"listening to {self._name}")
+        while not self._enough() and intake.take_one():
+            self._done += 1
+
+    def _arm(self, sink: Sink, intake: Intake, control: Controller) -> None:
+        for name, value in self._variables().items():
+            control.set(name, value)
+        try:
+            while not self._enough():
                 self._start(control, intake)
+                self._served = True
                 sink.note(f"started {self._name}")
-            if not intake.take_one(announced=control is not None):
-                sink.note(f"{self._name}: {link.closed}; connecting again")
-                break
-            done += 1
-        return done
+                if not intake.take_one(announced=True):
+                    break
+                self._done += 1
+        finally:
+            self._stop(control)
 
     def _start(self, control: Controller, intake: Intake) -> None:
         """Start an acquisition, after the end of what a busy detector does."""
@@ -215,11 +224,6 @@ class MerlinDetector:
         raise ControlError(
             f"{control.name} stays busy; stop what it does in the Merlin software"
         )
-
-    def _set_up(self, control: Controller) -> None:
-        """Set what is asked for; the detector's own word comes with its error."""
-        for name, value in self._variables().items():
-            control.set(name, value)
 
     def _variables(self) -> dict[str, Any]:
         params = self._params
