@@ -31,6 +31,7 @@ from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
 from scopeside_adapters.epics.driver import ArmParams
 from scopeside_adapters.epics.simulator import EpicsSimulatorParams
+from scopeside_adapters.merlin.simulator import MerlinSimulatorParams
 from scopeside_adapters.simulator.movie import MovieParams, MovieTruth
 from scopeside_adapters.simulator.parameters import SimulatorParams
 from scopeside_adapters.simulator.scan4d import Scan4DParams, Scan4DTruth
@@ -202,6 +203,8 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/epics.md", detector_class("epics").Params),
         ("docs/detectors/epics.md", ArmParams),
         ("docs/detectors/epics.md", EpicsSimulatorParams),
+        ("docs/detectors/merlin.md", detector_class("merlin").Params),
+        ("docs/detectors/merlin.md", MerlinSimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),

@@ -1,8 +1,8 @@
 """Quantum Detectors Merlin files (.mib, with .hdr if there is one), mapped.
 
-Every frame has a header of text fields with commas: ``MQ1``, number, header size,
-chips, width, height, pixel type, …, time, …; then the pixels, big endian. The
-rows are delivered bottom up as RosettaSciIO and HyperSpy show them.
+Frames as `scopeside_adapters.medipix` describes them, one behind the other. The rows
+are delivered top first, as RosettaSciIO and HyperSpy show them; the file has the
+bottom row first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scopeside.errors import SourceError
+from scopeside.errors import ProtocolError, SourceError
 from scopeside_adapters.file.frames import (
     Array,
     ArrayFrames,
@@ -22,64 +22,102 @@ from scopeside_adapters.file.frames import (
     Frames,
     IntArray,
     map_records,
-    pixel_dtype,
     shortfall,
 )
+from scopeside_adapters.medipix import (
+    LONGEST_HEADER,
+    AcquisitionHeader,
+    FrameHeader,
+    PixelFormat,
+)
+from scopeside_adapters.medipix_pixels import unpack
 
 log = logging.getLogger(__name__)
 
-_TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4", "U64": ">u8"}
-_FRAMES = "Frames in Acquisition (Number)"
-_PER_TRIGGER = "Frames per Trigger (Number)"
 _LOOK_AT = 10_000  # frames whose time stamps are looked at for the scan
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
-    size: int
-    frame_shape: tuple[int, int]
-    dtype: str
-    time: str
+class _Layout:
+    """How frames lie in the file, and where the time stands in their header."""
+
+    header: FrameHeader
+    pixels: PixelFormat
     time_at: int
 
     @property
     def record(self) -> np.dtype[np.void]:
         """A frame on disk: its header's time stamp, and its pixels."""
-        pixels = np.dtype((self.dtype, self.frame_shape))
+        pixels = self.pixels
+        stored = (
+            np.dtype((np.uint8, pixels.stored_bytes))
+            if pixels.depth
+            else np.dtype((pixels.dtype.newbyteorder(">"), pixels.frame_shape))
+        )
         return np.dtype(
             {
                 "names": ["time", "pixels"],
-                "formats": [f"S{len(self.time)}", pixels],
-                "offsets": [self.time_at, self.size],
-                "itemsize": self.size + pixels.itemsize,
+                "formats": [f"S{len(self.header.time)}", stored],
+                "offsets": [self.time_at, self.header.offset],
+                "itemsize": self.header.offset + pixels.stored_bytes,
             }
         )
 
 
+class RawFrames(Frames):
+    """Frames of raw counters (R64), decoded as they are asked for."""
+
+    def __init__(
+        self, records: Array, layout: _Layout, facts: Facts, *, timed: bool
+    ) -> None:
+        super().__init__(facts)
+        self._records = records
+        self._layout = layout
+        self._timed = timed
+
+    def read_into(self, first: int, out: Array) -> None:
+        """Decode, upright."""
+        size, offset = self._layout.record.itemsize, self._layout.header.offset
+        part = self._records[first : first + len(out)].view(np.uint8)
+        starts = np.arange(len(out)) * size + offset
+        unpack(part, starts, self._layout.pixels, out, flip=True)
+
+    def timestamps_ns(self, first: int, n: int) -> IntArray | None:
+        """Return the stamps of the detector, if there are any."""
+        return _times_ns(self._records[first : first + n]) if self._timed else None
+
+    def close(self) -> None:
+        """Drop the map."""
+        self._records = self._records[:0].copy()
+
+
 def open_mib(path: Path) -> Frames:
     """Map the frames; the scan as the .hdr or the time stamps tell it."""
-    header = _read_header(path)
     described = _read_hdr(path.with_suffix(".hdr"))
-    there = path.stat().st_size // header.record.itemsize
-    expected = int(described.get(_FRAMES, "0")) or there
+    layout = _read_layout(path, described.depth)
+    size = layout.record.itemsize
+    there = path.stat().st_size // size
+    expected = described.frames or there
     count = min(there, expected)
     missing = shortfall(path, count, expected)
     if count == 0:
         raise SourceError("it ends before its first frame is whole")
-    if not missing and path.stat().st_size % header.record.itemsize and there == count:
+    if not missing and path.stat().st_size % size and there == count:
         missing = f"{path.name} ends in the middle of frame {count}"
-    records = map_records(path, 0, header.record, count)
-    timed = bool(header.time) and _are_times(records[:_LOOK_AT])
+    records = map_records(path, 0, layout.record, count)
+    time = layout.header.time
+    timed = bool(time) and _are_times(records[:_LOOK_AT])
     facts = Facts(
-        frame_shape=header.frame_shape,
-        dtype=pixel_dtype(header.dtype),
+        frame_shape=layout.pixels.frame_shape,
+        dtype=layout.pixels.dtype,
         count=count,
         expected=expected,
         missing=missing,
         scan_shape=_scan(described, records[:_LOOK_AT] if timed else None, expected),
-        metadata={"format": "Merlin MIB"}
-        | ({"recorded": header.time} if timed else {}),
+        metadata={"format": "Merlin MIB"} | ({"recorded": time} if timed else {}),
     )
+    if layout.pixels.depth:
+        return RawFrames(records, layout, facts, timed=timed)
 
     def stamps(first: int, n: int) -> IntArray:
         return _times_ns(records[first : first + n])
@@ -87,39 +125,34 @@ def open_mib(path: Path) -> Frames:
     return ArrayFrames(records["pixels"][:, ::-1], facts, stamps if timed else None)
 
 
-def _read_header(path: Path) -> _Header:
+def _read_layout(path: Path, depth: int | None) -> _Layout:
     with path.open("rb") as file:
-        text = file.read(1 << 14).decode("latin1")
-    fields = text[:384].split(",")
-    if fields[0] != "MQ1" or len(fields) < 8:
-        raise SourceError(f"it begins with {text[:3]!r}, expected 'MQ1'")
-    size, width, height = int(fields[2]), int(fields[4]), int(fields[5])
-    if fields[6] not in _TYPES:
-        raise SourceError(
-            f"its pixels are {fields[6]!r}; {', '.join(_TYPES)} can be read, raw "
-            "counters (R64) cannot"
-        )
-    whole = text[:size].split(",")
-    # Since MQ1A the exact time in UTC follows that mark; the older local time does
-    # not name its zone, so it is no time stamp.
-    time = whole[whole.index("MQ1A") + 1].rstrip("Z") if "MQ1A" in whole else ""
-    return _Header(
-        size, (height, width), _TYPES[fields[6]], time, text.find(time) if time else 0
-    )
+        text = file.read(LONGEST_HEADER)
+    if not text.startswith(b"MQ1,"):
+        raise SourceError(f"it begins with {text[:3]!r}, expected b'MQ1'")
+    try:
+        header = FrameHeader.parse(text)
+        pixels = PixelFormat.of(header, depth)
+    except ProtocolError as error:
+        raise SourceError(str(error)) from error
+    # The older local time does not name its zone, so it is no time stamp.
+    at = text.find(b"MQ1A,", 0, header.offset) + 5 if header.time else 0
+    return _Layout(header, pixels, at)
 
 
-def _read_hdr(path: Path) -> dict[str, str]:
+def _read_hdr(path: Path) -> AcquisitionHeader:
     if not path.exists():
-        return {}
-    lines = path.read_text("latin1").splitlines()
-    pairs = (line.split(":\t", 1) for line in lines if ":\t" in line)
-    return {name: value.strip() for name, value in pairs}
+        return AcquisitionHeader()
+    return AcquisitionHeader.parse(path.read_bytes())
 
 
 def _scan(
-    described: dict[str, str], timed: Array | None, expected: int
+    described: AcquisitionHeader, timed: Array | None, expected: int
 ) -> tuple[int, int] | None:
-    columns = int(described.get(_PER_TRIGGER, "0"))
+    shape = described.scan_shape
+    if shape is not None and shape[0] * shape[1] == expected:
+        return shape
+    columns = described.frames_per_trigger
     if columns <= 1 and timed is not None:
         columns = _columns_by_time(_times_ns(timed))
     if columns <= 1 or expected % columns or expected == columns:

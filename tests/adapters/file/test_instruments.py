@@ -11,6 +11,7 @@ from tests.adapters.file.playing import assert_delivers, cut, detector, play, se
 
 from scopeside.errors import SourceError
 from scopeside_adapters.file.formats import open_frames
+from scopeside_adapters.merlin import recording
 
 FRAMES = series((6, 8, 8), "u1")
 
@@ -137,9 +138,34 @@ def test_a_mib_without_hdr_that_ends_in_a_frame_says_so(tmp_path):
     assert sink.ends == [("failed", "movie.mib ends in the middle of frame 5", 5)]
 
 
-def test_raw_counters_of_merlin_are_refused(tmp_path):
-    with pytest.raises(SourceError, match="its pixels are 'R64'; U08, U16"):
+@pytest.mark.parametrize("layout", ["1x1", "2x2", "2x2G", "4x1", "2x1G"])
+@pytest.mark.parametrize("depth", [1, 6, 12, 24])
+def test_raw_counters_of_merlin_are_frames(tmp_path, depth, layout):
+    pixels, _ = recording.pixel_format("R64", layout, 256, depth)
+    shape = (3, *pixels.frame_shape)
+    frames = np.random.default_rng(7).integers(0, 1 << depth, shape, pixels.dtype)
+    frames *= between_chips(frames[0])
+    made = recording.made(frames, pixels, "R64", layout, depth=depth, header=b"")
+    (tmp_path / "raw.mib").write_bytes(made.data[:, 15:].tobytes())
+    assert_delivers(play(tmp_path / "raw.mib"), frames[:, ::-1])
+
+
+def between_chips(frame):
+    """0 in the gaps between chips, else 1."""
+    height, width = frame.shape
+    rows, columns = (np.arange(n) % 258 < 256 for n in (height, width))
+    gaps = height % 256 or width % 256
+    return (rows[:, None] & columns if gaps else np.ones_like(frame)).astype("u1")
+
+
+def test_raw_counters_whose_width_is_not_that_of_chips_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="of 1 chips has X = 256, not 8"):
         play(write_mib(tmp_path / "raw.mib", "R64"))
+
+
+def test_pixels_that_merlin_does_not_write_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="type 'F32': expected U08, U16, U32"):
+        play(write_mib(tmp_path / "odd.mib", "F32"))
 
 
 # TVIPS ---------------------------------------------------------------------------

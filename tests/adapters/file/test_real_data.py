@@ -72,6 +72,27 @@ def test_merlin_scan_is_what_rosettasciio_gives(name):
     assert_delivers(sink, reference.reshape(-1, *reference.shape[2:]))
 
 
+@pytest.mark.parametrize("chips", ["Single", "Quad"])
+@pytest.mark.parametrize("frames", [1, 9])
+@pytest.mark.parametrize("depth", [1, 6, 12, 24])
+def test_merlin_depths_are_what_rosettasciio_gives(chips, frames, depth):
+    path = real(
+        f"stem/merlin_depths/{chips}_{frames}_Frame_CounterDepth_{depth}_Rows_256.mib"
+    )
+    reader = pytest.importorskip("rsciio.quantumdetector")
+    reference = np.asarray(reader.file_reader(str(path))[0]["data"])
+    assert_delivers(play(path), reference.reshape(frames, *reference.shape[-2:]))
+
+
+@pytest.mark.parametrize("chips", ["Single", "Quad"])
+def test_raw_merlin_frames_have_the_hot_pixels_of_the_processed_ones(chips):
+    # No frame was saved in both forms, but the same pixels count in the same dark.
+    name = f"stem/merlin_depths/{chips}_9_Frame_CounterDepth_1_Rows_256"
+    raw = play(real(f"{name}RAW.mib")).frames().pixels.sum(axis=0, dtype=float)
+    processed = play(real(f"{name}.mib")).frames().pixels.sum(axis=0, dtype=float)
+    assert np.corrcoef(raw.ravel(), processed.ravel())[0, 1] > 0.99
+
+
 def test_arina_scan():
     path = real("stem/arina/test_00_master.h5")
     sink = play(path)

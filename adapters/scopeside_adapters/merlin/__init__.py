@@ -1,0 +1,1 @@
+"""Quantum Detectors MerlinEM (Medipix3): control and data over TCP."""
