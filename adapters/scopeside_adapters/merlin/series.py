@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
+from scopeside.scan import Scan
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.medipix import AcquisitionHeader
 from scopeside_adapters.merlin.numbers import Numbers
