@@ -17,7 +17,7 @@ from scopeside.channel import ChannelSink
 from scopeside.detector import StopRequested
 from scopeside.errors import SourceError
 from scopeside.params import LocalPath, Params
-from scopeside_adapters.channels.rows import Form, Rows
+from scopeside_adapters.channels.rows import Form, Found, Rows
 from scopeside_adapters.channels.times import TimeFormat, reader, zone_of
 
 CHUNK = 1 << 18
@@ -180,20 +180,23 @@ class _Follower:
 
     def begin(self, history: int) -> None:
         """Read the heading, then go to `history` bytes before the end."""
+        found = []
         while not self._rows.headed and (data := self._file.read(4096)):
-            self._take(data)
+            found.append(self._rows.feed(data))
         behind = os.fstat(self._file.fileno()).st_size - history
         if self._rows.headed and behind > self._file.tell():
             self._file.seek(behind)
             self._rows.skip()
+        else:
+            for one in found:
+                self._pass_on(one)
 
     def read_all(self) -> None:
         """Take all that is there."""
         while data := self._file.read(CHUNK):
-            self._take(data)
+            self._pass_on(self._rows.feed(data))
 
-    def _take(self, data: bytes) -> None:
-        found = self._rows.feed(data)
+    def _pass_on(self, found: Found) -> None:
         if found.bad:
             self._sink.reject(found.bad, "wrong_row", found.why)
         times = np.array(found.times, np.int64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from decimal import Decimal, DecimalException
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ _ISO = re.compile(
 )
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?")
 _HALF_DAY_S = 43_200
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - as datetime has it
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = Decimal(1 << 62)
 
 Reader = Callable[[str], int]
@@ -59,9 +59,11 @@ def zone_of(name: str) -> tzinfo | None:
     """
     if name == "local":
         return None
+    if name == "UTC":
+        return UTC
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ValueError(
             f"there is no time zone {name!r}; take 'local', 'UTC' or a name such as "
             "'Europe/Berlin'"
@@ -124,7 +126,7 @@ def _scaled(text: str, power: int) -> int:
         raise ValueError("a time has 64 characters at most")
     try:
         number = Decimal(text).scaleb(power)
-    except InvalidOperation as error:
+    except DecimalException as error:
         raise ValueError(f"{text!r} is no number") from error
     if not number.is_finite() or abs(number) > _LARGEST:
         raise ValueError(f"the time {text!r} cannot be")

@@ -19,7 +19,7 @@ import numpy as np
 from scopeside.errors import ProtocolError
 from scopeside.join import LATEST_NS, FloatArray, IntArray
 
-MAX_MESSAGE = 1 << 20
+MAX_MESSAGE = 1 << 16
 """Bytes of a message."""
 MAX_NAME = 128
 

@@ -25,14 +25,14 @@ from scopeside_adapters.channels.wire import MAX_MESSAGE, SamplesReceived, parse
 from scopeside_adapters.endpoint import check_endpoint, problem_with
 
 WAIT_MS = 50
-WAITING = 10_000
+WAITING = 1000
 """Messages that wait for a channel, at most."""
 STRANGE_NAMES = 20
 """Names that no channel has asked for and that are told, at most."""
-STRANGE_KEPT = 1000
+STRANGE_KEPT = 100
 """Messages of such a name that are kept: its channel may only just be starting."""
 STRANGE_AFTER_S = 2.0
-"""And so long after the start they are told."""
+"""For so long after the start; then such names are told."""
 
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
 
@@ -111,6 +111,8 @@ class Intake:
     """One socket, read by a thread, for all channels that share its endpoint."""
 
     def __init__(self, params: ZmqSamplesParams) -> None:
+        if not params.connect and (problem := problem_with(params.endpoint)):
+            raise SourceError(f"cannot take samples at {params.endpoint}: {problem}")
         self.users = 0
         self._queues: dict[str, list[Queue[SamplesReceived]]] = {}
         self._refused: list[tuple[int, str, str]] = []
@@ -142,8 +144,6 @@ class Intake:
             socket.subscribe(params.topic)
             socket.connect(params.connect)
             return socket
-        if problem := problem_with(params.endpoint):
-            raise SourceError(f"cannot take samples at {params.endpoint}: {problem}")
         socket.bind(params.endpoint)
         return socket
 
@@ -208,15 +208,20 @@ class Intake:
         if not queues:
             self._mind_the_stranger(found.name)
 
+    @property
+    def _early(self) -> bool:
+        return time.monotonic() - self._began < STRANGE_AFTER_S
+
     def _keep_strange(self, found: SamplesReceived) -> None:
-        if found.name in self._strange or len(self._strange) < STRANGE_NAMES:
+        if not self._early:
+            self._strange.clear()
+        elif found.name in self._strange or len(self._strange) < STRANGE_NAMES:
             kept = self._strange.setdefault(found.name, deque(maxlen=STRANGE_KEPT))
             kept.append(found)
 
     def _mind_the_stranger(self, name: str) -> None:
         """Say of each name once that no channel has asked for it."""
-        early = time.monotonic() - self._began < STRANGE_AFTER_S
-        if early or name in self._told or len(self._told) >= STRANGE_NAMES:
+        if self._early or name in self._told or len(self._told) >= STRANGE_NAMES:
             return
         self._told.add(name)
         asked = ", ".join(repr(known) for known in self._queues)
