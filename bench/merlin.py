@@ -32,6 +32,7 @@ for part in ("engine", "adapters", "processors", "."):
     sys.path.insert(0, str(ROOT / part))
 
 from bench.throughput import cpu_name  # noqa: E402 - found by the lines above
+
 from scopeside.acquisition import Acquisition  # noqa: E402
 from scopeside.detector import StopRequested  # noqa: E402
 from scopeside.settings import AcquisitionSettings  # noqa: E402

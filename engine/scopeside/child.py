@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,6 +57,8 @@ class Spec:
     used_ids: tuple[str, ...] = ()
     results_folder: str = ""
     quarantine_folder: str = "quarantine"
+    kept_ns: Mapping[str, int] = field(default_factory=dict)
+    """Of each channel: up to when the collector has its samples."""
 
     @property
     def identity(self) -> str:

@@ -11,14 +11,21 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, Field
 
+from scopeside.channel import ChannelSource
 from scopeside.detector import Detector
 from scopeside.errors import ConfigError
-from scopeside.messages import validate
+from scopeside.messages import unknown, validate
 from scopeside.params import Params
-from scopeside.plugins import detector_class, look_in, processor_class
+from scopeside.plugins import (
+    channel_class,
+    detector_class,
+    look_in,
+    processor_class,
+)
 from scopeside.processor import Order, Processor
 from scopeside.settings import (
     AcquisitionSettings,
+    ChannelSettings,
     EdgePolicy,
     EngineSettings,
     Name,
@@ -29,6 +36,9 @@ from scopeside.settings import (
 )
 
 T = TypeVar("T")
+
+CHANNELS = "channels"
+"""Results of channels bear this in place of a chain's name."""
 
 _NOT_YET = {
     "record": "recording is not built yet; take [record] out of the file",
@@ -70,6 +80,19 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Channel:
+    """A stream of samples beside the frames, loaded and checked."""
+
+    settings: ChannelSettings
+    cls: type[ChannelSource]
+    params: BaseModel
+
+    def source(self) -> ChannelSource:
+        """Return a new source of it."""
+        return self.cls(self.params)
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """A whole pipeline file, checked; every value can be used as it is."""
 
@@ -82,6 +105,7 @@ class Pipeline:
     detector_params: BaseModel
     acquisition: AcquisitionSettings
     chains: tuple[Chain, ...]
+    channels: tuple[Channel, ...]
     slab: SlabSettings
     engine: EngineSettings
     results: ServerSettings
@@ -129,6 +153,7 @@ class Pipeline:
                 _chain(chain, f"chain[{i}]", folder)
                 for i, chain in enumerate(checked.chain)
             )
+            channels = _channels(checked, folder)
         except ConfigError as error:
             lines = str(error).splitlines()
             raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from (
@@ -143,6 +168,7 @@ class Pipeline:
             detector_params=params,
             acquisition=checked.acquisition,
             chains=chains,
+            channels=channels,
             slab=checked.slab,
             engine=checked.engine,
             results=checked.results,
@@ -202,6 +228,44 @@ def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
             "order, so the chain can have one worker only"
         )
     return chain
+
+
+def _channels(raw: RawPipeline, folder: Path) -> tuple[Channel, ...]:
+    found: dict[str, Channel] = {}
+    for i, table in enumerate(raw.channel):
+        channel = _channel(table, f"channel[{i}]", folder)
+        name = channel.settings.name
+        if name in found:
+            raise ConfigError(
+                f"channel[{i}].name: two channels are called {name!r}; names must "
+                "differ"
+            )
+        found[name] = channel
+    for i, chain in enumerate(raw.chain):
+        if found and chain.name == CHANNELS:
+            raise ConfigError(
+                f"chain[{i}].name: {CHANNELS!r} is where the results of channels are "
+                "found; choose another name"
+            )
+    return tuple(found.values())
+
+
+def _channel(table: Mapping[str, Any], where: str, folder: Path) -> Channel:
+    common = ChannelSettings.model_fields
+    settings = validate(
+        ChannelSettings, {k: v for k, v in table.items() if k in common}, where=where
+    )
+    cls = _named(f"{where}.kind", channel_class, settings.kind)
+    own = {k: v for k, v in table.items() if k not in common}
+    strange = [k for k in own if k not in cls.Params.model_fields]
+    if strange and cls.Params.model_config.get("extra") == "forbid":
+        # Here, so that a mistyped key is compared with the common ones as well.
+        known = [*common, *cls.Params.model_fields]
+        raise ConfigError(
+            "\n".join(f"{where}.{key}: {unknown('key', key, known)}" for key in strange)
+        )
+    params = validate(cls.Params, own, where=where, folder=folder)
+    return Channel(settings, cls, params)
 
 
 def _named(key: str, find: Callable[[str], T], kind: str) -> T:

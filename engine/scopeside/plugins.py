@@ -1,4 +1,4 @@
-"""Finds detectors and processors by entry point, or by ``module:Class``."""
+"""Finds detectors, processors and channels by entry point or ``module:Class``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from scopeside.channel import ChannelSource
 from scopeside.detector import Detector
 from scopeside.errors import PluginError
 from scopeside.messages import unknown
@@ -17,9 +18,10 @@ from scopeside.processor import Order, Processor
 
 DETECTORS = "scopeside.detectors"
 PROCESSORS = "scopeside.processors"
+CHANNELS = "scopeside.channels"
 SIMULATORS = "scopeside.simulators"
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-GROUPS = (DETECTORS, PROCESSORS, "scopeside.controls", "scopeside.sinks")
+GROUPS = (DETECTORS, PROCESSORS, CHANNELS, "scopeside.controls", "scopeside.sinks")
 
 
 @cache
@@ -38,6 +40,18 @@ def detector_class(kind: str) -> type[Detector]:
         If there is none or it does not load.
     """
     return cast("type[Detector]", _load(DETECTORS, "detector", kind, ("run", "check")))
+
+
+def channel_class(kind: str) -> type[ChannelSource]:
+    """Return the channel of that kind.
+
+    Raises
+    ------
+    PluginError
+        If there is none or it does not load.
+    """
+    found = _load(CHANNELS, "channel", kind, ("run", "check"))
+    return cast("type[ChannelSource]", found)
 
 
 def processor_class(kind: str) -> type[Processor]:

@@ -69,6 +69,7 @@ def problems(pipeline: Pipeline) -> list[str]:
     return [
         *_detector(pipeline),
         *_chains(pipeline),
+        *_channels(pipeline),
         *_memory(pipeline),
         *_ports(pipeline),
         *_devices(pipeline),
@@ -81,6 +82,17 @@ def _detector(pipeline: Pipeline) -> list[str]:
         return [f"detector: {problem}" for problem in detector.check()]
     except ScopesideError as error:
         return [f"detector: {error}"]
+
+
+def _channels(pipeline: Pipeline) -> list[str]:
+    found = []
+    for i, channel in enumerate(pipeline.channels):
+        where = f"channel[{i}] ({channel.settings.name})"
+        try:
+            found += [f"{where}: {problem}" for problem in channel.source().check()]
+        except ScopesideError as error:
+            found.append(f"{where}: {error}")
+    return found
 
 
 def _memory(pipeline: Pipeline) -> list[str]:

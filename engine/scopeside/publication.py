@@ -97,6 +97,7 @@ _BESIDE = (
     "final",
     "t_frame_ns",
     "t_published_ns",
+    "channels",
 )
 
 

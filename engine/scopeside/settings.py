@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from scopeside.acquisition import Acquisition, Kind
+from scopeside.join import Join
 from scopeside.params import LocalPath, Params
 from scopeside.positions import read_positions
 from scopeside.scan import Pattern, Scan
@@ -224,12 +225,51 @@ class RawChain(Params):
     """The processors in order, as [[chain.processor]] tables."""
 
 
+class ChannelSettings(Params):
+    """One ``[[channel]]``: samples beside the frames; other keys are its kind's."""
+
+    name: Name
+    """Unique name; its joined series bears it."""
+    kind: str = Field(min_length=1)
+    """csv, zmq, epics, another that is installed, or package.module:Class."""
+    tolerance_s: float = Field(gt=0, le=1e8)
+    """How far a sample may lie from the time of a frame and still belong to it, s."""
+    join: Join = "previous"
+    """previous: the last sample not later than the frame; nearest; linear: between
+    the samples on either side."""
+    unit: str = Field("", max_length=32)
+    """Unit of the values, in words: K, V, mbar …"""
+    offset_s: float = Field(0.0, ge=-1e9, le=1e9)
+    """Added to the device's times, where its clock is off, s."""
+    wait_s: float = Field(1.0, ge=0, le=5)
+    """At the end of an acquisition so long is waited for a sample later than its last
+    frame, s."""
+    required: bool = False
+    """Whether a run that loses the channel, or never hears it, has failed."""
+
+    @property
+    def tolerance_ns(self) -> int:
+        """The tolerance in nanoseconds."""
+        return round(self.tolerance_s * 1e9)
+
+    @property
+    def offset_ns(self) -> int:
+        """The offset in nanoseconds."""
+        return round(self.offset_s * 1e9)
+
+    @property
+    def silent_after_s(self) -> float:
+        """Nothing for so long: the channel is silent, and is not waited for, s."""
+        return max(self.tolerance_s, self.wait_s)
+
+
 class RawPipeline(Params):
-    """The whole file; detector and processors are checked by their plug-ins."""
+    """The whole file; detector, processors, channels are checked by their plug-ins."""
 
     detector: dict[str, Any]
     acquisition: AcquisitionSettings = AcquisitionSettings()
     chain: tuple[RawChain, ...] = Field(min_length=1)
+    channel: tuple[dict[str, Any], ...] = ()
     slab: SlabSettings = SlabSettings()
     engine: EngineSettings = EngineSettings()
     results: ServerSettings = ServerSettings()

@@ -61,7 +61,8 @@ class Subscription(Iterator[Result]):
 
     What a `Result` stands on is in its fields; who published it is in its ``meta``:
     ``acq``, ``chain``, ``processor``, ``seq``, ``final``, ``t_frame_ns``,
-    ``t_published_ns``.
+    ``t_published_ns``, and ``channels`` where the pipeline has some: by name the
+    ``value``, ``t_ns``, ``unit`` and ``age_s`` of the sample at ``t_frame_ns``.
 
     Attributes
     ----------

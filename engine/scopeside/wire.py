@@ -60,6 +60,9 @@ class Kind(IntEnum):
     DEGRADE = 82
     RESEND = 83
     STATUS = 84
+    SAMPLES = 85
+    SAMPLES_OK = 86
+    CHANNELS = 87
 
 
 class Message(NamedTuple):

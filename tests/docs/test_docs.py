@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import typer
 from pydantic import BaseModel
+from tests.adapters.channels.memory import running, until
 from tests.doubles import MemorySink
 
 import scopeside
@@ -26,7 +27,7 @@ from scopeside.cli.main import app
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
 from scopeside.pipeline import Pipeline
-from scopeside.plugins import detector_class, processor_class
+from scopeside.plugins import channel_class, detector_class, processor_class
 from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
 from scopeside_adapters.epics.driver import ArmParams
@@ -167,6 +168,7 @@ def _as_toml(value: Any) -> str:
 TABLES = {
     "acquisition": settings.AcquisitionSettings,
     "chain": settings.RawChain,
+    "channel": settings.ChannelSettings,
     "slab": settings.SlabSettings,
     "engine": settings.EngineSettings,
 }
@@ -206,6 +208,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/merlin.md", detector_class("merlin").Params),
         ("docs/detectors/merlin.md", MerlinSimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
+        ("docs/channels.md", channel_class("csv").Params),
+        ("docs/channels.md", channel_class("zmq").Params),
+        ("docs/channels.md", channel_class("epics").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
         ("docs/processors.md", VirtualDetector),
@@ -253,6 +258,7 @@ def _status() -> dict[str, Any]:
         "stages": {"adapter": stage},
         "restarts": {"adapter": 0},
         "processes": [{"name": "adapter", "alive": True, "state": "running"}],
+        "channels": {"t": {"samples": 1, "state": "ok", "age_s": 1.0, "value": 2.0}},
     }
 
 
@@ -372,6 +378,16 @@ def test_the_example_detector_delivers_what_is_sent(own_modules, sent):
     np.testing.assert_array_equal(received.pixels, frames[: len(received)])
     assert len(received) == sent // 4 * 4 + (2 if sent == 10 else 0)
     assert sink.ends == ([("complete", "", 10)] if sent == 10 else [])
+
+
+def test_the_example_channel_speaks():
+    (code,) = [c for c in blocks(ROOT / "docs/channels.md", "python") if "Dice" in c]
+    names: dict[str, Any] = {}
+    exec(compile(code, "channels.md", "exec"), names)
+    dice = names["Dice"](names["Dice"].Params(sides=1))
+    with running(dice) as sink:
+        until(lambda: sink.found)
+    assert sink.found[0][1] == 1
 
 
 def test_the_truth_of_the_simulator_can_be_asked_for_as_shown():

@@ -1,4 +1,4 @@
-"""Small processors, a detector, and what tests of the engine build again and again.
+"""Small processors, a detector and a channel for tests of the engine, and more.
 
 Processors are named in pipelines as ``tests.engine.small:Class``.
 """
@@ -244,3 +244,20 @@ def eventually(happens, turn, what="it"):
     while not happens():
         assert time.monotonic() < deadline, f"{what} did not happen"
         turn()
+
+
+class Mute:
+    """A channel that never says anything."""
+
+    class Params(BaseParams):
+        complaint: str = ""
+
+    def __init__(self, params):
+        self._complaint = params.complaint
+
+    def check(self):
+        return [self._complaint] if self._complaint else []
+
+    def run(self, sink):
+        while not sink.stopping:
+            time.sleep(0.01)

@@ -46,6 +46,16 @@ def test_one_with_problems_or_failures_is_not_sound():
     assert not book_of(closed_of(DONE, WHOLE, state="incomplete")).sound
 
 
+def test_what_channels_came_to_is_added_up_over_acquisitions():
+    books = Books()
+    for name in "abc":
+        counts = {"samples": 5, "dropped": 0, "joined": 7, "without_sample": 3}
+        closed = {**closed_of(DONE, WHOLE), "acq": name, "channels": {"heat": counts}}
+        books.add(book_of(closed))
+    assert books.channels == {"heat": {"joined": 21, "without_sample": 9}}
+    assert books.last.to_dict()["channels"]["heat"]["samples"] == 5
+
+
 def test_one_with_frames_in_flight_is_not_closed():
     book = book_of(closed_of(Account(announced=10, processed=9), WHOLE))
     assert not book.closed

@@ -30,6 +30,10 @@ def status():
             {"name": "adapter", "alive": True, "state": "running"},
             {"name": "worker.stem.0", "alive": False, "state": "degraded"},
         ],
+        "channels": {
+            "heat": {"samples": 7, "state": "ok", "age_s": 0.5, "value": 21.5},
+            "bias": {"samples": 0, "state": "silent", "age_s": None, "value": None},
+        },
     }
 
 
@@ -109,6 +113,15 @@ def test_ages_are_a_histogram_that_ends_at_all_frames(samples):
     assert samples[f"{name}_bucket", ("le", "+Inf")] == 80
     assert samples[f"{name}_count",] == 80
     assert samples[f"{name}_sum",] == pytest.approx(70 * 0.0015 + 300, rel=0.13)
+
+
+def test_channels_are_shown_with_what_is_known_of_them(samples):
+    assert samples["scopeside_channel_samples_total", ("channel", "heat")] == 7
+    assert samples["scopeside_channel_up", ("channel", "heat")] == 1
+    assert samples["scopeside_channel_up", ("channel", "bias")] == 0
+    assert samples["scopeside_channel_age_seconds", ("channel", "heat")] == 0.5
+    assert ("scopeside_channel_age_seconds", ("channel", "bias")) not in samples
+    assert ("scopeside_channel_value", ("channel", "bias")) not in samples
 
 
 def test_every_name_is_ours(samples):

@@ -64,6 +64,25 @@ def subscribed(*, topic="", timeout=PATIENCE_S):
         yield publisher, results
 
 
+def test_a_result_comes_with_the_samples_of_its_last_frame():
+    sample = {"value": 21.5, "t_ns": 16, "unit": "K", "age_s": 1e-9}
+    with subscribed() as (publisher, results):
+        for channels in ({"heat": sample}, {}, None):
+            publisher.publish(
+                Result("bf", 1),
+                acquisition="a1",
+                chain="stem",
+                processor="virtual",
+                t_frame_ns=17,
+                final=False,
+                channels=channels,
+            )
+        first, second, third = (next(results) for _ in range(3))
+    assert first.meta["channels"] == {"heat": sample}
+    assert second.meta["channels"] == {}
+    assert "channels" not in third.meta
+
+
 def test_a_result_comes_with_its_array_and_all_that_is_known_of_it():
     with subscribed() as (publisher, results):
         publish(publisher, IMAGE, final=True)

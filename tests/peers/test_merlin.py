@@ -215,14 +215,16 @@ def test_a_stop_in_mid_series_and_a_new_start(command, tmp_path):
 def test_a_simulator_killed_in_mid_series_is_named(command, tmp_path):
     hdr, frames = write(tmp_path, "U16")
     sink = MemorySink(capacity=4)
-    with simulating(command, hdr, "--wait-trigger", "--dwelltime", "20000") as (
-        process,
-        ports,
+    with (
+        simulating(command, hdr, "--wait-trigger", "--dwelltime", "20000") as (
+            process,
+            ports,
+        ),
+        taking(detector(ports), sink),
     ):
-        with taking(detector(ports), sink):
-            until(lambda: sink.batches)
-            process.kill()
-            until(lambda: sink.ends)
+        until(lambda: sink.batches)
+        process.kill()
+        until(lambda: sink.ends)
     [(state, reason, total)] = sink.ends
     assert (state, total) == ("failed", None)
     assert f"Merlin at 127.0.0.1:{ports['port']}: it hung up" in reason or (

@@ -1,4 +1,4 @@
-"""Detectors and processors of the tests, as a user would bring them: `module:Class`."""
+"""Plug-ins of the tests, as a user would bring them: ``module:Class``."""
 
 from __future__ import annotations
 
@@ -162,6 +162,49 @@ class SparseCamera:
             slot.timestamp_ns[:n] = time.time_ns()
             slot.words[: len(words)] = words
             slot.commit(n, words=len(words))
+
+
+class Stamps:
+    """ANY: the time stamp of each frame."""
+
+    order = Order.ANY
+
+    class Params(Base):
+        pass
+
+    def __init__(self, acquisition: Any, params: Any, device: Any = "cpu") -> None:
+        self._stamps = np.zeros(acquisition.frames, np.int64)
+
+    def process(self, batch: Any) -> None:
+        self._stamps[batch.index] = batch.timestamp_ns
+
+    def merge(self, other: Any) -> None:
+        self._stamps += other._stamps
+
+    def results(self) -> Any:
+        yield Result("stamps", self._stamps.copy(), "series")
+
+    def snapshot(self) -> bytes:
+        return pack({"stamps": self._stamps})
+
+    def restore(self, state: bytes) -> None:
+        self._stamps = unpack(state)["stamps"].copy()
+
+
+class Doomed:
+    """A channel that takes its process down with it."""
+
+    class Params(Base):
+        pass
+
+    def __init__(self, params: Any) -> None:
+        pass
+
+    def check(self) -> list[str]:
+        return []
+
+    def run(self, sink: Any) -> None:
+        os._exit(9)
 
 
 def lines(**tables: Any) -> str:

@@ -8,7 +8,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from scopeside.errors import SourceError
-from scopeside_adapters.zmq.endpoint import problem_with
+from scopeside_adapters.endpoint import problem_with
 
 
 class Receiver:

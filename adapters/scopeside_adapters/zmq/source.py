@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from scopeside.detector import Sink
 from scopeside.params import Params
 from scopeside.settings import AcquisitionSettings
-from scopeside_adapters.zmq.endpoint import check_endpoint, problem_with
+from scopeside_adapters.endpoint import check_endpoint, problem_with
 from scopeside_adapters.zmq.intake import Intake
 from scopeside_adapters.zmq.receiver import Receiver
 

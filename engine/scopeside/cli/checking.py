@@ -31,6 +31,12 @@ def check_command(path: Path) -> int:
         console.print(
             f"[green]✓[/] chain {chain.name!r} ({chain.edge}{workers}): {steps}"
         )
+    for channel in pipeline.channels:
+        one = channel.settings
+        console.print(
+            f"[green]✓[/] channel {one.name!r} ({one.kind}): {one.join} within "
+            f"{one.tolerance_s:g} s"
+        )
     console.print(
         f"[green]✓[/] slab {pipeline.slab.mib} MiB, batches of "
         f"{pipeline.slab.batch_kib} KiB"

@@ -20,6 +20,7 @@ class Gallery:
 
     def __init__(self) -> None:
         self.acquisition = ""
+        self.beside = ""
         self._last: dict[str, Result] = {}
 
     def add(self, result: Result) -> None:
@@ -32,6 +33,7 @@ class Gallery:
             f"{result.meta.get('chain')}.{result.meta.get('processor')}.{result.name}"
         )
         self._last[name] = result
+        self.beside = beside(result)
 
     def draw(self, width: int, height: int) -> RenderableType:
         """Return all of it for a terminal of that size."""
@@ -44,7 +46,8 @@ class Gallery:
             Panel(_body(result, *cell), title=name, subtitle=state_of(result))
             for name, result in sorted(self._last.items())
         ]
-        return Group(Text(f" {self.acquisition}", "bold"), Columns(panels))
+        head = Text.assemble((f" {self.acquisition}", "bold"), f"  {self.beside}")
+        return Group(head, Columns(panels))
 
 
 def state_of(result: Result) -> str:
@@ -55,6 +58,14 @@ def state_of(result: Result) -> str:
     of = f"/{result.expected}" if result.expected is not None else ""
     final = "final" if result.meta.get("final") else f"{age:.1f} s old"
     return f"{result.used}{of} frames, {final}"
+
+
+def beside(result: Result) -> str:
+    """Return the channels at the time of the result's last frame, in a line."""
+    return "  ".join(
+        f"{name} {sample['value']:.6g} {sample['unit']}".rstrip()
+        for name, sample in (result.meta.get("channels") or {}).items()
+    )
 
 
 def _body(result: Result, width: int, height: int) -> RenderableType:

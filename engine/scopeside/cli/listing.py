@@ -14,11 +14,12 @@ from rich.table import Table
 
 from scopeside.errors import PluginError
 from scopeside.messages import unknown
-from scopeside.plugins import DETECTORS, PROCESSORS, SIMULATORS, installed
+from scopeside.plugins import CHANNELS, DETECTORS, PROCESSORS, SIMULATORS, installed
 
 GROUPS = {
     "detectors": DETECTORS,
     "processors": PROCESSORS,
+    "channels": CHANNELS,
     "simulators": SIMULATORS,
     "controls": "scopeside.controls",
 }

@@ -89,6 +89,7 @@ class PlainView(View):
             + (f", {account['in_flight']} in flight" if account["in_flight"] else "")
             for name, account in status["edges"].items()
         )
+        edges += "".join(f"; {text}" for text, _ in channel_texts(status["channels"]))
         rates = status["rates"]
         self.console.print(
             f"{status['seconds']:7.1f} s  {status['phase']:<10} "
@@ -138,7 +139,8 @@ class LiveView(View):
         """Redraw."""
         parts = [screen(status)]
         if self._pictures:
-            room = self.console.height - ROWS_OF_SCREEN - len(status["edges"])
+            shown = len(status["edges"]) + len(status["channels"])
+            room = self.console.height - ROWS_OF_SCREEN - shown
             parts.append(self._gallery.draw(self.console.width, room))
         self._live.update(Group(*parts), refresh=True)
 
@@ -155,6 +157,7 @@ def screen(status: dict[str, Any]) -> RenderableType:
     where = Text("   ".join(f"{k}: {v}" for k, v in status["servers"].items()), "dim")
     parts: list[RenderableType] = [head, *_progress(status["open"])]
     parts += [ledger_table(status["edges"], status["queues"]), _ages(status)]
+    parts += [Text(*text) for text in channel_texts(status["channels"])]
     parts.append(_processes(status))
     return Panel(Group(*parts, where), title="scopeside", border_style="cyan")
 
@@ -203,6 +206,21 @@ def _progress(open_ones: dict[str, Any]) -> list[RenderableType]:
         else:
             rows.append(Text(f"{text}  {received:,} frames"))
     return rows
+
+
+def channel_texts(channels: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return a line and its style for each channel: last value, age, state."""
+    styles = {"ok": "", "silent": "yellow", "lost": "bold red", "ended": "dim"}
+    lines = []
+    for name, channel in channels.items():
+        text = name
+        if channel["value"] is not None:
+            text += f" {channel['value']:.6g} {channel['unit']}".rstrip()
+            text += f" ({channel['age_s']:.1f} s old)"
+        if channel["state"] != "ok":
+            text += f" {channel['state'].upper()}: {channel['reason']}"
+        lines.append((text, styles[channel["state"]]))
+    return lines
 
 
 def _ages(status: dict[str, Any]) -> Text:

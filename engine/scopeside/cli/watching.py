@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.live import Live
 
-from scopeside.cli.gallery import Gallery, state_of
+from scopeside.cli.gallery import Gallery, beside, state_of
 from scopeside.subscribe import Subscription, subscribe
 
 REFRESH_S = 0.25
@@ -78,7 +78,7 @@ def _watch_plain(
             console.print(
                 f"{result.meta.get('acq')} {result.meta.get('chain')}."
                 f"{result.meta.get('processor')}.{result.name}: {shown} "
-                f"({state_of(result)})",
+                f"({state_of(result)}) {beside(result)}".rstrip(),
                 markup=False,
                 soft_wrap=True,
             )

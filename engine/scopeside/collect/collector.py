@@ -16,10 +16,11 @@ from typing import Any
 
 from scopeside.acquisition import Acquisition
 from scopeside.collect import files
+from scopeside.collect.channels import Channels
 from scopeside.collect.journal import Journal
 from scopeside.collect.master import Master
 from scopeside.latency import Latencies
-from scopeside.pipeline import Pipeline
+from scopeside.pipeline import CHANNELS, Pipeline
 from scopeside.publication import digest
 from scopeside.result import Result
 from scopeside.wire import Buffer, Kind, Message, decode_own, encode
@@ -49,6 +50,7 @@ class Collector:
         self, pipeline: Pipeline, journal: Journal, results_folder: Path | None
     ) -> None:
         self.held: dict[str, Held] = {}
+        self.channels = Channels(pipeline.channels)
         self.latencies = Latencies()
         self.merged_frames = 0
         self.merge_ns = 0
@@ -78,6 +80,7 @@ class Collector:
         began = time.monotonic_ns()
         master = held.masters[header["chain"]]
         if master.absorb(header, message.payload):
+            self.channels.frames(header)
             self._journal.append(encode(message.kind, header, message.payload))
             held.dirty.add(header["chain"])
             now = time.monotonic_ns()
@@ -85,9 +88,14 @@ class Collector:
             for n, received_ns in header["ages"]:
                 self.merged_frames += n
                 self.latencies.add((now - received_ns) / 1e9, n)
-            if self._journal.length > COMPACT_BYTES + 2 * self._compacted:
-                self._compact()
+            self._compact_if_large()
         return True
+
+    def sample(self, message: Message) -> None:
+        """Take and keep a group of samples."""
+        if self.channels.absorb(message):
+            self._journal.append(encode(message.kind, message.header, message.payload))
+            self._compact_if_large()
 
     def account(self) -> dict[str, dict[str, Any]]:
         """Return which frames are merged, by acquisition and chain."""
@@ -124,7 +132,9 @@ class Collector:
             "results": results,
             "problems": problems,
             "account": {name: m.account() for name, m in held.masters.items()},
+            "channels": self.channels.account(acquisition),
         }
+        self.channels.close(acquisition)
         held.dirty = set(held.masters)
         self._journal.append(encode(Kind.CLOSED, held.closed))
         self._forget_old()
@@ -135,6 +145,8 @@ class Collector:
         for chain, master in held.masters.items():
             for processor, result in master.results():
                 yield chain, processor, result
+        for processor, result in self.channels.results(held.acquisition.id):
+            yield CHANNELS, processor, result
 
     # ---------------------------------------------------------------------------
 
@@ -144,11 +156,13 @@ class Collector:
             {chain.name: Master(chain, acquisition) for chain in self._pipeline.chains},
         )
         self.held[acquisition.id] = held
+        self.channels.open(acquisition)
         return held
 
     def _forget_old(self) -> None:
         for name in [n for n, h in self.held.items() if h.closed][:-KEPT]:
             del self.held[name]
+            self.channels.forget(name)
 
     def _write(
         self,
@@ -178,21 +192,35 @@ class Collector:
                 self.held[header["acq"]].masters[header["chain"]].absorb(
                     header, message.payload
                 )
+                self.channels.frames(header)
+            case Kind.SAMPLES:
+                self.channels.absorb(message)
+            case Kind.CHANNELS:
+                self.channels.from_record(message)
             case Kind.STATE:
                 self.held[header["acq"]].masters[header["chain"]].from_record(message)
             case Kind.CLOSED:
                 self.held[header["acq"]].closed = header
+                self.channels.close(header["acq"])
             case other:
                 log.warning("the journal holds a %s", other.name)
+
+    def _compact_if_large(self) -> None:
+        if self._journal.length > COMPACT_BYTES + 2 * self._compacted:
+            self._compact()
 
     def _compact(self) -> None:
         self._journal.replace(self._records())
         self._compacted = self._journal.length
 
     def _records(self) -> Iterator[list[Buffer]]:
+        if self.channels:
+            yield self.channels.to_record()
         for held in self.held.values():
             yield encode(Kind.START, held.acquisition.to_dict())
             for master in held.masters.values():
                 yield master.to_record()
+            if self.channels:
+                yield self.channels.record_of(held.acquisition.id)
             if held.closed is not None:
                 yield encode(Kind.CLOSED, held.closed)

@@ -10,10 +10,12 @@ from typing import Any
 import zmq
 
 from scopeside.child import Child, main
+from scopeside.collect.closing import LOOK_MS, Closings
 from scopeside.collect.collector import Collector, Held
 from scopeside.collect.journal import Journal
 from scopeside.collect.publisher import Publisher
 from scopeside.link import Link
+from scopeside.pipeline import CHANNELS
 from scopeside.processor import prepare
 from scopeside.wire import Kind, Message
 
@@ -24,6 +26,10 @@ PUBLISH_SHARE = 4
 """Publishing pauses for so many times what it took."""
 PUBLISH_EVERY_S = 0.002
 """And never comes oftener than this."""
+JOIN_EVERY_S = 0.5
+"""Channels are joined and published so often while an acquisition is open."""
+JOIN_FRAMES = 1 << 17
+"""Beyond so many frames only at its end: joining would hold up the others."""
 
 
 class CollectorProcess:
@@ -37,6 +43,7 @@ class CollectorProcess:
         steps = (step.cls for chain in pipeline.chains for step in chain.steps)
         prepare(steps, spec.prepare_lock)
         self._collector = Collector(pipeline, Journal(spec.journal_fds), folder)
+        self._closings = Closings(self._collector.channels)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
         self._publisher = Publisher(
             child.context, spec.endpoints, spec.identity, spec.results_port
@@ -49,6 +56,7 @@ class CollectorProcess:
         self._published = 0.0
         self._publish_took = 0.0
         self._board_wrote = 0.0
+        self._joined = 0.0
         self._poller = zmq.Poller()
         for socket in (
             child.control.socket,
@@ -70,6 +78,7 @@ class CollectorProcess:
             self._hear_tee()
             while (found := self._parts.receive_from()) is not None:
                 self._hear_worker(*found)
+            self._close_due(all_of_them=self._stopping)
             for asked in self._publisher.new_subscriptions():
                 self._repeat(asked)
             self._publish_if_due()
@@ -90,7 +99,7 @@ class CollectorProcess:
             case Kind.ABORT:
                 if header["acquisition"] is not None:
                     self._start(header["acquisition"])
-                self._close(header["acq"], header["ledger"])
+                self._closings.add(header["acq"], header["ledger"])
             case Kind.STOP:
                 self._stopping = True
             case other:
@@ -102,7 +111,7 @@ class CollectorProcess:
                 case Kind.START:
                     self._start(message.header["acquisition"])
                 case Kind.END:
-                    self._close(message.header["acq"], message.header["ledger"])
+                    self._closings.add(message.header["acq"], message.header["ledger"])
                 case other:
                     log.warning("the collector does not know what to do on %s", other)
 
@@ -113,6 +122,8 @@ class CollectorProcess:
                 self._part(sender, message)
             case Kind.RECALL:
                 self._recall(sender, header)
+            case Kind.SAMPLES:
+                self._sample(sender, message)
             case other:
                 log.warning("the collector does not know what to do on %s", other)
 
@@ -126,6 +137,14 @@ class CollectorProcess:
         if self._collector.absorb(message):
             self._acknowledge(header)
         self._parts.send(Kind.PART_OK, {"number": header["number"]}, to=sender)
+
+    def _sample(self, sender: bytes, message: Message) -> None:
+        self._collector.sample(message)
+        for note in self._collector.channels.notes:
+            self._child.tell(Kind.NOTE, message=note)
+        self._collector.channels.notes.clear()
+        number = message.header["number"]
+        self._parts.send(Kind.SAMPLES_OK, {"number": number}, to=sender)
 
     def _recall(self, sender: bytes, header: dict[str, Any]) -> None:
         if header["acq"] not in self._collector.held:
@@ -183,6 +202,10 @@ class CollectorProcess:
             Kind.MERGED, {"epoch": epoch, "merged": self._collector.account()}
         )
 
+    def _close_due(self, *, all_of_them: bool) -> None:
+        for acquisition, ledger in self._closings.due(all_of_them=all_of_them):
+            self._close(acquisition, ledger)
+
     def _close(self, acquisition: str, ledger: dict[str, Any]) -> None:
         closed = self._collector.close(acquisition, ledger)
         self._publisher.keep(self._collector.held)
@@ -194,6 +217,8 @@ class CollectorProcess:
     # -- publishing -------------------------------------------------------------
 
     def _wait_ms(self) -> int:
+        if self._closings:
+            return LOOK_MS
         if not self._publisher.wanted or not self._dirty():
             return _IDLE_MS
         return max(0, int(1000 * (self._due() - time.monotonic())) + 1)
@@ -214,6 +239,8 @@ class CollectorProcess:
         for held in self._collector.held.values():
             for chain in sorted(held.dirty if not everything else held.masters):
                 self._publish_chain(held, chain)
+            if everything or (held.dirty and self._may_join(held)):
+                self._publish_channels(held)
             held.dirty.clear()
         self._published = time.monotonic()
         self._publish_took = self._published - began
@@ -237,6 +264,37 @@ class CollectorProcess:
                 processor=processor,
                 t_frame_ns=master.t_frame_ns,
                 final=held.closed is not None,
+                channels=self._samples_at(master.t_frame_ns),
+            )
+
+    def _samples_at(self, t_frame_ns: int) -> dict[str, Any] | None:
+        channels = self._collector.channels
+        return channels.at(t_frame_ns) if channels else None
+
+    def _may_join(self, held: Held) -> bool:
+        """Whether channels may be joined now; always, once it is closed."""
+        channels, name = self._collector.channels, held.acquisition.id
+        if not channels or held.closed is not None:
+            return bool(channels)
+        rested = time.monotonic() - self._joined >= JOIN_EVERY_S
+        return rested and channels.timed_frames(name) <= JOIN_FRAMES
+
+    def _publish_channels(self, held: Held) -> None:
+        """Publish the channels, joined to the frames that are known by now."""
+        name = held.acquisition.id
+        if not self._publisher.wants(f"{name}/".encode()):
+            return
+        self._joined = time.monotonic()
+        t_frame_ns = max(master.t_frame_ns for master in held.masters.values())
+        for processor, result in self._collector.channels.results(name):
+            self._publisher.publish(
+                result,
+                acquisition=name,
+                chain=CHANNELS,
+                processor=processor,
+                t_frame_ns=t_frame_ns,
+                final=held.closed is not None,
+                channels=self._samples_at(t_frame_ns),
             )
 
     def _repeat(self, asked: bytes) -> None:
@@ -246,6 +304,7 @@ class CollectorProcess:
             if asked.startswith(name) or name.startswith(asked):
                 for chain in held.masters:
                     self._publish_chain(held, chain, whole=True)
+                self._publish_channels(held)
 
     def _write_board(self, *, now: bool = False) -> None:
         time_now = time.monotonic()
@@ -256,6 +315,7 @@ class CollectorProcess:
             frames=self._collector.merged_frames,
             busy_ns=self._collector.merge_ns,
             latencies=self._collector.latencies.counts,
+            samples=self._collector.channels.received,
             merged={
                 name: {chain: len(m.merged) for chain, m in held.masters.items()}
                 for name, held in self._collector.held.items()

@@ -7,7 +7,8 @@ then sent again, to all who listen there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgpack
 import zmq
@@ -90,8 +91,12 @@ class Publisher:
         processor: str,
         t_frame_ns: int,
         final: bool,
+        channels: Mapping[str, Any] | None = None,
     ) -> None:
-        """Send a result, numbered within its chain and topic."""
+        """Send a result, numbered within its chain and topic.
+
+        `channels`: the samples that belong to `t_frame_ns`; None without channels.
+        """
         name = topic(acquisition, processor, result.name)
         key = (chain, name)
         number = self._sequence[key] = self._sequence.get(key, -1) + 1
@@ -108,6 +113,8 @@ class Publisher:
             "t_frame_ns": t_frame_ns,
             "t_published_ns": time.time_ns(),
         }
+        if channels is not None:
+            header["channels"] = channels
         self.socket.send_multipart([name, msgpack.packb(header), *payload])
 
     def keep(self, acquisitions: Iterable[str]) -> None:

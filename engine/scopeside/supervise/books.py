@@ -29,6 +29,7 @@ class Book:
     results: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     merged_runs: dict[str, list[list[int]]] = field(default_factory=dict)
+    channels: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -71,6 +72,7 @@ class Book:
             "results": self.results,
             "problems": self.problems,
             "processed_runs": self.merged_runs,
+            "channels": self.channels,
         }
 
 
@@ -108,6 +110,7 @@ def book_of(closed: dict[str, Any], orphaned_as: str | None = None) -> Book:
         merged_runs={
             name: said["merged"][:1000] for name, said in closed["account"].items()
         },
+        channels=closed.get("channels", {}),
     )
 
 
@@ -120,6 +123,7 @@ class Books:
         self._older_frames = 0
         self._older_bytes = 0
         self.count = 0
+        self.channels: dict[str, Counter[str]] = {}
         self.first_unsound: Book | None = None
         self.all_closed = True
 
@@ -127,6 +131,9 @@ class Books:
         """Put a book in; beyond `MAX_BOOKS` the oldest is folded into the totals."""
         self._kept[book.id] = book
         self.count += 1
+        for name, account in book.channels.items():
+            counted = {key: account[key] for key in ("joined", "without_sample")}
+            self.channels.setdefault(name, Counter()).update(counted)
         self.all_closed = self.all_closed and book.closed
         if self.first_unsound is None and not book.sound and book.state != "stopped":
             self.first_unsound = book

@@ -1,4 +1,4 @@
-"""Who is needed for a pipeline: one collector, workers, one adapter."""
+"""Who is needed for a pipeline: collector, workers, adapter, and one for channels."""
 
 from __future__ import annotations
 
@@ -65,8 +65,12 @@ def members(
         quarantine_folder=str(quarantine_folder.resolve()),
         **common,
     )
+    channels = [
+        Spec(role="channels", name="channels", board_fd=Board.allocate(), **common)
+        for _ in pipeline.channels[:1]
+    ]
     engine = pipeline.engine
     return {
         spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s))
-        for spec in (collector, *workers, adapter)
+        for spec in (collector, *channels, *workers, adapter)
     }

@@ -9,6 +9,7 @@ of them. What happens to whom:
 - the adapter dies: workers finish what they hold, the acquisition is closed as failed
   with exactly the frames that were received, and a new adapter starts if the detector
   can go on;
+- the channels process dies: it is restarted, frames go on without it;
 - one dies too often: it is DEGRADED, and everybody is told.
 """
 
@@ -190,6 +191,8 @@ class Engine:
                 limit=None if self._limit is None else self._limit - self.books.count,
                 used_ids=tuple(book.id for book in self.books),
             )
+        elif member.spec.role == "channels":
+            member.start(kept_ns=member.board.read().get("kept_ns", {}))
         else:
             member.start()
 
@@ -234,6 +237,8 @@ class Engine:
                 self._worker_died(member)
             case "collector":
                 self._collector_died(member)
+            case "channels":
+                self._restart(member)
             case _:
                 self._adapter_died(member)
 
@@ -343,9 +348,10 @@ class Engine:
             for fence in self._fences.values():
                 self._say(member.name, Kind.FENCE, **fence)
             again = member.spec.incarnation > 1
-            for worker in self._workers():
-                if again and worker.state is State.RUNNING:
-                    self._say(worker.name, Kind.RESEND)
+            for other in self.members.values():
+                sends = other.spec.role in ("worker", "channels")
+                if again and sends and other.state is State.RUNNING:
+                    self._say(other.name, Kind.RESEND)
         elif member.spec.role == "worker" and self.phase is not Phase.RECOVERING:
             self._say(member.name, Kind.EPOCH, epoch=self._epoch)
         elif member.spec.role == "adapter":

@@ -23,6 +23,7 @@ MODULES = {
     "adapter": "scopeside.ingest.process",
     "worker": "scopeside.work.process",
     "collector": "scopeside.collect.process",
+    "channels": "scopeside.channels.process",
 }
 
 

@@ -67,6 +67,7 @@ class EngineMetrics(Collector):
             for process in status["processes"]
         })  # fmt: skip
         yield _ages(self._ages())
+        yield from _channels(status["channels"])
 
 
 def serve(port: int, metrics: EngineMetrics) -> tuple[str, Callable[[], None]]:
@@ -111,6 +112,26 @@ def _gauge(name: str, text: str, label: str, values: dict[str, float]) -> Metric
     for key, value in values.items():
         family.add_metric([key], value)
     return family
+
+
+def _channels(channels: dict[str, dict[str, Any]]) -> Iterator[Metric]:
+    samples = CounterMetricFamily(
+        "scopeside_channel_samples", "Samples received", labels=["channel"]
+    )
+    for name, channel in channels.items():
+        samples.add_metric([name], channel["samples"])
+    yield samples
+    yield _gauge("channel_up", "Whether samples come", "channel", {
+        name: int(channel["state"] == "ok") for name, channel in channels.items()
+    })  # fmt: skip
+    yield _gauge("channel_age_seconds", "Age of the latest sample", "channel", {
+        name: channel["age_s"]
+        for name, channel in channels.items() if channel["age_s"] is not None
+    })  # fmt: skip
+    yield _gauge("channel_value", "Value of the latest sample", "channel", {
+        name: channel["value"]
+        for name, channel in channels.items() if channel["value"] is not None
+    })  # fmt: skip
 
 
 def _seconds(stages: dict[str, dict[str, float]]) -> Metric:

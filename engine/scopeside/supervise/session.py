@@ -18,6 +18,7 @@ from scopeside.pipeline import Pipeline
 from scopeside.runfolder import RunFolder
 from scopeside.settings import ServerSettings
 from scopeside.supervise.books import Book
+from scopeside.supervise.channels import lost_channels
 from scopeside.supervise.engine import RESULTS_PORT, Engine
 from scopeside.supervise.metrics import EngineMetrics, serve
 from scopeside.supervise.status import Watch
@@ -162,7 +163,8 @@ def port_is_free(port: int) -> bool:
 
 def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
     status = watch.status()
-    code, reason = _verdict(engine, stop)
+    lost = lost_channels(engine.pipeline.channels, status["channels"])
+    code, reason = _verdict(engine, stop, lost)
     last = engine.books.last
     report = {
         "pipeline": status["pipeline"],
@@ -176,6 +178,7 @@ def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
         "restarts": status["restarts"],
         "stages": status["stages"],
         "results": last.results if last is not None else {},
+        "channels": status["channels"],
         "degraded": [
             process["name"]
             for process in status["processes"]
@@ -187,9 +190,16 @@ def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
     return Outcome(code, reason, report)
 
 
-def _verdict(engine: Engine, stop: _Stop) -> tuple[int, str]:
-    """Return the exit code and the reason in words."""
-    degraded = [m.name for m in engine.members.values() if m.state.value == "degraded"]
+def _verdict(engine: Engine, stop: _Stop, lost: list[str]) -> tuple[int, str]:
+    """Return the exit code and the reason in words.
+
+    `lost`: required channels; the loss of any other does not make a run fail.
+    """
+    degraded = [
+        member.name
+        for member in engine.members.values()
+        if member.state.value == "degraded" and member.spec.role != "channels"
+    ]
     unsound, last = engine.books.first_unsound, engine.books.last
     if not engine.ended:
         return (stop.code or 1), "ended at once; what was in flight is lost"
@@ -202,6 +212,8 @@ def _verdict(engine: Engine, stop: _Stop) -> tuple[int, str]:
     if unsound is not None:
         state = "" if unsound.state == "complete" else f" is {unsound.state}"
         return 1, f"acquisition {unsound.id}{state}: {_why(unsound)}"
+    if lost:
+        return 1, "; ".join(lost)
     if stop.asked and (last is None or last.state == "stopped"):
         return stop.code, f"stopped by {stop.asked}; everything received is processed"
     if engine.stopped_by:

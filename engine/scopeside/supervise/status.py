@@ -11,6 +11,7 @@ from typing import Any
 
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
+from scopeside.supervise.channels import channel_status
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.member import Member
 
@@ -63,6 +64,9 @@ class Watch:
             "queues": adapter.get("queues", {}),
             "rejected": adapter.get("rejected", {}),
             "edges": {name: account.to_dict() for name, account in edges.items()},
+            "channels": channel_status(
+                engine.pipeline.channels, engine.members, engine.books
+            ),
             "open": open_ones,
             "acquisitions": {book.id: book.to_dict() for book in engine.books},
             "latency_ms": {"frame_to_result": self.latencies().summary_ms()},

@@ -17,7 +17,8 @@ class WorkerProcess:
 
     def __init__(self, child: Child) -> None:
         spec = child.spec
-        chain = spec.load_pipeline().chain(spec.chain)
+        pipeline = spec.load_pipeline()
+        chain = pipeline.chain(spec.chain)
         prepare((step.cls for step in chain.steps), spec.prepare_lock)
         self._child = child
         self._worker = Worker(
@@ -26,6 +27,7 @@ class WorkerProcess:
             Slab(spec.slab_fd, spec.slab_bytes, writable=False),
             child.board,
             spec.identity,
+            timed=bool(pipeline.channels),
         )
         self._tee: Link | None = None
         self._draining = False

@@ -46,10 +46,20 @@ class _Group:
 
 
 class Worker:
-    """One worker of a chain; `work` is called for one batch at a time."""
+    """One worker of a chain; `work` is called for one batch at a time.
+
+    `timed`: parts say when each of their frames was taken, for channels to be joined.
+    """
 
     def __init__(
-        self, chain: Chain, device: Device, slab: Slab, board: Board, identity: str
+        self,
+        chain: Chain,
+        device: Device,
+        slab: Slab,
+        board: Board,
+        identity: str,
+        *,
+        timed: bool = False,
     ) -> None:
         self.inbox: deque[dict[str, Any]] = deque()
         self.collector: Link | None = None
@@ -63,6 +73,7 @@ class Worker:
         self._slab = slab
         self._board = board
         self._identity = identity
+        self._timed = timed
         self._acquisitions: dict[str, Acquisition] = {}
         self._runs: dict[str, ChainRun | RefusedRun] = {}
         self._recalled: dict[str, dict[str, bytes]] = {}
@@ -226,7 +237,17 @@ class Worker:
             "ages": [[header["n"], header["received_ns"]] for header in group.headers],
             "t_ns": max((header["t_ns"] for header in group.headers), default=0),
             "said": [[one.step, one.header, len(one.payload)] for one in said],
+            **({"times": self._times(group)} if self._timed else {}),
         }
+
+    def _times(self, group: _Group) -> list[list[bytes]]:
+        """Return (indices, time stamps) of each batch, packed int64."""
+        headers = [*group.headers, *(header for header, _ in group.failed)]
+        return [
+            [self._slab.view(at, (header["n"],), "<i8").tobytes() for at in where]
+            for header in headers
+            for where in [header["slab"][:2]]
+        ]
 
     def _say_once(self, header: dict[str, Any], error: Exception) -> None:
         """Tell of the first failure of each kind; the ledger counts them all."""

@@ -1,4 +1,4 @@
-"""Where frames may be taken in: from this machine only."""
+"""Where frames and samples may be taken in: from this machine only."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Side channels: numbers from files, programs and EPICS, beside the frames."""

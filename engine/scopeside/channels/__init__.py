@@ -1,0 +1,1 @@
+"""The channels process: runs the sources of side channels, a thread each."""

@@ -1,0 +1,247 @@
+"""Whole runs with side channels: what frames get is what numpy says they must."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.system.engine_runs import nothing_left, running, scopeside
+from tests.system.plugins import lines
+
+from scopeside.cli.asking import ask
+from scopeside.subscribe import subscribe
+from scopeside_adapters.channels.simulate import SampleSimulator
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+ROWS, COLUMNS = 30, 40
+FRAMES = ROWS * COLUMNS
+TOLERANCE_S = 0.4
+STAMPS = "tests.system.plugins:Stamps"
+
+
+class Logger:
+    """Writes a table of text that grows, as a heater's software does."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows: list[tuple[int, float]] = []
+        self.stopping = False
+        self._path = path
+
+    def run(self, _say: Callable[[str], None]) -> None:
+        with self._path.open("w", buffering=1) as file:
+            file.write("Heater log\nt/ns;T/K\n")
+            while not self.stopping:
+                t_ns, value = time.time_ns(), 300 + len(self.rows) / 8
+                file.write(f"{t_ns};{value:.3f}".replace(".", ",") + "\n")
+                self.rows.append((t_ns, value))
+                time.sleep(0.01)
+
+
+@contextmanager
+def played(device: Any) -> Iterator[Any]:
+    """Let a device speak beside the test."""
+    thread = threading.Thread(target=device.run, args=(lambda _: None,))
+    thread.start()
+    try:
+        yield device
+    finally:
+        device.stopping = True
+        thread.join(30)
+
+
+def write_pipeline(
+    folder: Path, *channels: dict[str, Any], fps: float = 500.0, **more: Any
+) -> Path:
+    path = folder / "pipeline.toml"
+    np.save(folder / "frames.npy", np.zeros((FRAMES, 8, 8), np.uint16))
+    tables = {
+        "detector": {"kind": "file", "path": "frames.npy", "fps": fps},
+        "acquisition": {"scan": [ROWS, COLUMNS]},
+        "chain": [{"name": "a", "processor": [{"kind": STAMPS}]}],
+        "channel": list(channels),
+        **more,
+    }
+    path.write_text(lines(**tables))
+    return path
+
+
+def heat(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "heat", "kind": "csv", "path": "heat.csv", "unit": "K",
+        "time": "t/ns", "value": "T/K", "time_format": "epoch_ns", "delimiter": ";",
+        "decimal": ",", "skip_until": "t/ns", "tolerance_s": TOLERANCE_S, **more,
+    }  # fmt: skip
+
+
+def bias(folder: Path, **more: Any) -> dict[str, Any]:
+    return {
+        "name": "bias", "kind": "zmq", "bind": f"ipc://{folder}/samples", "unit": "V",
+        "tolerance_s": TOLERANCE_S, "join": "linear", **more,
+    }  # fmt: skip
+
+
+def ramp(folder: Path) -> SampleSimulator:
+    table = {"to": f"ipc://{folder}/samples", "name": "bias", "unit": "V"}
+    return SampleSimulator(SampleSimulator.Params.model_validate(table))
+
+
+def loaded(folder: Path, name: str) -> Any:
+    with np.load(folder / "results" / f"{name}.npz") as found:
+        return found["data"], json.loads(str(found["meta"]))
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return found
+
+
+def start(folder: Path, pipeline: Path) -> Any:
+    return running(
+        folder, "run", pipeline, "--report", "report.json", "--results", "results"
+    )
+
+
+def previous(stamps: Any, samples: list[tuple[int, float]]) -> Any:
+    """The last sample not later than each frame, by numpy."""
+    times = np.array([t for t, _ in samples])
+    values = np.array([v for _, v in samples])
+    before = np.searchsorted(times, stamps, side="right") - 1
+    assert (stamps - times[before] <= TOLERANCE_S * 1e9).all()
+    return values[before]
+
+
+def linear(stamps: Any, samples: list[tuple[int, float]]) -> Any:
+    t0 = samples[0][0]
+    times = np.array([t - t0 for t, _ in samples], float)
+    return np.interp((stamps - t0).astype(float), times, [v for _, v in samples])
+
+
+def test_frames_get_the_samples_that_numpy_says_they_must(tmp_path):
+    pipeline = write_pipeline(tmp_path, heat(), bias(tmp_path))
+    with (
+        played(Logger(tmp_path / "heat.csv")) as logger,
+        played(ramp(tmp_path)) as device,
+        start(tmp_path, pipeline) as engine,
+    ):
+        assert engine.wait() == 0, engine.said
+    stamps, _ = loaded(tmp_path, "a.stamps.stamps")
+    expected = previous(stamps, logger.rows)
+    found, meta = loaded(tmp_path, "channels.channels.heat")
+    np.testing.assert_array_equal(found, expected)
+    assert (meta["units"], meta["frames"]) == ("K", [0, FRAMES - 1, FRAMES, FRAMES])
+    image, _ = loaded(tmp_path, "channels.map.heat")
+    np.testing.assert_array_equal(image, expected.reshape(ROWS, COLUMNS))
+    found, _ = loaded(tmp_path, "channels.channels.bias")
+    np.testing.assert_allclose(found, linear(stamps, device.sent), rtol=1e-9)
+    table, meta = loaded(tmp_path, "channels.samples.bias")
+    times = meta["meta"]["t0_ns"] + table[:, 0].astype(np.int64)
+    assert set(zip(times.tolist(), table[:, 1].tolist(), strict=True)) <= set(
+        device.sent
+    )
+    report = report_of(tmp_path)
+    (book,) = report["acquisitions"].values()
+    for name in ("heat", "bias"):
+        assert report["channels"][name]["joined"] == FRAMES
+        assert book["channels"][name]["without_sample"] == 0
+        assert f"channels.channels.{name}" in book["results"]
+    assert nothing_left(tmp_path) == []
+
+
+@pytest.mark.parametrize("victim", ["channels", "collector"])
+def test_a_killed_process_leaves_no_trace_in_what_a_file_holds(tmp_path, victim):
+    pipeline = write_pipeline(tmp_path, heat())
+    with (
+        played(Logger(tmp_path / "heat.csv")) as logger,
+        start(tmp_path, pipeline) as engine,
+    ):
+        engine.until(lambda s: s["rates"]["frames"] > 200, "in mid-scan")
+        engine.kill(victim)
+        code = engine.wait()
+    assert code == 0, engine.said
+    report = report_of(tmp_path)
+    assert report["restarts"][victim] == 1
+    assert report["ledger"]["a"]["processed"] == FRAMES
+    stamps, _ = loaded(tmp_path, "a.stamps.stamps")
+    found, _ = loaded(tmp_path, "channels.channels.heat")
+    np.testing.assert_array_equal(found, previous(stamps, logger.rows))
+
+
+def test_what_a_killed_process_did_not_hear_is_told(tmp_path):
+    pipeline = write_pipeline(tmp_path, bias(tmp_path, join="previous"))
+    with played(ramp(tmp_path)), start(tmp_path, pipeline) as engine:
+        engine.until(lambda s: s["rates"]["frames"] > 200, "in mid-scan")
+        engine.kill("channels")
+        code = engine.wait()
+    assert code == 0, engine.said
+    assert "channel 'bias': the channels process was restarted; no sample" in (
+        engine.said.replace("\n", " ")
+    )
+
+
+def test_a_channel_that_never_speaks_harms_nobody(tmp_path):
+    pipeline = write_pipeline(tmp_path, bias(tmp_path), heat(), fps=5000.0)
+    with start(tmp_path, pipeline) as engine:
+        code = engine.wait()
+    assert code == 0, engine.said
+    _, meta = loaded(tmp_path, "channels.channels.bias")
+    assert (meta["valid"], meta["reason"]) == (False, "no sample came")
+    report = report_of(tmp_path)
+    assert report["channels"]["bias"]["state"] == "silent"
+    (book,) = report["acquisitions"].values()
+    assert book["channels"]["heat"] == {
+        "samples": 0, "dropped": 0, "joined": 0, "without_sample": FRAMES,
+    }  # fmt: skip
+
+
+def test_a_run_that_never_hears_a_required_channel_has_failed(tmp_path):
+    pipeline = write_pipeline(tmp_path, bias(tmp_path, required=True), fps=5000.0)
+    found = scopeside(tmp_path, "run", pipeline, "--report", "report.json")
+    assert found.returncode == 1
+    assert "channel bias is required and lost: no sample yet" in found.stderr
+    assert report_of(tmp_path)["ledger"]["a"]["processed"] == FRAMES
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_channels_that_cannot_live_are_degraded_and_frames_go_on(tmp_path, required):
+    doomed = {"name": "x", "kind": "tests.system.plugins:Doomed", "tolerance_s": 1.0}
+    pipeline = write_pipeline(
+        tmp_path, {**doomed, "required": required}, engine={"restarts": 1}, fps=1000.0
+    )
+    found = scopeside(tmp_path, "run", pipeline, "--report", "report.json")
+    assert found.returncode == int(required), found.stdout + found.stderr
+    assert "DEGRADED: channels" in found.stdout
+    report = report_of(tmp_path)
+    assert report["ledger"]["a"]["processed"] == FRAMES
+    assert report["channels"]["x"]["state"] == "lost"
+
+
+def test_live_results_carry_the_sample_of_their_last_frame(tmp_path):
+    pipeline = write_pipeline(tmp_path, heat())
+    with (
+        played(Logger(tmp_path / "heat.csv")) as logger,
+        start(tmp_path, pipeline) as engine,
+    ):
+        status = engine.until(lambda s: s["rates"]["frames"] > 0, "running")
+        endpoint = f"ipc://{status['folder']}/results"
+        with subscribe(endpoint, timeout=20) as results:
+            named = (r for r in results if r.name == "stamps" and not r.meta["final"])
+            result = next(named)
+        shown = ask(Path(status["folder"]))["channels"]["heat"]
+        engine.wait()
+    sample = result.meta["channels"]["heat"]
+    rows = dict(logger.rows)
+    assert sample["value"] == rows[sample["t_ns"]]
+    assert sample["unit"] == "K"
+    frame_ns = result.meta["t_frame_ns"]
+    assert sample["age_s"] == (frame_ns - sample["t_ns"]) / 1e9
+    assert 0 <= sample["age_s"] <= TOLERANCE_S
+    assert (shown["state"], shown["unit"]) == ("ok", "K")
+    assert shown["value"] == rows[shown["t_ns"]]
