@@ -59,7 +59,7 @@ def from_header(header: Mapping[str, Any], payload: Sequence[Any]) -> Result:
         first, last, used, expected = header["frames"]
         data: Any = header.get("value")
         mask = None
-        if "dtype" in header:
+        if header.get("dtype") is not None:
             shape = tuple(header["shape"])
             data = np.frombuffer(payload[0], dtype_of(header["dtype"])).reshape(shape)
             if len(payload) > 1:

@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgpack
+import numpy as np
 import zmq
 
-from scopeside import runfolder
+from scopeside import patch, runfolder
 from scopeside.errors import ConfigError, ProtocolError
 from scopeside.publication import VERSION, from_header
 from scopeside.result import Result
 
-_HWM = 64
+_HWM = 256
 _POLL_S = 0.25
 _MOST_TOPICS = 4096
+_MOST_WHOLES = 64
+"""Results that are kept, so that patches can be made into whole ones."""
 
 
 def subscribe(
@@ -83,11 +86,13 @@ class Subscription(Iterator[Result]):
         self._timeout = timeout
         self._folder = folder
         self._last: dict[tuple[str, bytes], tuple[str, int]] = {}
+        self._wholes: dict[tuple[str, bytes], patch.Whole] = {}
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = context.socket(zmq.SUB)
         self._socket.rcvhwm = _HWM
         self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
         self._socket.subscribe(topic)
+        self._socket.subscribe(patch.MARK + topic.encode())
         # Also when it is dropped in the middle of a loop, or by Ctrl-C.
         self._close = weakref.finalize(self, context.destroy, linger=0)
         try:
@@ -124,7 +129,10 @@ class Subscription(Iterator[Result]):
             if self._timeout is not None:
                 wait_s = min(wait_s, began + self._timeout - time.monotonic())
             if self._socket.poll(max(0, int(wait_s * 1000))):
-                return self._take(self._socket.recv_multipart())
+                result = self._take(self._socket.recv_multipart())
+                if result is not None:
+                    return result
+                continue  # a patch of what did not get here
             if wait_s < _POLL_S or self.engine_has_ended:
                 break
         raise StopIteration
@@ -135,12 +143,37 @@ class Subscription(Iterator[Result]):
 
     # ---------------------------------------------------------------------------
 
-    def _take(self, parts: list[bytes]) -> Result:
+    def _take(self, parts: list[bytes]) -> Result | None:
         header = _header(parts)
+        if parts[0].startswith(patch.MARK):
+            return self._take_patch(parts[0][len(patch.MARK) :], header, parts[2:])
         result = from_header(header, parts[2:])
         self.heard += 1
         self._count_missed(parts[0], header)
+        key = (str(header.get("chain")), parts[0])
+        self._wholes.pop(key, None)
+        if isinstance(result.data, np.ndarray) and result.data.nbytes >= patch.SMALLEST:
+            run, seq = str(header.get("run")), header.get("seq", -1)
+            self._wholes[key] = patch.Whole(run, seq, 0, result)
+            if len(self._wholes) > _MOST_WHOLES:
+                del self._wholes[next(iter(self._wholes))]
         return result
+
+    def _take_patch(
+        self, topic: bytes, header: dict[str, Any], payload: list[bytes]
+    ) -> Result | None:
+        """Return the whole result; None if one before this patch is lacking."""
+        key = (str(header.get("chain")), topic)
+        whole = self._wholes.get(key)
+        said = (header.get("run"), header.get("seq"), header.get("number"))
+        if whole is None or said != (whole.run, whole.seq, whole.patches + 1):
+            # The next whole one comes within a fraction of a second.
+            self._wholes.pop(key, None)
+            self.missed += 1
+            return None
+        whole = self._wholes[key] = whole.patched(header, payload)
+        self.heard += 1
+        return whole.result
 
     def _count_missed(self, topic: bytes, header: dict[str, Any]) -> None:
         run, number = str(header.get("run")), header.get("seq")

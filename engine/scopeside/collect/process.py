@@ -265,6 +265,7 @@ class CollectorProcess:
                 t_frame_ns=master.t_frame_ns,
                 final=held.closed is not None,
                 channels=self._samples_at(master.t_frame_ns),
+                whole=whole,
             )
 
     def _samples_at(self, t_frame_ns: int) -> dict[str, Any] | None:

@@ -8,16 +8,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import zmq
 
+from scopeside import patch
 from scopeside.publication import VERSION, to_header, topic
 from scopeside.result import Result
 
-SEND_HWM = 32
+Key = tuple[str, bytes]
+"""Chain and topic."""
+SEND_HWM = 64
 """Messages that wait for a slow subscriber; beyond, it misses some and can tell."""
+
+
+WHOLE_EVERY_S = 0.25
+"""Between two whole results there may be patches for so long."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What was last sent under a topic."""
+
+    at: float
+    seq: int
+    patches: int
+    result: Result
 
 
 class Publisher:
@@ -40,6 +58,7 @@ class Publisher:
         self._run = run
         self._subscriptions: dict[bytes, int] = {}
         self._sequence: dict[tuple[str, bytes], int] = {}
+        self._sent: dict[tuple[str, bytes], _Sent] = {}
 
     def _bind(self, port: int) -> str:
         """Bind to a port of 127.0.0.1, or to a free one if that is taken."""
@@ -62,6 +81,10 @@ class Publisher:
             prefix.startswith(asked) or asked.startswith(prefix)
             for asked in self._subscriptions
         )
+
+    @property
+    def _wants_patches(self) -> bool:
+        return any(asked.startswith(patch.MARK) for asked in self._subscriptions)
 
     def new_subscriptions(self) -> list[bytes]:
         """Return the topics that were asked for since the last call."""
@@ -92,22 +115,20 @@ class Publisher:
         t_frame_ns: int,
         final: bool,
         channels: Mapping[str, Any] | None = None,
+        whole: bool = False,
     ) -> None:
         """Send a result, numbered within its chain and topic.
 
+        Who has subscribed to patches gets only what has changed, unless `whole`.
         `channels`: the samples that belong to `t_frame_ns`; None without channels.
         """
         name = topic(acquisition, processor, result.name)
-        key = (chain, name)
-        number = self._sequence[key] = self._sequence.get(key, -1) + 1
-        header, payload = to_header(result)
-        header |= {
+        header: dict[str, Any] = {
             "v": VERSION,
             "acq": acquisition,
             "chain": chain,
             "processor": processor,
             "params": 1,
-            "seq": number,
             "run": self._run,
             "final": final,
             "t_frame_ns": t_frame_ns,
@@ -115,7 +136,36 @@ class Publisher:
         }
         if channels is not None:
             header["channels"] = channels
-        self.socket.send_multipart([name, msgpack.packb(header), *payload])
+        if final or whole or not self._patch((chain, name), header, result):
+            self._whole((chain, name), header, result)
+
+    def _whole(self, key: Key, header: dict[str, Any], result: Result) -> None:
+        """Send all of a result."""
+        number = self._sequence[key] = self._sequence.get(key, -1) + 1
+        own, payload = to_header(result)
+        packed = msgpack.packb({**own, **header, "seq": number})
+        self.socket.send_multipart([key[1], packed, *payload])
+        if self._wants_patches and not header["final"]:
+            self._sent[key] = _Sent(time.monotonic(), number, 0, result)
+        else:
+            self._sent.pop(key, None)
+
+    def _patch(self, key: Key, header: dict[str, Any], result: Result) -> bool:
+        """Send what has changed of a result; return whether that could be done."""
+        sent = self._sent.get(key)
+        if sent is None or time.monotonic() - sent.at > WHOLE_EVERY_S:
+            return False
+        where = patch.changed(sent.result, result)
+        if where is None:
+            return False
+        sent.patches += 1
+        sent.result = result
+        own, _ = to_header(result)
+        said = {"seq": sent.seq, "patch": where, "number": sent.patches}
+        packed = msgpack.packb({**own, **header, **said})
+        payload = patch.cut(result, where)
+        self.socket.send_multipart([patch.MARK + key[1], packed, *payload])
+        return True
 
     def keep(self, acquisitions: Iterable[str]) -> None:
         """Drop the sequence numbers of all other acquisitions."""
@@ -124,4 +174,7 @@ class Publisher:
             key: number
             for key, number in self._sequence.items()
             if key[1].partition(b"/")[0] in kept
+        }
+        self._sent = {
+            key: sent for key, sent in self._sent.items() if key in self._sequence
         }
