@@ -200,6 +200,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
+        ("docs/processors.md", processor_class("com").Params),
         ("docs/processors.md", VirtualDetector),
     ],
 )
