@@ -83,6 +83,13 @@ def test_any_memory_layout_gives_the_same(dtype):
         np.testing.assert_array_equal(kernels.sum_runs(other, runs), expected)
 
 
+def test_floats_of_16_bits_are_summed():
+    kernels.warm(np.dtype("f2"))
+    frames = np.array([[[0.5, 1], [2, 4]]], np.float16)
+    found = kernels.sum_runs(frames, kernels.runs_of([np.eye(2, dtype=bool)]))
+    assert found.tolist() == [[4.5]]
+
+
 def test_nothing_is_compiled_once_it_is_warm():
     kernels.warm(np.dtype("u2"))
     compiled = len(kernels._UINT32.signatures)

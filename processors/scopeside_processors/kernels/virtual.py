@@ -107,9 +107,11 @@ def as_stored(frames: Array) -> Array:
     """Return `frames` as every kernel takes them: read-only, aligned, native.
 
     Numba compiles anew for each memory layout. This keeps it to the one that
-    `warm` has compiled; only frames that are laid out otherwise are copied.
+    `warm` has compiled; only frames that are laid out otherwise are copied. It does
+    not know floats of 16 bits: those become float32, which holds them exactly.
     """
-    native = frames.dtype.newbyteorder("=")
+    half = frames.dtype.newbyteorder("=") == np.float16
+    native = np.dtype(np.float32) if half else frames.dtype.newbyteorder("=")
     view = np.require(frames, native, ["C_CONTIGUOUS", "ALIGNED"]).view()
     view.flags.writeable = False
     return view

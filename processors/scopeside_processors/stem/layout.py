@@ -74,21 +74,55 @@ def layout_of(
         If a detector holds no pixel of such frames, or its file is of no use.
     """
     files = tuple(
-        _stamp(name, detector)
-        for name, detector in detectors.items()
-        if detector.mask is not None
+        stamp_of(f"detectors.{name}", detector) for name, detector in detectors.items()
     )
     return _layout(tuple(detectors.items()), shape, centre, files)
 
 
-def _stamp(name: str, detector: Detector) -> tuple[int, int]:
-    """Return what tells whether the file of a mask has changed."""
-    assert detector.mask is not None
+def stamp_of(key: str, detector: Detector) -> tuple[int, int]:
+    """Return what tells whether the file of a mask has changed; (0, 0) without one.
+
+    Raises
+    ------
+    ConfigError
+        If the file is not there; `key` is where the pipeline file has the detector.
+    """
+    if detector.mask is None:
+        return 0, 0
     try:
         status = detector.mask.stat()
     except OSError as error:
-        raise ConfigError(f"detectors.{name}.mask: {error}") from error
+        raise ConfigError(f"{key}.mask: {error}") from error
     return status.st_mtime_ns, status.st_size
+
+
+def pixels_of(
+    key: str, detector: Detector, shape: Shape, centre: Point | None
+) -> Array:
+    """Return what each pixel counts: (height, width), bool, or float64 if weighted.
+
+    Raises
+    ------
+    ConfigError
+        If the detector holds no pixel of such frames, or its file is of no use;
+        `key` is where the pipeline file has it.
+    """
+    try:
+        held = detector.weights(shape, centre)
+    except ConfigError as error:
+        raise ConfigError(f"{key}.mask: {error}") from error
+    if not held.any():
+        raise _empty(key, detector, shape, centre)
+    return held
+
+
+def _empty(
+    key: str, detector: Detector, shape: Shape, centre: Point | None
+) -> ConfigError:
+    return ConfigError(
+        f"{key} holds no pixel of a frame of {shape[0]} rows and {shape[1]} columns: "
+        f"it covers {detector.extent(centre)}"
+    )
 
 
 @lru_cache(maxsize=64)
@@ -104,18 +138,15 @@ def _layout(
     moving: dict[str, Array] = {}
     weighted: dict[str, Array] = {}
     for name, detector in detectors:
+        key = f"detectors.{name}"
         if detector.lacks_centre and centre is None:
             whole = (2 * height - 1, 2 * width - 1)
             moving[name] = detector.weights(whole, middle).astype(np.bool_)
-            held = moving[name]
+            if not moving[name].any():
+                raise _empty(key, detector, shape, centre)
         else:
-            held = _weights(name, detector, shape, centre)
+            held = pixels_of(key, detector, shape, centre)
             (plain if held.dtype == np.bool_ else weighted)[name] = held
-        if not held.any():
-            raise ConfigError(
-                f"detectors.{name} holds no pixel of a frame of {height} rows and "
-                f"{width} columns: it covers {detector.extent(centre)}"
-            )
     return Layout(
         tuple(plain),
         tuple(moving),
@@ -124,12 +155,3 @@ def _layout(
         kernels.runs_of(list(moving.values()), middle),
         kernels.weights_of(list(weighted.values())),
     )
-
-
-def _weights(
-    name: str, detector: Detector, shape: Shape, centre: Point | None
-) -> Array:
-    try:
-        return detector.weights(shape, centre)
-    except ConfigError as error:
-        raise ConfigError(f"detectors.{name}.mask: {error}") from error
