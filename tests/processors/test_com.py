@@ -285,7 +285,7 @@ def test_a_snapshot_holds_only_what_was_seen():
     processor = new(scan=Scan((1000, 1000)))
     processor.process(batch(FRAMES[:2], [500, 7]))
     state = processor.snapshot()
-    assert unpack(state)["tables"]["positions"].ravel().tolist() == [500, 7]
+    assert unpack(state)["tables"]["places"].ravel().tolist() == [500, 7]
     assert len(state) < 500
 
 

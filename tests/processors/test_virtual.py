@@ -10,7 +10,6 @@ from scopeside.errors import ShapeError
 from scopeside.scan import Scan
 from scopeside.state import unpack
 from scopeside.testing import check_processor
-from scopeside_processors.stem.keyed import Table
 from scopeside_processors.stem.layout import layout_of
 from scopeside_processors.stem.virtual import Virtual, virtual_sums
 
@@ -195,17 +194,8 @@ def test_a_snapshot_holds_only_what_was_seen():
     processor = new(PARAMS, scan=Scan((1000, 1000)))
     processor.process(batch(FRAMES[:2], [500, 7]))
     state = processor.snapshot()
-    assert unpack(state)["tables"]["positions"].ravel().tolist() == [500, 7]
+    assert unpack(state)["tables"]["places"].ravel().tolist() == [500, 7]
     assert len(state) < 500
-
-
-def test_the_table_keeps_what_it_had_when_it_grows():
-    table = Table(2, np.int64)
-    for i in range(100):
-        table.append(np.full((i % 3, 2), i))
-    expected = [i for i in range(100) for _ in range(i % 3)]
-    assert len(table) == len(expected)
-    assert table.rows[:, 1].tolist() == expected
 
 
 def test_a_layout_is_made_once():

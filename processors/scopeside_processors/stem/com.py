@@ -177,11 +177,12 @@ class CentreOfMass:
 
     def _result(self, name: Quantity) -> Result:
         if name == "total":
-            return self._seen.result(name, self._seen["total"][:, 0], "counts")
-        com = self._seen["com"] - (self._centre or (0.0, 0.0))
+            return self._seen.result(name, self._seen.images("total")[0], "counts")
+        com = np.moveaxis(self._seen.images("com"), 0, -1)
+        com = com - (self._centre or (0.0, 0.0))
         if name == "com":
             return self._seen.result(name, com, "px", ("yx",))
-        return self._seen.result(name, com[:, ("com_y", "com_x").index(name)], "px")
+        return self._seen.result(name, com[..., ("com_y", "com_x").index(name)], "px")
 
 
 def _region(

@@ -1,11 +1,12 @@
 """Values of single frames, which an image of the scan or a series is made of.
 
-What is kept is sparse (the positions seen and their values), so that a worker's
-share is small.
+They are handed over sparse, so that a worker's share is small, and looked at dense:
+whoever merges looks after every few frames, and draws only what is new.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -14,10 +15,66 @@ import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
 from scopeside.result import Result
-from scopeside_processors.stem.virtual import LONGEST_SERIES, Table
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+LONGEST_SERIES = 1 << 27
+"""A frame index beyond it is no frame of a movie whose length nobody has said."""
+
+
+class Table:
+    """Rows that came one after another; memory grows by doubling."""
+
+    def __init__(self, columns: int, dtype: npt.DTypeLike) -> None:
+        self._rows = np.empty((0, columns), dtype)
+        self._used = 0
+
+    def __len__(self) -> int:
+        return self._used
+
+    def append(self, rows: Array) -> None:
+        """Add ``rows (n, columns)`` at the end."""
+        used = self._used + len(rows)
+        if used > len(self._rows):
+            room = (max(used, 2 * len(self._rows)), self._rows.shape[1])
+            grown = np.empty(room, self._rows.dtype)
+            grown[: self._used] = self.rows
+            self._rows = grown
+        self._rows[self._used : used] = rows
+        self._used = used
+
+    @property
+    def rows(self) -> Array:
+        """All rows, (n, columns); a view."""
+        return self._rows[: self._used]
+
+
+class Canvas:
+    """Images that rows are drawn into, one for each column; they grow if need be.
+
+    Where nothing was drawn they hold 0, or NaN if they are of floats.
+    """
+
+    def __init__(self, columns: int, dtype: npt.DTypeLike) -> None:
+        self._empty = np.nan if np.dtype(dtype).kind == "f" else 0
+        self._images = np.empty((columns, 0), dtype)
+        self._drawn = 0
+
+    def draw(self, places: IntArray, rows: Array, size: int) -> Array:
+        """Draw what is new of ``rows (n, columns)``; return (columns, size), a view."""
+        have = self._images.shape[1]
+        if size > have:
+            # Of a scan the size is known at once; a series grows with each frame.
+            room = size if have == 0 else max(size, 2 * have)
+            grown = np.full((len(self._images), room), self._empty, self._images.dtype)
+            grown[:, :have] = self._images
+            self._images = grown
+        fresh = slice(self._drawn, len(rows))
+        self._images[:, places[fresh]] = rows[fresh].T
+        self._drawn = len(rows)
+        return self._images[:, :size]
 
 
 class FrameValues:
@@ -35,38 +92,34 @@ class FrameValues:
         self, acquisition: Acquisition, tables: Mapping[str, tuple[int, npt.DTypeLike]]
     ) -> None:
         self._acquisition = acquisition
-        self._positions = Table(1, np.int64)
+        self._places = Table(1, np.int64)
         self._tables = {name: Table(*form) for name, form in tables.items()}
+        self._canvases = {name: Canvas(*form) for name, form in tables.items()}
+        self._seen = Canvas(1, np.bool_)
         self._first, self._last = -1, -1
         self._outside = 0
 
     def __len__(self) -> int:
-        return len(self._positions)
-
-    def __getitem__(self, table: str) -> Array:
-        """Return the rows of a table, (frames, columns); a view."""
-        return self._tables[table].rows
+        return len(self._places)
 
     def add(self, index: IntArray, **rows: Array) -> None:
         """Add the rows, (n, columns) each, of the frames ``index (n,)``.
 
         Frames without a position, as during fly-back, are only counted.
         """
-        positions = self._position_of(index)
-        inside = positions >= 0
+        places = self._place_of(index)
+        inside = places >= 0
         self._outside += int(np.count_nonzero(~inside))
         if inside.any():
-            self._take(positions[inside], {k: rows[k][inside] for k in rows})
+            self._take(places[inside], {k: rows[k][inside] for k in rows})
             self._stands_on(int(index[inside].min()), int(index[inside].max()))
 
     def merge(self, other: Self) -> None:
         """Take over the frames that `other` has seen."""
         self._outside += other._outside
         if len(other):
-            self._take(
-                other._positions.rows[:, 0],
-                {name: table.rows for name, table in other._tables.items()},
-            )
+            tables = {name: table.rows for name, table in other._tables.items()}
+            self._take(other._places.rows[:, 0], tables)
             self._stands_on(other._first, other._last)
 
     def account(self) -> dict[str, Any]:
@@ -76,45 +129,59 @@ class FrameValues:
             "frame": self._last,
             "first": self._first,
             "used": len(self),
-            "expected": self._acquisition.frames if scan is None else scan.positions,
+            "expected": self._acquisition.frames if scan is None else scan.expected,
             "meta": {"outside": self._outside},
         }
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an image of the scan, or of the series so far."""
+        scan = self._acquisition.scan
+        if scan is not None:
+            return scan.result_shape
+        return (self._acquisition.frames or self._last + 1,)
+
+    def images(self, table: str) -> Array:
+        """Return the columns of a table as images, (columns, …shape); a view."""
+        rows, places = self._tables[table].rows, self._places.rows[:, 0]
+        drawn = self._canvases[table].draw(places, rows, math.prod(self.shape))
+        return drawn.reshape(-1, *self.shape)
+
+    @property
+    def mask(self) -> BoolArray | None:
+        """Where there is a frame, (…shape); None: everywhere. A view."""
+        rows, places = np.ones((len(self), 1), np.bool_), self._places.rows[:, 0]
+        seen = self._seen.draw(places, rows, math.prod(self.shape))[0]
+        return None if seen.all() else seen.reshape(self.shape)
+
     def result(
-        self, name: str, values: Array, units: str, axes: tuple[str, ...] = ()
+        self, name: str, data: Array, units: str, axes: tuple[str, ...] = ()
     ) -> Result:
-        """Return the image of the scan, or the series, that `values` make.
+        """Return an image of the scan, or a series, as a result of its own.
 
         Parameters
         ----------
-        values : (frames, …), a value for each frame that was seen, in their order
+        data : (…shape, …), copied
         axes : of the values, beyond those of the scan
         """
-        scan = self._acquisition.scan
-        shape: tuple[int, ...] = (self._acquisition.frames or self._last + 1,)
-        if scan is not None:
-            shape = scan.shape
-        shape += values.shape[1:]
-        positions = self._positions.rows[:, 0]
-        nothing = np.nan if values.dtype.kind == "f" else 0
-        data = np.full(shape, nothing, values.dtype)
-        data.reshape(-1, *values.shape[1:])[positions] = values
-        seen = np.zeros(shape, np.bool_)
-        seen.reshape(-1, *values.shape[1:])[positions] = True
+        scan, mask = self._acquisition.scan, self.mask
+        if mask is not None:
+            beyond = mask.reshape(*mask.shape, *[1] * (data.ndim - mask.ndim))
+            mask = np.broadcast_to(beyond, data.shape).copy()
         return Result(
             name,
-            data,
+            data.copy(),
             "series" if scan is None else "image",
-            mask=None if seen.all() else seen,
+            mask=mask,
             units=units,
-            axes=(("frame",) if scan is None else ("scan_y", "scan_x")) + axes,
+            axes=(("frame",) if scan is None else scan.axes) + axes,
             **self.account(),
         )
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that is known, for `scopeside.state.pack`."""
         tables = {name: table.rows for name, table in self._tables.items()}
-        tables["positions"] = self._positions.rows
+        tables["places"] = self._places.rows
         return {
             # A table may have no columns; what is empty need not travel.
             "tables": {name: rows for name, rows in tables.items() if rows.size},
@@ -124,12 +191,12 @@ class FrameValues:
     def restore(self, found: Mapping[str, Any]) -> None:
         """Take over what `snapshot` gave; only on a new object."""
         if tables := found["tables"]:
-            positions = tables["positions"][:, 0]
-            nothing = np.empty((len(positions), 0))
-            self._take(positions, {k: tables.get(k, nothing) for k in self._tables})
+            places = tables["places"][:, 0]
+            nothing = np.empty((len(places), 0))
+            self._take(places, {k: tables.get(k, nothing) for k in self._tables})
         self._first, self._last, self._outside = found["frames"]
 
-    def _position_of(self, index: IntArray) -> IntArray:
+    def _place_of(self, index: IntArray) -> IntArray:
         """Return the place of each frame in the flat result, -1 where none."""
         if self._acquisition.scan is not None:
             return self._acquisition.scan.position_of(index)
@@ -137,8 +204,8 @@ class FrameValues:
         length = LONGEST_SERIES if frames is None else frames
         return np.where((index < 0) | (index >= length), -1, index)
 
-    def _take(self, positions: IntArray, rows: Mapping[str, Array]) -> None:
-        self._positions.append(positions[:, None])
+    def _take(self, places: IntArray, rows: Mapping[str, Array]) -> None:
+        self._places.append(places[:, None])
         for name, table in self._tables.items():
             table.append(rows[name])
 

@@ -6,7 +6,6 @@ is sparse (the positions seen and their sums), so that a worker's share is small
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Self
 
@@ -26,14 +25,11 @@ from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
 from scopeside_processors.stem.frames import check_events, check_frames, exceeds
-from scopeside_processors.stem.keyed import Keyed
 from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
+from scopeside_processors.stem.values import FrameValues
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
-
-LONGEST_SERIES = 1 << 27
-"""A frame index beyond it is no frame of a movie whose length nobody has said."""
 
 
 def virtual_sums(frames: Array, layout: Layout) -> tuple[Array, kernels.FloatArray]:
@@ -121,10 +117,13 @@ class Virtual:
             centre_of(params.centre, acquisition),
         )
         plain = len(self._layout.plain) + len(self._layout.moving)
-        self._counts = Keyed(plain, kernels.sum_type(acquisition.dtype))
-        self._weighted = Keyed(len(self._layout.weighted), np.float64)
-        self._first, self._last = -1, -1
-        self._outside = 0
+        self._seen = FrameValues(
+            acquisition,
+            {
+                "counts": (plain, kernels.sum_type(acquisition.dtype)),
+                "weighted": (len(self._layout.weighted), np.float64),
+            },
+        )
         self._overflowed = False
 
     def process(self, batch: Batch) -> None:
@@ -136,14 +135,11 @@ class Virtual:
             If its frames are not as the acquisition says.
         """
         check_frames(batch, self._acquisition)
-        position = self._position_of(batch.index)
-        if not self._counts_outside(position):
-            return
         height, width = self._acquisition.frame_shape
         largest = (2**63 - 1) // (height * width * max(height, width))
         self._overflowed |= exceeds(batch.pixels, largest)
-        sums = virtual_sums(batch.pixels, self._layout)
-        self._take_inside(batch.index, position, *sums)
+        counts, weighted = virtual_sums(batch.pixels, self._layout)
+        self._seen.add(batch.index, counts=counts, weighted=weighted)
 
     def process_events(self, batch: EventBatch) -> None:
         """Sum the events of `batch`; see `event_sums`.
@@ -154,132 +150,42 @@ class Virtual:
             If its frames are not as the acquisition says.
         """
         check_events(batch, self._acquisition)
-        position = self._position_of(batch.index)
-        if self._counts_outside(position):
-            sums = event_sums(batch, self._layout)
-            self._take_inside(batch.index, position, *sums)
+        counts, weighted = event_sums(batch, self._layout)
+        self._seen.add(batch.index, counts=counts, weighted=weighted)
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""
-        self._outside += other._outside
         self._overflowed |= other._overflowed
-        if len(other._counts):
-            self._take(
-                other._counts.places, other._counts.values, other._weighted.values
-            )
-            self._stands_on(other._first, other._last)
+        self._seen.merge(other._seen)
 
     def results(self) -> Iterator[Result]:
         """Yield one image (series without a scan) for each detector, by its name.
 
-        An image is (rows, columns), a series (frames,); counts, int64, or float64
-        where frames or weights are. Where no frame was seen, `mask` is False and the
-        value 0, or NaN. ``meta["outside"]`` counts the frames without a position.
+        An image is (rows, columns), with one more axis in front if there are several
+        scans, a series (frames,); counts, int64, or float64 where frames or weights
+        are. Where no frame was seen, `mask` is False and the value 0, or NaN.
+        ``meta["outside"]`` counts the frames without a position.
         """
-        reason = ""
-        if not len(self._counts):
-            reason = "no frame with a position yet"
+        reason = "" if len(self._seen) else "no frame with a position yet"
         if self._overflowed:
             reason = "pixels too large for exact sums of 64 bits"
         if reason:
             for name in self._names:
-                yield invalid(name, reason, **self._account())
+                yield invalid(name, reason, **self._seen.account())
             return
-        shape = self._shape()
-        images: dict[str, tuple[Array, Array | None]] = {}
-        for keyed, names in (
-            (self._counts, self._layout.plain + self._layout.moving),
-            (self._weighted, self._layout.weighted),
-        ):
-            dense, seen = keyed.dense(math.prod(shape))
-            mask = None if seen.all() else seen.reshape(shape).copy()
-            for name, values in zip(names, dense, strict=True):
-                images[name] = values.reshape(shape).copy(), mask
+        plain = self._layout.plain + self._layout.moving
+        images = dict(zip(plain, self._seen.images("counts"), strict=True))
+        weighted = self._seen.images("weighted")
+        images |= zip(self._layout.weighted, weighted, strict=True)
         for name in self._names:
-            yield self._result(name, *images[name])
+            yield self._seen.result(name, images[name], "counts")
 
     def snapshot(self) -> bytes:
         """Return the positions seen and their sums."""
-        tables = {
-            "positions": self._counts.places[:, None],
-            "counts": self._counts.values,
-            "weighted": self._weighted.values,
-        }
-        return pack(
-            {
-                # Those without plain, or without weighted detectors have an empty one.
-                "tables": {name: rows for name, rows in tables.items() if rows.size},
-                "frames": [self._first, self._last, self._outside],
-                "overflowed": self._overflowed,
-            }
-        )
+        return pack({**self._seen.snapshot(), "overflowed": self._overflowed})
 
     def restore(self, state: bytes) -> None:
         """Take over what `snapshot` gave."""
         found = unpack(state)
-        if tables := found["tables"]:
-            positions = tables["positions"][:, 0]
-            none = np.empty((len(positions), 0))
-            self._take(
-                positions, tables.get("counts", none), tables.get("weighted", none)
-            )
-        self._first, self._last, self._outside = found["frames"]
+        self._seen.restore(found)
         self._overflowed = found["overflowed"]
-
-    def _position_of(self, index: IntArray) -> IntArray:
-        """Return the place of each frame in the flat result, -1 where none."""
-        if self._acquisition.scan is not None:
-            return self._acquisition.scan.position_of(index)
-        frames = self._acquisition.frames
-        length = LONGEST_SERIES if frames is None else frames
-        return np.where((index < 0) | (index >= length), -1, index)
-
-    def _counts_outside(self, position: IntArray) -> bool:
-        """Count the frames without a position; return whether any has one."""
-        outside = int(np.count_nonzero(position < 0))
-        self._outside += outside
-        return outside < len(position)
-
-    def _take_inside(
-        self, index: IntArray, position: IntArray, counts: Array, weighted: Array
-    ) -> None:
-        inside = position >= 0
-        self._take(position[inside], counts[inside], weighted[inside])
-        self._stands_on(index[inside].min(), index[inside].max())
-
-    def _take(self, positions: IntArray, counts: Array, weighted: Array) -> None:
-        self._counts.append(positions, counts)
-        self._weighted.append(positions, weighted)
-
-    def _stands_on(self, first: int, last: int) -> None:
-        self._first = int(first) if self._first < 0 else min(self._first, int(first))
-        self._last = max(self._last, int(last))
-
-    def _account(self) -> dict[str, Any]:
-        scan = self._acquisition.scan
-        return {
-            "frame": self._last,
-            "first": self._first,
-            "used": len(self._counts),
-            "expected": self._acquisition.frames if scan is None else scan.expected,
-            "meta": {"outside": self._outside},
-        }
-
-    def _shape(self) -> tuple[int, ...]:
-        """Return the shape of an image, or of the series so far."""
-        scan = self._acquisition.scan
-        if scan is not None:
-            return scan.result_shape
-        return (self._acquisition.frames or self._last + 1,)
-
-    def _result(self, name: str, data: Array, mask: Array | None) -> Result:
-        scan = self._acquisition.scan
-        return Result(
-            name,
-            data,
-            "series" if scan is None else "image",
-            mask=mask,
-            units="counts",
-            axes=("frame",) if scan is None else scan.axes,
-            **self._account(),
-        )
