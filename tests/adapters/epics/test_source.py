@@ -314,7 +314,7 @@ def answer_in_html(listener):
 def test_another_name_at_the_same_ioc_is_told():
     with ioc() as server:
         (problem,) = detector(
-            server.address, pv="13SIM1:Pva2:Image", timeout_s=2
+            server.address, pv="13SIM1:Pva2:Image", timeout_s=0.5
         ).check()
     assert "no IOC answers for EPICS channel 13SIM1:Pva2:Image" in problem
 
