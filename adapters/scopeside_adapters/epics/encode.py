@@ -50,17 +50,15 @@ def ntndarray(
 
     if packed is None:
         packed = pack(frame, codec)
-    member = member_of(frame.dtype) if packed is None else "ubyteValue"
     seconds, nanoseconds = divmod(timestamp_ns, 1_000_000_000)
     stamp = {"secondsPastEpoch": seconds, "nanoseconds": nanoseconds}
-    plain = packed is None
+    member, payload = "ubyteValue", packed
+    if payload is None:
+        member, payload = member_of(frame.dtype), frame.reshape(-1)
     said: dict[str, Any] = {
-        "value": (
-            member_of(frame.dtype) if plain else "ubyteValue",
-            frame.reshape(-1) if packed is None else packed,
-        ),
-        "codec": {} if plain else _codec(codec, frame.dtype),
-        "compressedSize": frame.nbytes if packed is None else len(packed),
+        "value": (member, payload),
+        "codec": {} if codec == "none" else _codec(codec, frame.dtype),
+        "compressedSize": payload.nbytes,
         "uncompressedSize": frame.nbytes,
         "uniqueId": unique_id,
         "dataTimeStamp": stamp,
