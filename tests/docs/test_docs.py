@@ -202,6 +202,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/simulator.md", Scan4DParams),
         ("docs/detectors/simulator.md", MovieParams),
         ("docs/detectors/file.md", detector_class("file").Params),
+        ("docs/detectors/deserver.md", detector_class("deserver").Params),
         ("docs/detectors/epics.md", detector_class("epics").Params),
         ("docs/detectors/epics.md", ArmParams),
         ("docs/detectors/epics.md", EpicsSimulatorParams),

@@ -31,6 +31,8 @@ class ArmParams(Params):
     """Prefix of the driver's records, such as 13SIM1:cam1: (with the colon)."""
     image_mode: Literal["Single", "Multiple", "Continuous"] = "Multiple"
     """ImageMode; Multiple takes as many frames as the acquisition has."""
+    acquisitions: int = Field(1, ge=0)
+    """How many are started, one after another; 0: until the engine ends."""
     exposure_s: float | None = Field(None, gt=0)
     """AcquireTime, s; absent: as it is set."""
 

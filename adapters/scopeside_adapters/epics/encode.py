@@ -50,29 +50,34 @@ def ntndarray(
 
     if packed is None:
         packed = pack(frame, codec)
-    member = member_of(frame.dtype) if packed is None else "ubyteValue"
     seconds, nanoseconds = divmod(timestamp_ns, 1_000_000_000)
     stamp = {"secondsPastEpoch": seconds, "nanoseconds": nanoseconds}
+    member, payload = "ubyteValue", packed
+    if payload is None:
+        member, payload = member_of(frame.dtype), frame.reshape(-1)
     said: dict[str, Any] = {
-        "value": (member, frame.reshape(-1) if packed is None else packed),
-        "codec": {"name": "" if packed is None else codec.removesuffix("-chunk")},
-        "compressedSize": frame.nbytes if packed is None else len(packed),
+        "value": (member, payload),
+        "codec": {} if codec == "none" else _codec(codec, frame.dtype),
+        "compressedSize": payload.nbytes,
         "uncompressedSize": frame.nbytes,
         "uniqueId": unique_id,
         "dataTimeStamp": stamp,
         "timeStamp": stamp,
-        "dimension": [{"size": n, "fullSize": n, "binning": 1} for n in _sizes(frame)],
+        "dimension": [
+            {"size": n, "fullSize": n, "binning": 1} for n in frame.shape[::-1]
+        ],
         "attribute": [
             {"name": name, "value": value}
             for name, value in {"ColorMode": 0, **(attributes or {})}.items()
         ],
     }
-    if packed is not None:
-        # The first of two equal types is boolean.
-        kinds = [t.str for t in TYPES]
-        code = 5 if frame.dtype == np.uint8 else kinds.index(frame.dtype.str)
-        said["codec"]["parameters"] = code
     return Value(array_type(), said)
+
+
+def _codec(codec: Codec, dtype: np.dtype[Any]) -> dict[str, Any]:
+    # The first type of one byte is boolean.
+    code = max(k for k, kind in enumerate(TYPES) if kind == dtype)
+    return {"name": codec.removesuffix("-chunk"), "parameters": code}
 
 
 def member_of(dtype: np.dtype[Any]) -> str:
@@ -142,7 +147,3 @@ def _bslz4(codecs: Any, raw: bytes, item: int) -> bytes:
         packed = codecs.lz4_encode(bytes(shuffled), header=False)
         out += [struct.pack(">I", len(packed)), packed]
     return b"".join([*out, raw[whole:]])
-
-
-def _sizes(frame: npt.NDArray[Any]) -> list[int]:
-    return list(frame.shape[::-1])

@@ -223,17 +223,21 @@ class Intake:
             self._sink.note(message)
 
 
-def take_all(intake: Intake, sink: Sink, between: Callable[[int], None]) -> None:
-    """Take what comes until the engine is asked to end.
+def take_all(
+    intake: Intake, sink: Sink, between: Callable[[int], None], most: int = 0
+) -> None:
+    """Take what comes until `most` acquisitions have ended; 0: for ever.
 
     `between` is called while no acquisition is open, with the number of those ended.
 
     Raises
     ------
     StopRequested
-        When it is.
+        When the engine is asked to end.
     """
     while not sink.stopping:
+        if most and intake.ended >= most:
+            return
         if intake.idle:
             between(intake.ended)
         intake.step()

@@ -50,8 +50,9 @@ class EpicsParams(Params):
     addresses: tuple[Address, ...] = ()
     """Where it is searched for by UDP, HOST or HOST:PORT (usual port 5076). If neither
     is given, the variables EPICS_PVA_… of the environment say where."""
-    timeout_s: float = Field(5.0, ge=2, le=60)
-    """No IOC for so long is told; a link that is dead for so long is lost, s."""
+    timeout_s: float = Field(5.0, ge=0.5, le=60)
+    """No IOC for so long is told; a link that is dead for so long (the library makes
+    it 2.7 at least) is lost, s."""
     silence_s: float = Field(5.0, gt=0)
     """No frame for so long: the acquisition is over, s."""
     frames: int | None = Field(None, ge=1)
@@ -78,10 +79,10 @@ class EpicsDetector:
     """
 
     Params: ClassVar[type[BaseModel]] = EpicsParams
-    resumes = True
-    """After a crash of the adapter the next acquisition can be taken."""
 
     def __init__(self, params: EpicsParams, settings: AcquisitionSettings) -> None:
+        # A new process takes the next acquisition; it must not start one again.
+        self.resumes = params.arm is None
         self.intake: Intake | None = None
         self._params = params
         self._settings = settings
@@ -112,7 +113,7 @@ class EpicsDetector:
         return []
 
     def run(self, sink: Sink) -> None:
-        """Take acquisitions until the engine is asked to end."""
+        """Take acquisitions until the engine is asked to end, or those we start do."""
         params = self._params
         first_id = 1 if params.arm and params.first_id is None else params.first_id
         with self._channel() as channel, self._armed(sink) as between:
@@ -127,7 +128,8 @@ class EpicsDetector:
                 take_current=params.take_current,
                 name=self._name,
             )
-            take_all(self.intake, sink, between)
+            most = params.arm.acquisitions if params.arm else 0
+            take_all(self.intake, sink, between, most)
 
     def _first(self, channel: Channel) -> str:
         """Return what is wrong with what the channel holds; empty if nothing is."""

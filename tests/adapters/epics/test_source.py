@@ -282,7 +282,7 @@ def test_a_reader_that_is_slow_costs_frames_that_are_counted():
 def test_a_channel_that_is_not_there_is_told_and_waited_for():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        source = detector(address, timeout_s=2)
+        source = detector(address, timeout_s=0.5)
         (problem,) = source.check()
         assert f"no IOC answers for EPICS channel {PV} at {address}" in problem
         with running(source) as sink:
@@ -290,10 +290,31 @@ def test_a_channel_that_is_not_there_is_told_and_waited_for():
     assert "is the IOC running" in sink.notes[1]
 
 
+def test_another_program_on_the_port_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        source = detector(f"127.0.0.1:{other.getsockname()[1]}", timeout_s=0.5)
+        thread = threading.Thread(target=answer_in_html, args=(other,))
+        thread.start()
+        (problem,) = source.check()
+        other.shutdown(socket.SHUT_RDWR)
+        thread.join(MINUTE_S)
+    assert "no IOC answers" in problem
+
+
+def answer_in_html(listener):
+    while True:
+        try:
+            connection = listener.accept()[0]
+        except OSError:
+            return
+        with connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n<html></html>")
+
+
 def test_another_name_at_the_same_ioc_is_told():
     with ioc() as server:
         (problem,) = detector(
-            server.address, pv="13SIM1:Pva2:Image", timeout_s=2
+            server.address, pv="13SIM1:Pva2:Image", timeout_s=0.5
         ).check()
     assert "no IOC answers for EPICS channel 13SIM1:Pva2:Image" in problem
 
@@ -383,17 +404,17 @@ def serve(server):
 
 
 def test_acquisitions_are_started_through_the_driver():
-    arm = {"driver": DRIVER, "exposure_s": 0.002}
+    arm = {"driver": DRIVER, "exposure_s": 0.002, "acquisitions": 3}
     with armed(frames=64) as server:
         source = detector(server.address, frames=20, arm=arm)
         assert source.check() == []
-        with running(source) as sink:
-            until(lambda: len(sink.ends) == 3)
+        sink = MemorySink()
+        source.run(sink)
         assert server.record("NumImages") == 20
         assert server.record("AcquireTime") == 0.002
         assert server.record("ImageMode") == 1
         until(lambda: not server.acquire.is_set(), "the stop")
-    assert sink.ends[:3] == [("complete", "", 20)] * 3
+    assert sink.ends == [("complete", "", 20)] * 3
     for k in range(3):
         np.testing.assert_array_equal(sink.frames(k).pixels, frames())
 
@@ -409,7 +430,7 @@ def test_a_driver_that_runs_without_end_is_stopped_when_we_are():
 
 def test_records_that_are_not_there_are_named():
     with ioc() as server:
-        source = detector(server.address, arm={"driver": "X:"}, timeout_s=2)
+        source = detector(server.address, arm={"driver": "X:"}, timeout_s=0.5)
         assert "no IOC answers for X:Acquire" in source.check()[0]
         with running(source) as sink:
             until(lambda: len(sink.notes) > 1)
@@ -446,10 +467,11 @@ kind = "sum"
 def test_a_whole_engine_computes_what_numpy_does(tmp_path):
     with armed(codec="bslz4") as server:
         text = PIPELINE.format(pv=PV, address=server.address)
-        text = text.replace("silence_s", f'arm = {{ driver = "{DRIVER}" }}\nsilence_s')
+        arm = f'arm = {{ driver = "{DRIVER}", acquisitions = 2 }}'
+        text = text.replace("silence_s", f"{arm}\nsilence_s")
         (tmp_path / "epics.toml").write_text(text, encoding="utf-8")
         done = scopeside(
-            tmp_path, "run", "epics.toml", "--acquisitions", 2,
+            tmp_path, "run", "epics.toml",
             "--report", "report.json", "--results", "results",
         )  # fmt: skip
         server.halt.set()

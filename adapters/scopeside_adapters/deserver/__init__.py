@@ -1,0 +1,1 @@
+"""Direct Electron cameras: the movie buffers of a DE-Server, through deapi."""
