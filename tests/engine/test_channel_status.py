@@ -38,24 +38,24 @@ def shown(process, samples=5, channels=CHANNELS):
 @pytest.mark.parametrize(
     ("process", "state", "reason"),
     [
-        (member(channels={"heat": feed()}), "ok", ""),
-        (member(), "silent", "no sample yet"),
-        (member(channels={"heat": feed(9)}), "silent", "no sample for 9.0 s"),
-        (member(alive=False, channels={"heat": feed(9)}), "ok", ""),
+        (lambda: member(channels={"heat": feed()}), "ok", ""),
+        (lambda: member(), "silent", "no sample yet"),
+        (lambda: member(channels={"heat": feed(9)}), "silent", "no sample for 9.0 s"),
+        (lambda: member(alive=False, channels={"heat": feed(9)}), "ok", ""),
         (
-            member(channels={"heat": feed(state="lost", reason="cut")}),
+            lambda: member(channels={"heat": feed(state="lost", reason="cut")}),
             "lost",
             "cut",
         ),
         (
-            member(State.DEGRADED, channels={"heat": feed()}),
+            lambda: member(State.DEGRADED, channels={"heat": feed()}),
             "lost",
             "its process could not be kept alive",
         ),
     ],
 )
 def test_a_channel_is_ok_silent_or_lost(process, state, reason):
-    heat = shown(process)["heat"]
+    heat = shown(process())["heat"]
     assert (heat["state"], heat["reason"]) == (state, reason)
     assert (heat["unit"], heat["samples"], heat["joined"]) == ("K", 5, 0)
 
@@ -72,11 +72,11 @@ def test_without_channels_there_is_nothing_to_show():
 @pytest.mark.parametrize(
     ("process", "samples", "lost"),
     [
-        (member(channels={"heat": feed()}), 5, []),
-        (member(channels={"heat": feed(9)}), 5, []),
-        (member(), 0, ["no sample yet"]),
+        (lambda: member(channels={"heat": feed()}), 5, []),
+        (lambda: member(channels={"heat": feed(9)}), 5, []),
+        (lambda: member(), 0, ["no sample yet"]),
         (
-            member(State.DEGRADED),
+            lambda: member(State.DEGRADED),
             5,
             ["its process could not be kept alive"],
         ),
@@ -84,6 +84,6 @@ def test_without_channels_there_is_nothing_to_show():
 )
 def test_only_a_required_channel_can_make_a_run_fail(process, samples, lost):
     required = pipeline({"name": "heat", "required": True}).channels
-    found = lost_channels(required, shown(process, samples, required))
+    found = lost_channels(required, shown(process(), samples, required))
     assert found == [f"channel heat is required and lost: {why}" for why in lost]
-    assert lost_channels(CHANNELS, shown(process, samples)) == []
+    assert lost_channels(CHANNELS, shown(process(), samples)) == []
