@@ -152,6 +152,11 @@ def test_pipelines_are_valid(block, own_modules):
         Pipeline.from_raw(raw, folder=own_modules)
 
 
+def test_the_example_with_channels_is_valid():
+    found = Pipeline.load(ROOT / "examples/channels.toml")
+    assert [one.settings.kind for one in found.channels] == ["zmq", "csv"]
+
+
 def test_there_are_whole_pipelines_to_look_at():
     raw = [tomllib.loads(param.values[0]) for param in by_page("toml")]
     assert sum({"detector", "chain"} <= one.keys() for one in raw) >= 7

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scopeside.join import join_series, match
+from scopeside.join import join_series, match, match_one
 
 TIMES = st.lists(st.integers(0, 60), max_size=12)
 JOINS = ("previous", "nearest", "linear")
@@ -43,6 +43,16 @@ def test_a_frame_gets_what_a_plain_search_finds(join, times, frames, tolerance):
     )
     expected = [plainly(frame, samples, tolerance, join) for frame in frames]
     np.testing.assert_allclose(found, np.array(expected, float), rtol=1e-12)
+
+
+@pytest.mark.parametrize("join", JOINS)
+@given(st.sets(st.integers(0, 60), max_size=12), TIMES, st.integers(1, 30))
+def test_a_single_frame_gets_the_sample_that_it_gets_among_many(
+    join, times, frames, tolerance
+):
+    samples = np.array(sorted(times), np.int64)
+    many = match(np.array(frames, np.int64), samples, tolerance, join).tolist()
+    assert [match_one(t, samples, tolerance, join) for t in frames] == many
 
 
 @pytest.mark.parametrize(

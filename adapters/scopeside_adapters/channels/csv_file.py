@@ -102,6 +102,15 @@ class CsvFile:
             return [f"path: {self._path} is a folder"]
         if self._path.exists() and not os.access(self._path, os.R_OK):
             return [f"path: {self._path} may not be read"]
+        return self._heading_problem() if self._path.is_file() else []
+
+    def _heading_problem(self) -> list[str]:
+        """Return what is wrong with the heading, if it is there already."""
+        try:
+            with self._opened() as file:
+                self._rows().feed(file.read(CHUNK) or b"")
+        except SourceError as error:
+            return [f"{self._path}: {error}"]
         return []
 
     def run(self, sink: ChannelSink) -> None:

@@ -30,6 +30,8 @@ GROUP_S = 0.05
 IDLE_MS = 500
 MAX_UNSAFE = 2000
 """Groups that wait for the collector's word, at most: 100 s without a collector."""
+END_S = 2.0
+"""The sources have so long to close what they opened."""
 PAUSE_S = (0.5, 30.0)
 """Pause before a lost source is tried again, at first and at most."""
 
@@ -78,8 +80,9 @@ class ChannelsProcess:
             self._write_board()
         for feed in self._feeds:
             feed.stop()
+        until = time.monotonic() + END_S
         for thread in threads:
-            thread.join(timeout=1.0)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
         self._send()
         self._write_board(now=True)
         if self._collector is not None:

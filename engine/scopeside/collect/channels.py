@@ -17,7 +17,7 @@ import numpy as np
 from scopeside.acquisition import Acquisition
 from scopeside.collect.joined import Joined
 from scopeside.collect.samples import Samples
-from scopeside.join import FloatArray, IntArray, match
+from scopeside.join import FloatArray, IntArray, match_one
 from scopeside.pipeline import Channel
 from scopeside.result import Result
 from scopeside.wire import Buffer, Kind, Message, encode
@@ -96,10 +96,9 @@ class Channels:
         A channel that has none within its tolerance is absent.
         """
         found = {}
-        frame = np.array([t_ns], np.int64)
         for name, heard in self._heard.items():
             one, ring = self._settings[name], heard.ring
-            (k,) = match(frame, ring.times, one.tolerance_ns, one.join)
+            k = match_one(t_ns, ring.times, one.tolerance_ns, one.join)
             if k >= 0:
                 sample_ns = int(ring.times[k])
                 found[name] = {
@@ -110,9 +109,14 @@ class Channels:
                 }
         return found
 
-    def results(self, acquisition: str) -> Iterator[tuple[str, Result]]:
-        """Yield (processor, result) of all channels, joined to an acquisition."""
-        return self._joined[acquisition].results()
+    def results(
+        self, acquisition: str, *, live: bool = False
+    ) -> Iterator[tuple[str, Result]]:
+        """Yield (processor, result) of all channels, joined to an acquisition.
+
+        `live`: without the tables of the samples themselves.
+        """
+        return self._joined[acquisition].results(live=live)
 
     def account(self, acquisition: str) -> dict[str, dict[str, int]]:
         """Return the account of each channel during an acquisition."""

@@ -36,12 +36,12 @@ class Joined:
         """Take samples of a channel."""
         self._samples[name].add(times, values)
 
-    def results(self) -> Iterator[tuple[str, Result]]:
+    def results(self, *, live: bool = False) -> Iterator[tuple[str, Result]]:
         """Yield (processor, result).
 
         Processor ``channels``: a value for each frame, (frames,) float64, NaN and
         masked where no sample belongs to it. ``map``: the same by probe position, where
-        there is a scan. ``samples``: the samples themselves, as a table.
+        there is a scan. ``samples``: the samples themselves, as a table; not if `live`.
         """
         index, times = self.times.known
         for name, one in self._settings.items():
@@ -49,7 +49,8 @@ class Joined:
             yield "channels", self._series(one, index, joined)
             if self._acquisition.scan is not None:
                 yield "map", self._map(one, index, joined)
-            yield "samples", self._table(one, times)
+            if not live:
+                yield "samples", self._table(one, times)
 
     def account(self) -> dict[str, dict[str, int]]:
         """Return for each channel what there was and what became of it."""

@@ -28,7 +28,9 @@ PUBLISH_EVERY_S = 0.002
 """And never comes oftener than this."""
 JOIN_EVERY_S = 0.5
 """Channels are joined and published so often while an acquisition is open."""
-JOIN_FRAMES = 1 << 17
+JOIN_SHARE = 50
+"""But that pauses for so many times what it took."""
+JOIN_FRAMES = 1 << 16
 """Beyond so many frames only at its end: joining would hold up the others."""
 
 
@@ -57,6 +59,7 @@ class CollectorProcess:
         self._publish_took = 0.0
         self._board_wrote = 0.0
         self._joined = 0.0
+        self._join_took = 0.0
         self._poller = zmq.Poller()
         for socket in (
             child.control.socket,
@@ -240,7 +243,7 @@ class CollectorProcess:
             for chain in sorted(held.dirty if not everything else held.masters):
                 self._publish_chain(held, chain)
             if everything or (held.dirty and self._may_join(held)):
-                self._publish_channels(held)
+                self._publish_channels(held, live=held.closed is None)
             held.dirty.clear()
         self._published = time.monotonic()
         self._publish_took = self._published - began
@@ -277,17 +280,19 @@ class CollectorProcess:
         channels, name = self._collector.channels, held.acquisition.id
         if not channels or held.closed is not None:
             return bool(channels)
-        rested = time.monotonic() - self._joined >= JOIN_EVERY_S
+        pause = max(JOIN_EVERY_S, JOIN_SHARE * self._join_took)
+        rested = time.monotonic() - self._joined >= pause
         return rested and channels.timed_frames(name) <= JOIN_FRAMES
 
-    def _publish_channels(self, held: Held) -> None:
+    def _publish_channels(self, held: Held, *, live: bool = False) -> None:
         """Publish the channels, joined to the frames that are known by now."""
         name = held.acquisition.id
-        if not self._publisher.wants(f"{name}/".encode()):
+        processors = ("channels", "map", "samples")
+        if not any(self._publisher.wants(f"{name}/{p}/".encode()) for p in processors):
             return
-        self._joined = time.monotonic()
+        began = time.monotonic()
         t_frame_ns = max(master.t_frame_ns for master in held.masters.values())
-        for processor, result in self._collector.channels.results(name):
+        for processor, result in self._collector.channels.results(name, live=live):
             self._publisher.publish(
                 result,
                 acquisition=name,
@@ -297,6 +302,8 @@ class CollectorProcess:
                 final=held.closed is not None,
                 channels=self._samples_at(t_frame_ns),
             )
+        self._joined = time.monotonic()
+        self._join_took = self._joined - began
 
     def _repeat(self, asked: bytes) -> None:
         """Send the last values to whoever has just subscribed."""

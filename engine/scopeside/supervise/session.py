@@ -212,10 +212,10 @@ def _verdict(engine: Engine, stop: _Stop, lost: list[str]) -> tuple[int, str]:
     if unsound is not None:
         state = "" if unsound.state == "complete" else f" is {unsound.state}"
         return 1, f"acquisition {unsound.id}{state}: {_why(unsound)}"
-    if lost:
-        return 1, "; ".join(lost)
     if stop.asked and (last is None or last.state == "stopped"):
         return stop.code, f"stopped by {stop.asked}; everything received is processed"
+    if lost:
+        return 1, "; ".join(lost)
     if engine.stopped_by:
         return 0, f"stopped: {engine.stopped_by}; everything received is processed"
     if last is None:

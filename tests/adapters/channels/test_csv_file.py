@@ -115,6 +115,9 @@ def test_a_file_that_may_not_be_read_is_found_before(path):
 
 def test_what_can_be_known_before_is_said(path, tmp_path):
     assert csv_file(path).check() == []
+    path.write_text("t,p\n")
+    (problem,) = csv_file(path).check()
+    assert problem == f"{path}: there is no column 'T'; the heading has 't', 'p'"
     (problem,) = csv_file(tmp_path / "nowhere" / "log.csv").check()
     assert "there is no folder" in problem
     (problem,) = csv_file(tmp_path).check()
