@@ -228,6 +228,8 @@ class PixelFormat:
         Stored lines of a raw frame, each with one row of every chip.
     gap
         Empty pixels between chips that are added to a raw frame.
+    second
+        Where the second half of raw 24-bit pixels begins, bytes from the first.
     """
 
     depth: int
@@ -238,6 +240,7 @@ class PixelFormat:
     rows: int = 1
     lines: int = 0
     gap: int = 0
+    second: int = 0
 
     @property
     def name(self) -> str:
@@ -311,7 +314,8 @@ class PixelFormat:
         )
         stored = lines * chips * CHIP * _RAW_BITS[depth] // 8
         dtype = np.dtype(_RAW[depth])
-        return cls(depth, dtype, shape, stored, columns, rows, lines, gap)
+        second = stored // 2
+        return cls(depth, dtype, shape, stored, columns, rows, lines, gap, second)
 
 
 def _seconds(text: bytes) -> float:

@@ -184,9 +184,11 @@ def test_nonsense_before_an_acquisition_is_passed_over(command, tmp_path):
 def test_what_the_detector_itself_sends_is_listened_to(command, tmp_path):
     hdr, frames = write(tmp_path, "U08")
     sink = MemorySink(capacity=16)
-    with simulating(command, hdr) as (_, ports):
-        with taking(detector(ports, arm=False, trigger=None), sink):
-            until(lambda: len(sink.ends) >= 2)
+    with (
+        simulating(command, hdr) as (_, ports),
+        taking(detector(ports, arm=False, trigger=None), sink),
+    ):
+        until(lambda: len(sink.ends) >= 2)
     assert set(sink.ends[:2]) == {("complete", "", 64)}
     for k in range(2):
         np.testing.assert_array_equal(sink.frames(k).pixels, frames[:, ::-1])
@@ -215,14 +217,16 @@ def test_a_stop_in_mid_series_and_a_new_start(command, tmp_path):
 def test_a_simulator_killed_in_mid_series_is_named(command, tmp_path):
     hdr, frames = write(tmp_path, "U16")
     sink = MemorySink(capacity=4)
-    with simulating(command, hdr, "--wait-trigger", "--dwelltime", "20000") as (
-        process,
-        ports,
+    with (
+        simulating(command, hdr, "--wait-trigger", "--dwelltime", "20000") as (
+            process,
+            ports,
+        ),
+        taking(detector(ports), sink),
     ):
-        with taking(detector(ports), sink):
-            until(lambda: sink.batches)
-            process.kill()
-            until(lambda: sink.ends)
+        until(lambda: sink.batches)
+        process.kill()
+        until(lambda: sink.ends)
     [(state, reason, total)] = sink.ends
     assert (state, total) == ("failed", None)
     assert f"Merlin at 127.0.0.1:{ports['port']}: it hung up" in reason or (

@@ -202,7 +202,7 @@ def begin(
     other
         Number of the frame before it, if that was of the other counter.
     """
-    stride = 1 if other in (None, frame.header.sequence) else 2
+    stride = frame.stride if other in (None, frame.header.sequence) else 2
     scan = _scan(header, settings)
     frames = header.frames if header is not None and header.frames else None
     if frames is None and scan is not None:

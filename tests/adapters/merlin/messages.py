@@ -59,7 +59,7 @@ def feed(pieces, largest=1 << 20, size=1 << 12):
     found = []
     for piece in pieces:
         left = memoryview(piece)
-        while len(left):
+        while left:
             room = stream.room()
             n = min(len(room), len(left))
             room[:n] = left[:n]

@@ -199,7 +199,9 @@ def test_without_the_extension_the_depth_of_the_acquisition_counts():
         ("0512,0256", "1x1", "R64", 24, (256, 256), 262144),
     ],
 )
-def test_the_dimensions_of_every_arrangement(size, layout, kind, depth, shape, stored):
+def test_the_dimensions_of_every_arrangement(  # noqa: PLR0917 - a row of a table
+    size, layout, kind, depth, shape, stored
+):
     text = f"MQ1,000001,00768,04,{size},{kind},{layout:>6},0F,t,0.001,0,0,0,,MQ1A,u,1ns"
     pixels = PixelFormat.of(FrameHeader.parse(f"{text},{depth},".encode()))
     assert (pixels.frame_shape, pixels.stored_bytes) == (shape, stored)
@@ -236,7 +238,7 @@ def test_the_scan_that_an_acquisition_header_tells(lines, shape):
     assert header.scan_shape == shape
 
 
-# -- many at once -----------------------------------------------------------------------
+# -- many at once ---------------------------------------------------------------------
 
 
 def surveyed(data, extra=b""):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.adapters.merlin.messages import FRAMES, announced, frame, series
+from tests.adapters.merlin.messages import FRAMES, announced, frame, message, series
 from tests.adapters.merlin.playing import (
     assert_holds,
     detector,
@@ -22,6 +22,7 @@ from tests.doubles import MemorySink
 
 from scopeside.detector import Detector
 from scopeside.errors import SlabError, SourceError
+from scopeside_adapters.merlin import recording
 from scopeside_adapters.merlin.recording import pixel_format
 from scopeside_adapters.merlin.simulator import MerlinSimulator
 
@@ -52,7 +53,7 @@ def test_it_is_a_detector_that_resumes():
     assert source.resumes
 
 
-# -- what comes -------------------------------------------------------------------------
+# -- what comes -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("capacity", [1, 7, 64])
@@ -98,6 +99,27 @@ def test_gaps_between_chips_are_empty():
     assert not got[:, :, 256:258].any()
     np.testing.assert_array_equal(got[:, 258:, :256], sent[:, 258:, :256])
     np.testing.assert_array_equal(got[:, :256, 258:], sent[:, :256, 258:])
+
+
+@pytest.mark.parametrize("numbers", [(1, 1, 2, 2, 3, 3), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("capacity", [1, 8])
+def test_raw_frames_of_24_bit_may_come_in_halves(numbers, capacity):
+    shape = (3, 4, 256)
+    frames = np.random.default_rng(7).integers(0, 1 << 24, shape, np.uint32)
+    halves = np.stack([frames >> 12, frames & 0xFFF], axis=1).reshape(6, 4, 256)
+    data = announced(3) + b"".join(
+        half_frame(number, half) for number, half in zip(numbers, halves, strict=True)
+    )
+    sink = listened(data, capacity=capacity)
+    assert_holds(sink, frames)
+    assert sink.ends == [("complete", "", 3)]
+
+
+def half_frame(number, image):
+    pixels, _ = pixel_format("R64", "1x1", 4, 12)
+    head = recording.frame_header(number, pixels, "R64", "1x1", depth=24)
+    head = head.replace(b",0512,0004,", b",0256,0004,")
+    return message(head + recording.stored(image[None].astype("<u2"), pixels).tobytes())
 
 
 def test_rows_may_be_left_in_the_order_in_which_they_are_sent():
@@ -146,7 +168,7 @@ def test_fly_back_frames_are_among_those_of_a_trigger():
     assert skipping.acquisitions[0].scan.shape == (2, 3)
 
 
-# -- arming -----------------------------------------------------------------------------
+# -- arming ---------------------------------------------------------------------------
 
 
 def test_several_acquisitions_in_a_row_on_one_connection():
@@ -225,7 +247,7 @@ def test_a_refused_setting_is_told_in_the_operators_words(monkeypatch):
         played(exposure_ms=1e6)
 
 
-# -- listening --------------------------------------------------------------------------
+# -- listening ------------------------------------------------------------------------
 
 
 def test_what_others_start_is_listened_to():
@@ -334,7 +356,7 @@ def test_a_wait_for_the_first_trigger_is_no_silence():
     assert sink.ends == [WHOLE]
 
 
-# -- faults -----------------------------------------------------------------------------
+# -- faults ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("capacity", [3, 64])
@@ -394,12 +416,14 @@ def test_a_connection_that_breaks_is_named_and_the_next_acquisition_is_taken():
 
 def test_a_simulator_that_is_killed_is_named():
     sink = MemorySink()
-    with simulating(frames=0, fps=1000.0) as simulator:
-        with running(detector(arm=True, **ports(simulator)), sink) as outcome:
-            until(lambda: len(sink.batches) > 2)
-            simulator.stop()
-            until(lambda: sink.ends)
-            until(lambda: outcome)
+    with (
+        simulating(frames=0, fps=1000.0) as simulator,
+        running(detector(arm=True, **ports(simulator)), sink) as outcome,
+    ):
+        until(lambda: len(sink.batches) > 2)
+        simulator.stop()
+        until(lambda: sink.ends)
+        until(lambda: outcome)
     assert sink.ends[0][0] == "failed"
     assert "Merlin at 127.0.0.1:" in sink.ends[0][1]
 
@@ -428,7 +452,7 @@ def test_of_two_counters_one_is_taken(counter, same_number, capacity):
 def test_a_count_of_both_counters_is_understood_at_the_end():
     data = announced(8) + b"".join(frame(k + 1, counter=k % 2) for k in range(8))
     sink = listened(data, silence_s=0.1)
-    state, reason, total = sink.ends[0]
+    state, _, total = sink.ends[0]
     assert (state, total) == ("complete", 4)
     assert sink.frames().index.tolist() == [0, 1, 2, 3]
 
@@ -524,7 +548,7 @@ def test_a_connection_reset_in_the_acquisition_header_harms_nothing(cut):
     assert sink.ends == [("complete", "", 8)]
 
 
-# -- the wrong peer ---------------------------------------------------------------------
+# -- the wrong peer -------------------------------------------------------------------
 
 
 def free_port():
@@ -556,9 +580,11 @@ def test_another_program_at_the_data_port_is_told():
 
 
 def test_another_program_at_the_control_port_is_told():
-    with serving([b"HTTP/1.1 400 Bad Request\r\n\r\n", None]) as port:
-        with pytest.raises(SourceError, match="another program listens there: check"):
-            detector(arm=True, port=port, control_port=port, frames=1).run(MemorySink())
+    with (
+        serving([b"HTTP/1.1 400 Bad Request\r\n\r\n", None]) as port,
+        pytest.raises(SourceError, match="another program listens there: check"),
+    ):
+        detector(arm=True, port=port, control_port=port, frames=1).run(MemorySink())
 
 
 def test_a_control_port_that_is_silent_is_told(monkeypatch):
