@@ -305,9 +305,43 @@ def test_a_peer_that_falls_silent_in_mid_series_is_named():
     sink = listened(series(range(1, 6)), silence_s=0.1)
     state, reason, _ = sink.ends[0]
     assert state == "failed"
-    assert "it has sent nothing for 0." in reason
+    assert "it has sent nothing for" in reason
     assert "after 5 of 8 frames" in reason
     assert_holds(sink, FRAMES[:5])
+
+
+def test_a_detector_that_is_silent_but_busy_is_waited_for():
+    sink, simulator = played({"faults": {5: "stall"}}, silence_s=0.05)
+    assert sink.ends == [WHOLE]
+    assert_holds(sink, frames_of(simulator))
+    assert "says that it is busy (status 1)" in "".join(sink.notes)
+
+
+def test_a_detector_that_is_idle_before_the_end_has_failed():
+    sink, _ = played({"faults": {19: "drop"}}, silence_s=0.05)
+    state, reason, _ = sink.ends[0]
+    assert state == "failed"
+    assert "it says that it is idle, after 19 of 20 frames" in reason
+
+
+class Frozen(MerlinSimulator):
+    """Does not say any more how it is."""
+
+    def _answer(self, request):
+        if request == "GET,DETECTORSTATUS":
+            self._stopping.wait(2)
+        return super()._answer(request)
+
+
+def test_a_detector_that_is_silent_on_both_sockets_has_failed(monkeypatch):
+    monkeypatch.setattr("tests.adapters.merlin.playing.MerlinSimulator", Frozen)
+    with simulating(faults={5: "stall"}, stall_s=2.0) as simulator:
+        sink = MemorySink()
+        with running(detector(arm=True, silence_s=0.05, **ports(simulator)), sink):
+            until(lambda: sink.ends)
+            simulator.stop()
+    assert sink.ends[0][0] == "failed"
+    assert "it has sent nothing for" in sink.ends[0][1]
 
 
 def test_silence_is_the_end_of_what_has_no_announced_end():
