@@ -125,6 +125,15 @@ class Controller:
         """Stop the acquisition that goes on, if there is one."""
         self.command("STOPACQUISITION")
 
+    def version(self) -> str:
+        """Return the version of the detector's software; empty if it has no word."""
+        try:
+            return self.get("SOFTWAREVERSION")
+        except ControlError as error:
+            if error.reply is None:
+                raise
+            return ""
+
     def status(self) -> int | None:
         """Return DETECTORSTATUS: 0 idle, others busy; None where it is not known.
 

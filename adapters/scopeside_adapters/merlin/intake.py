@@ -160,6 +160,9 @@ class Intake:
         status = self._status()
         if status:
             self._link.quiet_s = 0.0
+            if series.waited_for:
+                return
+            series.waited_for = True
             self._sink.note(
                 f"{self._link.name} has sent nothing for {quiet_s:.1f} s after "
                 f"{series.progress}, and says that it is busy (status {status})"
@@ -222,7 +225,7 @@ class Intake:
         goes_on = over is not None and number > over.numbers.last
         if event.header.counter != self._counter:
             self._leave_out_other(event)
-        elif self._stale:
+        elif self._stale and number > 1:
             self._leave_out(event, "stale", "frames of an acquisition before this one")
         elif over is not None and over.whole and goes_on:
             self._leave_out(event, "after_end", "frames beyond the announced number")

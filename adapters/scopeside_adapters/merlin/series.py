@@ -62,6 +62,8 @@ class Series:
         Which of two counters is taken.
     other
         Frames of the counter that is not.
+    waited_for
+        Whether it was told that the detector is silent, but busy.
     broken
         Why it cannot go on, in words; empty while it can.
     longest_s
@@ -76,6 +78,7 @@ class Series:
     expected: int | None
     counter: int
     other: int = 0
+    waited_for: bool = False
     broken: str = ""
     longest_s: float = 0.0
     last_ns: int = NO_TIME

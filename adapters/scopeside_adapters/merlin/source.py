@@ -118,7 +118,7 @@ class MerlinDetector:
             return []
         try:
             with Controller(params.host, params.control_port, 2.0) as control:
-                control.status()
+                control.version()
         except SourceError as error:
             return [str(error)]
         return []

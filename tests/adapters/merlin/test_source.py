@@ -218,6 +218,12 @@ def test_a_stop_in_mid_series_stops_the_detector_and_it_can_be_started_again():
     assert_holds(again, frames_of(simulator))
 
 
+def test_an_armed_acquisition_whose_header_is_lost_is_taken_all_the_same():
+    sink, simulator = played({"header": False}, {"scan": [4, 5]})
+    assert sink.ends == [WHOLE]
+    assert_holds(sink, frames_of(simulator))
+
+
 def test_a_busy_detector_is_stopped_and_drained_first():
     with simulating(frames=0) as simulator:
         sink = MemorySink()
@@ -611,6 +617,17 @@ def test_another_program_at_the_data_port_is_told():
     [(n, cause, message)] = sink.rejects
     assert (n, cause) == (0, "garbage")
     assert "bytes that are no message: b'HTTP/1.1 400" in message
+
+
+def test_another_program_at_the_control_port_is_found_before():
+    with serving([b"<html>", None]) as port:
+        [problem] = detector(arm=True, control_port=port).check()
+    assert "expected a reply b'MPX,…', got b'<html>'; another program" in problem
+
+
+def test_a_detector_that_answers_passes_the_check():
+    with simulating() as simulator:
+        assert detector(arm=True, **ports(simulator)).check() == []
 
 
 def test_another_program_at_the_control_port_is_told():
