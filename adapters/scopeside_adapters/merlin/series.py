@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition, Scan
 from scopeside.settings import AcquisitionSettings
-from scopeside_adapters.medipix import AcquisitionHeader
+from scopeside_adapters.medipix import AcquisitionHeader, FrameHeader
 from scopeside_adapters.merlin.numbers import Numbers
 from scopeside_adapters.merlin.protocol import FrameReceived
 from scopeside_adapters.merlin.survey import MOST, NO_TIME, Survey
@@ -221,10 +222,7 @@ def begin(
         started_ns=time.time_ns(),
         metadata={
             **({} if header is None else header.metadata()),
-            "pixel_type": frame.header.pixel_type,
-            "chips": frame.header.chips,
-            "shutter_s": frame.header.shutter_s,
-            "counter": counter,
+            **_metadata(frame.header, counter),
             "rows": "top first" if flip_y else "as stored, bottom first",
         },
     )
@@ -238,6 +236,15 @@ def begin(
         counter,
         0 if other is None else 1,
     )
+
+
+def _metadata(header: FrameHeader, counter: int) -> dict[str, Any]:
+    return {
+        "pixel_type": header.pixel_type,
+        "chips": header.chips,
+        "shutter_s": header.shutter_s,
+        "counter": counter,
+    }
 
 
 def _first_index(

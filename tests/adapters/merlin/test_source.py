@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tests.adapters.file.playing import play as play_file
 from tests.adapters.merlin.messages import FRAMES, announced, frame, message, series
 from tests.adapters.merlin.playing import (
     assert_holds,
@@ -166,6 +167,21 @@ def test_fly_back_frames_are_among_those_of_a_trigger():
         with running(source, skipping):
             until(lambda: skipping.ends)
     assert skipping.acquisitions[0].scan.shape == (2, 3)
+
+
+def test_a_file_is_played_as_the_file_detector_plays_it(tmp_path):
+    path = tmp_path / "scan.mib"
+    payloads = b"".join(frame(k)[15:] for k in range(1, 9))
+    path.write_bytes(payloads)
+    path.with_suffix(".hdr").write_bytes(announced(8, per_trigger=4)[15:])
+    sink, _ = played({"path": path, "frames": 8})
+    assert_holds(sink, FRAMES)
+    file = play_file(path)
+    for name in ("pixels", "index", "timestamp_ns"):
+        np.testing.assert_array_equal(
+            getattr(sink.frames(), name), getattr(file.frames(), name)
+        )
+    assert sink.acquisitions[0].scan == file.acquisitions[0].scan
 
 
 # -- arming ---------------------------------------------------------------------------
