@@ -90,6 +90,18 @@ class AcquisitionHeader:
         """Counter depth in bits."""
         return self._whole(_DEPTH) or None
 
+    def choice(self, counter: int | None) -> int | None:
+        """Return which counter is to be taken; None: the frames of both.
+
+        In gapless reading the two counters of a pixel take turns, and every frame is
+        an exposure of its own. `counter` is what is asked for where each exposure has
+        two frames.
+        """
+        said = self.values.get("Active Counters", "").lower()
+        if said == "alternating" or re.fullmatch(r"counter \d", said):
+            return None
+        return counter if not said else counter or 0
+
     @property
     def frames_per_trigger(self) -> int:
         """Frames for each trigger; 0 where it is not said."""

@@ -60,7 +60,7 @@ class Series:
     expected
         Frames until its end; None where nobody has said.
     counter
-        Which of two counters is taken.
+        Which of two counters is taken; None: both.
     other
         Frames of the counter that is not.
     waited_for
@@ -77,7 +77,7 @@ class Series:
     survey: Survey
     numbers: Numbers
     expected: int | None
-    counter: int
+    counter: int | None
     other: int = 0
     waited_for: bool = False
     broken: str = ""
@@ -89,7 +89,9 @@ class Series:
         n = min(n, room, self._until_the_end())
         survey = self.survey
         self._note_times(survey.time_ns[:n])
-        mine = np.flatnonzero(survey.counter[:n] == self.counter)
+        mine = np.arange(n)
+        if self.counter is not None:
+            mine = np.flatnonzero(survey.counter[:n] == self.counter)
         if len(mine) < n:
             self._meet_other(n)
             self.other += n - len(mine)
@@ -189,7 +191,7 @@ def begin(
     name: str,
     *,
     flip_y: bool,
-    counter: int,
+    counter: int | None,
     other: int | None,
     new_id: str,
 ) -> Series:
@@ -238,12 +240,12 @@ def begin(
     )
 
 
-def _metadata(header: FrameHeader, counter: int) -> dict[str, Any]:
+def _metadata(header: FrameHeader, counter: int | None) -> dict[str, Any]:
     return {
         "pixel_type": header.pixel_type,
         "chips": header.chips,
         "shutter_s": header.shutter_s,
-        "counter": counter,
+        "counter": "all" if counter is None else counter,
     }
 
 

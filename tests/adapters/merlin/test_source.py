@@ -505,8 +505,34 @@ def test_of_two_counters_one_is_taken(counter, same_number, capacity):
     assert sink.acquisitions[0].metadata["counter"] == counter
 
 
+@pytest.mark.parametrize("counter", [None, 0, 1])
+def test_counters_that_take_turns_are_all_taken(counter):
+    sink, simulator = played({"alternating": True}, counter=counter)
+    assert_holds(sink, frames_of(simulator))
+    assert sink.ends == [WHOLE]
+    assert sink.acquisitions[0].metadata["active_counters"] == "Alternating"
+
+
+@pytest.mark.parametrize(
+    ("counters", "counter", "taken"),
+    [
+        ("Both", None, [0, 1]),
+        ("Both", 1, [0, 1]),
+        ("", 0, [0, 1]),
+        ("", None, [0, 1, 2, 3]),
+        ("Counter 1", None, [0, 1, 2, 3]),
+    ],
+)
+def test_which_counter_is_taken_depends_on_what_is_said(counters, counter, taken):
+    data = announced(0, counters=counters)
+    data += b"".join(frame(k + 1, counter=k % 2) for k in range(4))
+    sink = listened(data, silence_s=0.1, counter=counter)
+    assert sink.frames().index.tolist() == taken
+
+
 def test_a_count_of_both_counters_is_understood_at_the_end():
-    data = announced(8) + b"".join(frame(k + 1, counter=k % 2) for k in range(8))
+    data = announced(8, counters="Both")
+    data += b"".join(frame(k + 1, counter=k % 2) for k in range(8))
     sink = listened(data, silence_s=0.1)
     state, _, total = sink.ends[0]
     assert (state, total) == ("complete", 4)
