@@ -95,7 +95,7 @@ class Sink:
         self._turn = 0
         self._until = 0.0
 
-    def start(self, about: Acquisition, *, batch_frames: int | None = None) -> None:
+    def start(self, about: Acquisition, **_: object) -> None:
         """Lay out slots, and begin to measure."""
         size = max(SLOT_BYTES, about.frame_bytes)
         pieces = self.memory[: SLAB_BYTES // size * size].reshape(-1, size)
@@ -120,11 +120,11 @@ class Sink:
         self.frames += n
         self.batches += 1
 
-    def gap(self, first: int, last: int, cause: str) -> None:
+    def gap(self, first: int, last: int, _cause: str) -> None:
         """Count what is lost."""
         self.lost += last - first + 1
 
-    def reject(self, n: int, cause: str, message: str) -> None:
+    def reject(self, _n: int, cause: str, message: str) -> None:
         """Say what is wrong."""
         print(cause, message)
 

@@ -90,6 +90,18 @@ class AcquisitionHeader:
         """Counter depth in bits."""
         return self._whole(_DEPTH) or None
 
+    def choice(self, counter: int | None) -> int | None:
+        """Return which counter is to be taken; None: the frames of both.
+
+        In gapless reading the two counters of a pixel take turns, and every frame is
+        an exposure of its own. `counter` is what is asked for where each exposure has
+        two frames.
+        """
+        said = self.values.get("Active Counters", "").lower()
+        if said == "alternating" or re.fullmatch(r"counter \d", said):
+            return None
+        return counter if not said else counter or 0
+
     @property
     def frames_per_trigger(self) -> int:
         """Frames for each trigger; 0 where it is not said."""
@@ -228,6 +240,8 @@ class PixelFormat:
         Stored lines of a raw frame, each with one row of every chip.
     gap
         Empty pixels between chips that are added to a raw frame.
+    second
+        Where the second half of raw 24-bit pixels begins, bytes from the first.
     """
 
     depth: int
@@ -238,6 +252,7 @@ class PixelFormat:
     rows: int = 1
     lines: int = 0
     gap: int = 0
+    second: int = 0
 
     @property
     def name(self) -> str:
@@ -311,7 +326,8 @@ class PixelFormat:
         )
         stored = lines * chips * CHIP * _RAW_BITS[depth] // 8
         dtype = np.dtype(_RAW[depth])
-        return cls(depth, dtype, shape, stored, columns, rows, lines, gap)
+        second = stored // 2
+        return cls(depth, dtype, shape, stored, columns, rows, lines, gap, second)
 
 
 def _seconds(text: bytes) -> float:

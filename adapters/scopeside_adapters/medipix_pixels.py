@@ -49,7 +49,10 @@ def unpack(
     if pixels.gap:
         out.fill(0)
     places = chip_places(pixels)
-    _RAW[pixels.depth](data, starts, places, pixels.lines, out, flip)
+    if pixels.depth == 24:
+        _raw_24(data, starts, pixels.second, places, pixels.lines, out, flip)
+    else:
+        _RAW[pixels.depth](data, starts, places, pixels.lines, out, flip)
 
 
 @lru_cache
@@ -224,13 +227,18 @@ def _raw_12(
 
 @numba.njit(nogil=True, cache=True)
 def _raw_24(
-    data: Bytes, starts: IntArray, places: IntArray, lines: int, out: Array, flip: bool
+    data: Bytes,
+    starts: IntArray,
+    second: int,
+    places: IntArray,
+    lines: int,
+    out: Array,
+    flip: bool,
 ) -> None:
-    half = lines * len(places) * CHIP * 2
     for f in range(len(starts)):
         _add_12(data, starts[f], places, lines, out[f], flip, 0)
-        _add_12(data, starts[f] + half, places, lines, out[f], flip, 12)
+        _add_12(data, starts[f] + second, places, lines, out[f], flip, 12)
 
 
 _UNSIGNED = {1: _bytes, 2: _words, 4: _double_words, 8: _quad_words}
-_RAW = {1: _raw_1, 6: _raw_6, 12: _raw_12, 24: _raw_24}
+_RAW = {1: _raw_1, 6: _raw_6, 12: _raw_12}

@@ -184,9 +184,11 @@ def test_nonsense_before_an_acquisition_is_passed_over(command, tmp_path):
 def test_what_the_detector_itself_sends_is_listened_to(command, tmp_path):
     hdr, frames = write(tmp_path, "U08")
     sink = MemorySink(capacity=16)
-    with simulating(command, hdr) as (_, ports):
-        with taking(detector(ports, arm=False, trigger=None), sink):
-            until(lambda: len(sink.ends) >= 2)
+    with (
+        simulating(command, hdr) as (_, ports),
+        taking(detector(ports, arm=False, trigger=None), sink),
+    ):
+        until(lambda: len(sink.ends) >= 2)
     assert set(sink.ends[:2]) == {("complete", "", 64)}
     for k in range(2):
         np.testing.assert_array_equal(sink.frames(k).pixels, frames[:, ::-1])

@@ -27,7 +27,9 @@ name = "stem"
 
 [[chain.processor]]
 kind = "virtual"
-detectors = {{ all = {{ rectangle = [0, 0, 256, 256] }}, top = {{ rectangle = [0, 0, 64, 256] }} }}
+[chain.processor.detectors]
+all = {{ rectangle = [0, 0, 256, 256] }}
+top = {{ rectangle = [0, 0, 64, 256] }}
 
 [[chain.processor]]
 kind = "sum"

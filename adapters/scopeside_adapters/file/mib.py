@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +93,98 @@ class RawFrames(Frames):
         self._records = self._records[:0].copy()
 
 
+class PartedFrames(Frames):
+    """Frames of a series that was split over several files."""
+
+    def __init__(self, parts: Sequence[Frames], facts: Facts) -> None:
+        super().__init__(facts)
+        self._parts = parts
+        self._ends = np.cumsum([part.facts.count for part in parts]).tolist()
+
+    def read_into(self, first: int, out: Array) -> None:
+        """Read from one part after the other."""
+        for part, at, rows in self._pieces(first, len(out)):
+            part.read_into(at, out[rows])
+
+    def timestamps_ns(self, first: int, n: int) -> IntArray | None:
+        """Return the stamps of all parts, if all have them."""
+        stamps = []
+        for part, at, rows in self._pieces(first, n):
+            found = part.timestamps_ns(at, rows.stop - rows.start)
+            if found is None:
+                return None
+            stamps.append(found)
+        return np.concatenate(stamps)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for part in self._parts:
+            part.close()
+
+    def _pieces(self, first: int, n: int) -> Iterator[tuple[Frames, int, slice]]:
+        """Yield parts that hold `n` frames from `first` on: which, from, to where."""
+        done = 0
+        while done < n:
+            k = bisect_right(self._ends, first + done)
+            begin = self._ends[k - 1] if k else 0
+            until = min(n, self._ends[k] - first)
+            yield self._parts[k], first + done - begin, slice(done, until)
+            done = until
+
+
 def open_mib(path: Path) -> Frames:
     """Map the frames; the scan as the .hdr or the time stamps tell it."""
     described = _read_hdr(path.with_suffix(".hdr"))
     layout = _read_layout(path, described.depth)
+    size = layout.record.itemsize
+    there = path.stat().st_size // size
+    if there < described.frames and not path.stat().st_size % size:
+        parts = [path, *_further_parts(path, layout, there)]
+        if len(parts) > 1:
+            return _open_parts(parts, layout, described)
+    return _open_one(path, layout, described)
+
+
+def _open_parts(
+    paths: Sequence[Path], layout: _Layout, described: AcquisitionHeader
+) -> Frames:
+    parts = [_open_one(path, layout, AcquisitionHeader()) for path in paths]
+    there = sum(part.facts.count for part in parts)
+    expected = described.frames
+    count = min(there, expected)
+    facts = replace(
+        parts[0].facts,
+        count=count,
+        expected=expected,
+        missing=shortfall(paths[-1], count, expected),
+        scan_shape=_scan(described, None, expected),
+        metadata={**parts[0].facts.metadata, "parts": len(parts)},
+    )
+    return PartedFrames(parts, facts)
+
+
+def _further_parts(path: Path, layout: _Layout, there: int) -> Iterator[Path]:
+    """Yield the files that go on where `path` ends, by the numbers of their frames."""
+    stem = path.stem.rstrip("0123456789")
+    begins = {}
+    for other in sorted(path.parent.glob("*.mib")):
+        if other == path or other.stem.rstrip("0123456789") != stem:
+            continue
+        try:
+            found = _read_layout(other, layout.header.depth)
+        except SourceError as error:
+            log.warning("%s is no part of the series: %s", other.name, error)
+            continue
+        if found.record == layout.record:
+            begins[found.header.sequence] = other
+    following = layout.header.sequence + there
+    while (part := begins.pop(following, None)) is not None:
+        yield part
+        following += part.stat().st_size // layout.record.itemsize
+
+
+def _open_one(path: Path, layout: _Layout, described: AcquisitionHeader) -> Frames:
+    """Map the frames of one file."""
     size = layout.record.itemsize
     there = path.stat().st_size // size
     expected = described.frames or there

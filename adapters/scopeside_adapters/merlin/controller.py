@@ -24,6 +24,7 @@ WAIT_S = 0.05
 REPLY_S = 5.0
 """For how long a reply is waited for."""
 _LAST_WORD_S = 0.5
+_STATUS_S = 0.3
 
 
 def _go_on() -> None:
@@ -124,12 +125,27 @@ class Controller:
         """Stop the acquisition that goes on, if there is one."""
         self.command("STOPACQUISITION")
 
+    def version(self) -> str:
+        """Return the version of the detector's software; empty if it has no word."""
+        try:
+            return self.get("SOFTWAREVERSION")
+        except ControlError as error:
+            if error.reply is None:
+                raise
+            return ""
+
     def status(self) -> int | None:
-        """Return DETECTORSTATUS: 0 idle, others busy; None where it is not known."""
+        """Return DETECTORSTATUS: 0 idle, others busy; None where it is not known.
+
+        It is not waited for long: it is asked when the detector may be lost.
+        """
+        usual, self._timeout_s = self._timeout_s, _STATUS_S
         try:
             value = self.get("DETECTORSTATUS").strip()
         except ControlError:
             return None
+        finally:
+            self._timeout_s = usual
         return int(value) if value.isdigit() else None
 
     def _done(self, request: str) -> Reply:

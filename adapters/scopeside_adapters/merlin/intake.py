@@ -41,7 +41,7 @@ class Intake:
     settings
         What the detector does not say.
     counter
-        Which of two counters is taken.
+        Which counter is taken where each exposure has two frames; None: not said.
     flip_y
         Whether the first stored row becomes the last.
     silence_s
@@ -58,7 +58,7 @@ class Intake:
         sink: Sink,
         settings: AcquisitionSettings,
         *,
-        counter: int = 0,
+        counter: int | None = None,
         flip_y: bool = True,
         silence_s: float = 1.5,
         on_header: Callable[[], None] = lambda: None,
@@ -160,6 +160,9 @@ class Intake:
         status = self._status()
         if status:
             self._link.quiet_s = 0.0
+            if series.waited_for:
+                return
+            series.waited_for = True
             self._sink.note(
                 f"{self._link.name} has sent nothing for {quiet_s:.1f} s after "
                 f"{series.progress}, and says that it is busy (status {status})"
@@ -220,9 +223,10 @@ class Intake:
         """Begin an acquisition with its first frame, which is not taken yet."""
         number, over = event.header.sequence, self._over
         goes_on = over is not None and number > over.numbers.last
-        if event.header.counter != self._counter:
-            self._leave_out_other(event)
-        elif self._stale:
+        counter = self._choice()
+        if counter is not None and event.header.counter != counter:
+            self._leave_out_other(event, counter)
+        elif self._stale and number > 1:
             self._leave_out(event, "stale", "frames of an acquisition before this one")
         elif over is not None and over.whole and goes_on:
             self._leave_out(event, "after_end", "frames beyond the announced number")
@@ -239,7 +243,7 @@ class Intake:
             self._settings,
             self._link.name,
             flip_y=self._flip_y,
-            counter=self._counter,
+            counter=self._choice(),
             other=self._other,
             new_id=self._sink.new_id(),
         )
@@ -262,11 +266,14 @@ class Intake:
         self._sink.reject(1, cause, f"{self._link.name}: {text}")
         self._stream.take(event.end)
 
-    def _leave_out_other(self, event: FrameReceived) -> None:
+    def _choice(self) -> int | None:
+        return (self._header or AcquisitionHeader()).choice(self._counter)
+
+    def _leave_out_other(self, event: FrameReceived, counter: int) -> None:
         if self._other is None and self._over is None:
             self._sink.note(
                 f"{self._link.name} sends counter {event.header.counter} as well, or "
-                f"only; frames of counter {self._counter} are taken"
+                f"only; frames of counter {counter} are taken"
             )
         self._other = event.header.sequence
         self._stream.take(event.end)

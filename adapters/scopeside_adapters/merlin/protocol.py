@@ -16,7 +16,7 @@ the next prefix.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,13 +61,23 @@ class HeaderReceived:
 
 @dataclass(frozen=True, slots=True)
 class FrameReceived:
-    """A whole frame; its pixels begin at `at`, the next message at `end`."""
+    """A whole frame; its pixels begin at `at`, the next message at `end`.
+
+    Attributes
+    ----------
+    messages
+        2 if the halves of raw 24-bit pixels come in two messages.
+    stride
+        2 if these have two numbers.
+    """
 
     header: FrameHeader
     pixels: PixelFormat
     begin: int
     at: int
     end: int
+    messages: int = 1
+    stride: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +187,8 @@ def _frame(
     if end - first < min(size, header.offset):
         return Wanted(PREFIX + min(size, header.offset))
     pixels = PixelFormat.of(header, depth)
-    if size != header.offset + pixels.stored_bytes:
+    halved = pixels.depth == 24 and size == header.offset + pixels.second
+    if size != header.offset + pixels.stored_bytes and not halved:
         raise ProtocolError(
             f"frame {header.sequence} says {pixels.name}, which takes "
             f"{header.offset + pixels.stored_bytes} bytes with its header; its message "
@@ -190,7 +201,32 @@ def _frame(
     if (cut := _cut(data, first, stop, end)) is not None:
         text = f"frame {header.sequence} is cut short: another message begins in it"
         return Skipped(cut, "truncated", text, 1)
-    return FrameReceived(header, pixels, begin, first + header.offset, stop)
+    frame = FrameReceived(header, pixels, begin, first + header.offset, stop)
+    return _with_second_half(frame, data, end) if halved else frame
+
+
+def _with_second_half(
+    frame: FrameReceived, data: bytearray, end: int
+) -> FrameReceived | Skipped | Wanted:
+    """Return the frame that a half and the message behind it are."""
+    size = frame.end - frame.begin
+    if end < frame.end + size:
+        return Wanted(2 * size)
+    number = frame.header.sequence
+    head = bytes(data[frame.end : frame.end + size])
+    prefix = bytes(data[frame.begin : frame.begin + PREFIX])
+    text = f"frame {number} comes in halves, and its second one did not come"
+    if not head.startswith(prefix + b"MQ1,"):
+        return Skipped(frame.end, "truncated", text, 1)
+    second = FrameHeader.parse(head[PREFIX : frame.at - frame.begin])
+    stride = second.sequence - number + 1
+    # Numbers begin with 1: of two in turn, the first is odd.
+    if stride not in (1, 2) or (stride == 2 and number % 2 == 0):
+        return Skipped(frame.end, "truncated", text, 1)
+    pixels = replace(frame.pixels, second=size)
+    return replace(
+        frame, pixels=pixels, end=frame.end + size, messages=2, stride=stride
+    )
 
 
 def _cut(data: bytearray, at: int, stop: int, end: int) -> int | None:

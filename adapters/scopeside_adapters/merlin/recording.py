@@ -30,7 +30,9 @@ _DACS = "3RX,175,511" + ",000" * 6 + ",100,010,200,125,100,100,080,100,090,030,1
 _DACS += ",255,126,128,174,172,511,511"
 
 
-def acquisition_header(frames: int, per_trigger: int, layout: str, depth: int) -> bytes:
+def acquisition_header(
+    frames: int, per_trigger: int, layout: str, depth: int, counters: str = "Counter 0"
+) -> bytes:
     """Return the text of a .hdr file, 2048 bytes."""
     text = (
         "HDR,\t\n"
@@ -38,7 +40,7 @@ def acquisition_header(frames: int, per_trigger: int, layout: str, depth: int) -
         "Chip ID:\tsimulated,-,-,-\n"
         f"Assembly Size (NX1, 2X2):\t{layout:>6}\n"
         f"Counter Depth (number):\t{depth}\n"
-        "Active Counters:\tCounter 0\n"
+        f"Active Counters:\t{counters}\n"
         f"Frames in Acquisition (Number):\t{frames}\n"
         f"Frames per Trigger (Number):\t{per_trigger}\n"
         "Software Version:\tscopeside simulator\n"

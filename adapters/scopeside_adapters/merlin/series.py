@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.scan import Scan
 from scopeside.settings import AcquisitionSettings
-from scopeside_adapters.medipix import AcquisitionHeader
+from scopeside_adapters.medipix import AcquisitionHeader, FrameHeader
 from scopeside_adapters.merlin.numbers import Numbers
 from scopeside_adapters.merlin.protocol import FrameReceived
 from scopeside_adapters.merlin.survey import MOST, NO_TIME, Survey
@@ -60,9 +61,11 @@ class Series:
     expected
         Frames until its end; None where nobody has said.
     counter
-        Which of two counters is taken.
+        Which of two counters is taken; None: both.
     other
         Frames of the counter that is not.
+    waited_for
+        Whether it was told that the detector is silent, but busy.
     broken
         Why it cannot go on, in words; empty while it can.
     longest_s
@@ -75,8 +78,9 @@ class Series:
     survey: Survey
     numbers: Numbers
     expected: int | None
-    counter: int
+    counter: int | None
     other: int = 0
+    waited_for: bool = False
     broken: str = ""
     longest_s: float = 0.0
     last_ns: int = NO_TIME
@@ -86,7 +90,9 @@ class Series:
         n = min(n, room, self._until_the_end())
         survey = self.survey
         self._note_times(survey.time_ns[:n])
-        mine = np.flatnonzero(survey.counter[:n] == self.counter)
+        mine = np.arange(n)
+        if self.counter is not None:
+            mine = np.flatnonzero(survey.counter[:n] == self.counter)
         if len(mine) < n:
             self._meet_other(n)
             self.other += n - len(mine)
@@ -186,7 +192,7 @@ def begin(
     name: str,
     *,
     flip_y: bool,
-    counter: int,
+    counter: int | None,
     other: int | None,
     new_id: str,
 ) -> Series:
@@ -203,7 +209,7 @@ def begin(
     other
         Number of the frame before it, if that was of the other counter.
     """
-    stride = 1 if other in (None, frame.header.sequence) else 2
+    stride = frame.stride if other in (None, frame.header.sequence) else 2
     scan = _scan(header, settings)
     frames = header.frames if header is not None and header.frames else None
     if frames is None and scan is not None:
@@ -219,10 +225,7 @@ def begin(
         started_ns=time.time_ns(),
         metadata={
             **({} if header is None else header.metadata()),
-            "pixel_type": frame.header.pixel_type,
-            "chips": frame.header.chips,
-            "shutter_s": frame.header.shutter_s,
-            "counter": counter,
+            **_metadata(frame.header, counter),
             "rows": "top first" if flip_y else "as stored, bottom first",
         },
     )
@@ -236,6 +239,15 @@ def begin(
         counter,
         0 if other is None else 1,
     )
+
+
+def _metadata(header: FrameHeader, counter: int | None) -> dict[str, Any]:
+    return {
+        "pixel_type": header.pixel_type,
+        "chips": header.chips,
+        "shutter_s": header.shutter_s,
+        "counter": "all" if counter is None else counter,
+    }
 
 
 def _first_index(

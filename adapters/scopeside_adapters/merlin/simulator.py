@@ -69,6 +69,8 @@ class MerlinSimulatorParams(Params):
     """Between acquisitions that start by themselves, s."""
     counters: Literal[1, 2] = 1
     """2: both counters of each exposure."""
+    alternating: StrictBool = False
+    """Gapless reading: the counters take turns, each frame is an exposure."""
     same_number: StrictBool = False
     """Whether both counters of an exposure have the same number."""
     header: StrictBool = True
@@ -341,8 +343,13 @@ def _recording(params: MerlinSimulatorParams) -> Recording:
     pixels, depth = pixel_format(
         params.pixels, params.layout, params.rows, params.depth
     )
+    counters = "Counter 0" if params.counters == 1 else "Counter 0, Counter 1"
     header = acquisition_header(
-        params.frames, params.per_trigger or 1, params.layout, depth
+        params.frames,
+        params.per_trigger or 1,
+        params.layout,
+        depth,
+        "Alternating" if params.alternating else counters,
     )
     n = min(params.different, max(2, (1 << 28) // pixels.stored_bytes))
     n -= n % params.counters
@@ -356,7 +363,7 @@ def _recording(params: MerlinSimulatorParams) -> Recording:
         params.layout,
         depth=depth,
         header=header,
-        counters=params.counters,
+        counters=2 if params.alternating else params.counters,
         shutter_s=1e-3 if params.fps is None else 0.5 / params.fps,
         short=params.short,
     )

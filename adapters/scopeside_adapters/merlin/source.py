@@ -68,8 +68,9 @@ class MerlinParams(Params):
     """TRIGGERSTART; with soft, the trigger is sent once the detector is ready."""
     variables: dict[Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]*$")], Value] = {}
     """Further variables by their own names, such as HVBIAS = 120; set in this order."""
-    counter: Literal[0, 1] = 0
-    """Which counter is taken where both are read out."""
+    counter: Literal[0, 1] | None = None
+    """Which counter is taken where each exposure has a frame of both; absent: 0, if
+    the detector says so, else all frames."""
     flip_y: StrictBool = True
     """true: the image upright, as the detector's software and HyperSpy show it; false:
     rows in the order in which they are sent, bottom first."""
@@ -118,7 +119,7 @@ class MerlinDetector:
             return []
         try:
             with Controller(params.host, params.control_port, 2.0) as control:
-                control.status()
+                control.version()
         except SourceError as error:
             return [str(error)]
         return []

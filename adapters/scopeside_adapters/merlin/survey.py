@@ -34,12 +34,15 @@ class Survey:
     ----------
     message
         Bytes from one frame to the next.
+    messages
+        In these bytes: 2 if a frame comes in halves.
     sequence, counter, time_ns
         Of each frame that was found; valid until the next call. Times are UTC,
         nanoseconds since 1970, or `NO_TIME`.
     """
 
     message: int
+    messages: int
     pixels_at: int
     prefix: Bytes
     constant: Bytes
@@ -52,6 +55,7 @@ class Survey:
         """Look for frames like `frame`, whose bytes are in `data`."""
         return cls(
             frame.end - frame.begin,
+            frame.messages,
             frame.at - frame.begin,
             _bytes(data[frame.begin : frame.begin + PREFIX + 4]),
             _bytes(frame.header.constant),
@@ -78,6 +82,7 @@ class Survey:
                 begin,
                 end,
                 self.message,
+                self.messages,
                 self.pixels_at,
                 self.prefix,
                 self.constant,
@@ -95,7 +100,7 @@ def _bytes(data: Any) -> Bytes:
 def warm() -> None:
     """Compile the kernel, or load it from the cache."""
     nothing = _bytes(b"")
-    Survey(1, 0, nothing, nothing).look(nothing, 0, 0)
+    Survey(1, 1, 0, nothing, nothing).look(nothing, 0, 0)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -181,6 +186,7 @@ def _look(
     begin: int,
     end: int,
     message: int,
+    messages: int,
     pixels_at: int,
     prefix: Bytes,
     constant: Bytes,
@@ -204,6 +210,13 @@ def _look(
         field = _find_tail(data, past, stop, at + tail)
         tail = field - at
         time_ns[n] = _time(data, field, stop) if field < stop else NO_TIME
+        if messages == 2:
+            half = at + message // 2
+            if not _same(data, half, prefix):
+                break
+            second, _ = _number(data, half + len(prefix), half + pixels_at)
+            if second not in (sequence[n], sequence[n] + sequence[n] % 2):
+                break
         n += 1
         at += message
     for k in range(min(4, end - at)):

@@ -168,6 +168,27 @@ def test_pixels_that_merlin_does_not_write_are_refused(tmp_path):
         play(write_mib(tmp_path / "odd.mib", "F32"))
 
 
+@pytest.mark.parametrize("kind", ["U16", "R64"])
+def test_a_merlin_series_goes_on_in_the_next_files(tmp_path, kind):
+    pixels, depth = recording.pixel_format(kind, "1x1", 4, 12)
+    frames = series((7, 4, 256))
+    header = recording.acquisition_header(7, 1, "1x1", depth)
+    made = recording.made(frames, pixels, kind, "1x1", depth=depth, header=header)
+    for name, part in (
+        ("scan1", slice(3)),
+        ("scan2", slice(3, 5)),
+        ("scan3", slice(5, 7)),
+    ):
+        (tmp_path / f"{name}.mib").write_bytes(made.data[part, 15:].tobytes())
+    (tmp_path / "scan1.hdr").write_bytes(header)
+    (tmp_path / "other1.mib").write_bytes(made.data[3:, 15:].tobytes())
+    (tmp_path / "scan4.mib").write_bytes(b"nonsense")
+    assert_delivers(play(tmp_path / "scan1.mib"), frames[:, ::-1])
+    (tmp_path / "scan2.mib").unlink()
+    sink = play(tmp_path / "scan1.mib")
+    assert sink.ends == [("failed", "scan1.mib ends after 3 of 7 frames", 3)]
+
+
 # TVIPS ---------------------------------------------------------------------------
 
 

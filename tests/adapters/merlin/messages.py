@@ -19,10 +19,10 @@ PIXELS, DEPTH = recording.pixel_format("R64", "1x1", ROWS, 6)
 FRAMES = np.random.default_rng(2024).integers(0, 64, (8, ROWS, 256), np.uint8)
 
 
-def announced(frames=8, per_trigger=1):
+def announced(frames=8, per_trigger=1, counters="Counter 0"):
     """The message that begins an acquisition, shorter than a real one."""
-    text = recording.acquisition_header(frames, per_trigger, "1x1", DEPTH).rstrip()
-    return message(text)
+    text = recording.acquisition_header(frames, per_trigger, "1x1", DEPTH, counters)
+    return message(text.rstrip())
 
 
 def message(payload):

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.adapters.merlin.messages import FRAMES, announced, frame, series
+from tests.adapters.file.playing import play as play_file
+from tests.adapters.merlin.messages import FRAMES, announced, frame, message, series
 from tests.adapters.merlin.playing import (
     assert_holds,
     detector,
@@ -22,6 +23,7 @@ from tests.doubles import MemorySink
 
 from scopeside.detector import Detector
 from scopeside.errors import SlabError, SourceError
+from scopeside_adapters.merlin import recording
 from scopeside_adapters.merlin.recording import pixel_format
 from scopeside_adapters.merlin.simulator import MerlinSimulator
 
@@ -52,7 +54,7 @@ def test_it_is_a_detector_that_resumes():
     assert source.resumes
 
 
-# -- what comes -------------------------------------------------------------------------
+# -- what comes -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("capacity", [1, 7, 64])
@@ -98,6 +100,27 @@ def test_gaps_between_chips_are_empty():
     assert not got[:, :, 256:258].any()
     np.testing.assert_array_equal(got[:, 258:, :256], sent[:, 258:, :256])
     np.testing.assert_array_equal(got[:, :256, 258:], sent[:, :256, 258:])
+
+
+@pytest.mark.parametrize("numbers", [(1, 1, 2, 2, 3, 3), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("capacity", [1, 8])
+def test_raw_frames_of_24_bit_may_come_in_halves(numbers, capacity):
+    shape = (3, 4, 256)
+    frames = np.random.default_rng(7).integers(0, 1 << 24, shape, np.uint32)
+    halves = np.stack([frames >> 12, frames & 0xFFF], axis=1).reshape(6, 4, 256)
+    data = announced(3) + b"".join(
+        half_frame(number, half) for number, half in zip(numbers, halves, strict=True)
+    )
+    sink = listened(data, capacity=capacity)
+    assert_holds(sink, frames)
+    assert sink.ends == [("complete", "", 3)]
+
+
+def half_frame(number, image):
+    pixels, _ = pixel_format("R64", "1x1", 4, 12)
+    head = recording.frame_header(number, pixels, "R64", "1x1", depth=24)
+    head = head.replace(b",0512,0004,", b",0256,0004,")
+    return message(head + recording.stored(image[None].astype("<u2"), pixels).tobytes())
 
 
 def test_rows_may_be_left_in_the_order_in_which_they_are_sent():
@@ -146,7 +169,22 @@ def test_fly_back_frames_are_among_those_of_a_trigger():
     assert skipping.acquisitions[0].scan.shape == (2, 3)
 
 
-# -- arming -----------------------------------------------------------------------------
+def test_a_file_is_played_as_the_file_detector_plays_it(tmp_path):
+    path = tmp_path / "scan.mib"
+    payloads = b"".join(frame(k)[15:] for k in range(1, 9))
+    path.write_bytes(payloads)
+    path.with_suffix(".hdr").write_bytes(announced(8, per_trigger=4)[15:])
+    sink, _ = played({"path": path, "frames": 8})
+    assert_holds(sink, FRAMES)
+    file = play_file(path)
+    for name in ("pixels", "index", "timestamp_ns"):
+        np.testing.assert_array_equal(
+            getattr(sink.frames(), name), getattr(file.frames(), name)
+        )
+    assert sink.acquisitions[0].scan == file.acquisitions[0].scan
+
+
+# -- arming ---------------------------------------------------------------------------
 
 
 def test_several_acquisitions_in_a_row_on_one_connection():
@@ -196,6 +234,12 @@ def test_a_stop_in_mid_series_stops_the_detector_and_it_can_be_started_again():
     assert_holds(again, frames_of(simulator))
 
 
+def test_an_armed_acquisition_whose_header_is_lost_is_taken_all_the_same():
+    sink, simulator = played({"header": False}, {"scan": [4, 5]})
+    assert sink.ends == [WHOLE]
+    assert_holds(sink, frames_of(simulator))
+
+
 def test_a_busy_detector_is_stopped_and_drained_first():
     with simulating(frames=0) as simulator:
         sink = MemorySink()
@@ -225,7 +269,7 @@ def test_a_refused_setting_is_told_in_the_operators_words(monkeypatch):
         played(exposure_ms=1e6)
 
 
-# -- listening --------------------------------------------------------------------------
+# -- listening ------------------------------------------------------------------------
 
 
 def test_what_others_start_is_listened_to():
@@ -283,9 +327,43 @@ def test_a_peer_that_falls_silent_in_mid_series_is_named():
     sink = listened(series(range(1, 6)), silence_s=0.1)
     state, reason, _ = sink.ends[0]
     assert state == "failed"
-    assert "it has sent nothing for 0." in reason
+    assert "it has sent nothing for" in reason
     assert "after 5 of 8 frames" in reason
     assert_holds(sink, FRAMES[:5])
+
+
+def test_a_detector_that_is_silent_but_busy_is_waited_for():
+    sink, simulator = played({"faults": {5: "stall"}}, silence_s=0.05)
+    assert sink.ends == [WHOLE]
+    assert_holds(sink, frames_of(simulator))
+    assert "says that it is busy (status 1)" in "".join(sink.notes)
+
+
+def test_a_detector_that_is_idle_before_the_end_has_failed():
+    sink, _ = played({"faults": {19: "drop"}}, silence_s=0.05)
+    state, reason, _ = sink.ends[0]
+    assert state == "failed"
+    assert "it says that it is idle, after 19 of 20 frames" in reason
+
+
+class Frozen(MerlinSimulator):
+    """Does not say any more how it is."""
+
+    def _answer(self, request):
+        if request == "GET,DETECTORSTATUS":
+            self._stopping.wait(2)
+        return super()._answer(request)
+
+
+def test_a_detector_that_is_silent_on_both_sockets_has_failed(monkeypatch):
+    monkeypatch.setattr("tests.adapters.merlin.playing.MerlinSimulator", Frozen)
+    with simulating(faults={5: "stall"}, stall_s=2.0) as simulator:
+        sink = MemorySink()
+        with running(detector(arm=True, silence_s=0.05, **ports(simulator)), sink):
+            until(lambda: sink.ends)
+            simulator.stop()
+    assert sink.ends[0][0] == "failed"
+    assert "it has sent nothing for" in sink.ends[0][1]
 
 
 def test_silence_is_the_end_of_what_has_no_announced_end():
@@ -334,7 +412,7 @@ def test_a_wait_for_the_first_trigger_is_no_silence():
     assert sink.ends == [WHOLE]
 
 
-# -- faults -----------------------------------------------------------------------------
+# -- faults ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("capacity", [3, 64])
@@ -394,12 +472,14 @@ def test_a_connection_that_breaks_is_named_and_the_next_acquisition_is_taken():
 
 def test_a_simulator_that_is_killed_is_named():
     sink = MemorySink()
-    with simulating(frames=0, fps=1000.0) as simulator:
-        with running(detector(arm=True, **ports(simulator)), sink) as outcome:
-            until(lambda: len(sink.batches) > 2)
-            simulator.stop()
-            until(lambda: sink.ends)
-            until(lambda: outcome)
+    with (
+        simulating(frames=0, fps=1000.0) as simulator,
+        running(detector(arm=True, **ports(simulator)), sink) as outcome,
+    ):
+        until(lambda: len(sink.batches) > 2)
+        simulator.stop()
+        until(lambda: sink.ends)
+        until(lambda: outcome)
     assert sink.ends[0][0] == "failed"
     assert "Merlin at 127.0.0.1:" in sink.ends[0][1]
 
@@ -425,10 +505,36 @@ def test_of_two_counters_one_is_taken(counter, same_number, capacity):
     assert sink.acquisitions[0].metadata["counter"] == counter
 
 
+@pytest.mark.parametrize("counter", [None, 0, 1])
+def test_counters_that_take_turns_are_all_taken(counter):
+    sink, simulator = played({"alternating": True}, counter=counter)
+    assert_holds(sink, frames_of(simulator))
+    assert sink.ends == [WHOLE]
+    assert sink.acquisitions[0].metadata["active_counters"] == "Alternating"
+
+
+@pytest.mark.parametrize(
+    ("counters", "counter", "taken"),
+    [
+        ("Both", None, [0, 1]),
+        ("Both", 1, [0, 1]),
+        ("", 0, [0, 1]),
+        ("", None, [0, 1, 2, 3]),
+        ("Counter 1", None, [0, 1, 2, 3]),
+    ],
+)
+def test_which_counter_is_taken_depends_on_what_is_said(counters, counter, taken):
+    data = announced(0, counters=counters)
+    data += b"".join(frame(k + 1, counter=k % 2) for k in range(4))
+    sink = listened(data, silence_s=0.1, counter=counter)
+    assert sink.frames().index.tolist() == taken
+
+
 def test_a_count_of_both_counters_is_understood_at_the_end():
-    data = announced(8) + b"".join(frame(k + 1, counter=k % 2) for k in range(8))
+    data = announced(8, counters="Both")
+    data += b"".join(frame(k + 1, counter=k % 2) for k in range(8))
     sink = listened(data, silence_s=0.1)
-    state, reason, total = sink.ends[0]
+    state, _, total = sink.ends[0]
     assert (state, total) == ("complete", 4)
     assert sink.frames().index.tolist() == [0, 1, 2, 3]
 
@@ -524,7 +630,7 @@ def test_a_connection_reset_in_the_acquisition_header_harms_nothing(cut):
     assert sink.ends == [("complete", "", 8)]
 
 
-# -- the wrong peer ---------------------------------------------------------------------
+# -- the wrong peer -------------------------------------------------------------------
 
 
 def free_port():
@@ -555,10 +661,23 @@ def test_another_program_at_the_data_port_is_told():
     assert "bytes that are no message: b'HTTP/1.1 400" in message
 
 
+def test_another_program_at_the_control_port_is_found_before():
+    with serving([b"<html>", None]) as port:
+        [problem] = detector(arm=True, control_port=port).check()
+    assert "expected a reply b'MPX,…', got b'<html>'; another program" in problem
+
+
+def test_a_detector_that_answers_passes_the_check():
+    with simulating() as simulator:
+        assert detector(arm=True, **ports(simulator)).check() == []
+
+
 def test_another_program_at_the_control_port_is_told():
-    with serving([b"HTTP/1.1 400 Bad Request\r\n\r\n", None]) as port:
-        with pytest.raises(SourceError, match="another program listens there: check"):
-            detector(arm=True, port=port, control_port=port, frames=1).run(MemorySink())
+    with (
+        serving([b"HTTP/1.1 400 Bad Request\r\n\r\n", None]) as port,
+        pytest.raises(SourceError, match="another program listens there: check"),
+    ):
+        detector(arm=True, port=port, control_port=port, frames=1).run(MemorySink())
 
 
 def test_a_control_port_that_is_silent_is_told(monkeypatch):
