@@ -72,13 +72,14 @@ class Armed:
             simplon.configure(params.settings())
             self._is_configured = True
         # The header is pushed while `arm` is answered: who connects later misses it.
-        if not intake.links_stand(_LINK_S):
+        linked = intake.links_stand(_LINK_S)
+        if self._sink.stopping:
+            return
+        if not linked:
             raise SourceError(
                 f"{simplon.name} answers, but its stream at {intake.address} does not; "
                 "is the port right, and does a firewall stand between?"
             )
-        if self._sink.stopping:
-            return
         said = simplon.described()
         intake.expect(simplon.arm())
         trigger = None

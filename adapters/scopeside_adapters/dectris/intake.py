@@ -142,11 +142,15 @@ class Intake:
                 continue
             rows = self._reader.rows(parcel)
             for k in np.flatnonzero(rows[:, KIND]).tolist():
-                try:
-                    if isinstance(self._reader.event(parcel, k), SeriesEnded):
-                        return
-                except ProtocolError:
-                    continue  # it is thrown away in any case
+                if self._is_end(parcel, k):
+                    return
+
+    def _is_end(self, parcel: Parcel, message: int) -> bool:
+        try:
+            events = self._reader.events(parcel, message)
+        except ProtocolError:
+            return False  # it is thrown away in any case
+        return any(isinstance(event, SeriesEnded) for event in events)
 
     # -- messages ----------------------------------------------------------------------
 
@@ -154,19 +158,19 @@ class Intake:
         """Take a parcel in which there is more than usual images."""
         at = 0
         for k in np.flatnonzero(rows[:, KIND]).tolist():
+            rows[k, KIND] = WRONG
             try:
-                event = self._reader.event(parcel, k)
+                events = self._reader.events(parcel, k)
             except ProtocolError as error:
                 self._sink.reject(1, error.cause, f"{self._name}: {error}")
-                rows[k, KIND] = WRONG
                 continue
-            if isinstance(event, ImageRead):
-                rows[k] = event.row
-                continue
-            rows[k, KIND] = WRONG
-            self._take_images(parcel, rows[at:k])
-            at = k
-            self._take_event(event)
+            for event in events:
+                if isinstance(event, ImageRead):
+                    rows[k] = event.row
+                else:
+                    self._take_images(parcel, rows[at:k])
+                    at = k
+                    self._take_event(event)
         self._take_images(parcel, rows[at:])
 
     def _take_event(self, event: Event) -> None:
@@ -206,7 +210,8 @@ class Intake:
         self._is_awaited = False
         self._ending = None
         health = self._health()
-        if facts.expected is None and health.config and not facts.metadata:
+        if facts.expected is None and self._watch is not None:
+            health = self._watch.now()
             facts = replace(facts, expected=facts_of_v1(health.config).expected)
         model = str(health.config.get("description") or "")
         who = f"{self._name} ({model[:80]})" if model else self._name

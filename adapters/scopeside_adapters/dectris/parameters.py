@@ -90,6 +90,8 @@ class DectrisParams(Params):
             raise ValueError("arm = true needs the SIMPLON interface: set api_port")
         if self.channel and self.stream == "v1":
             raise ValueError('stream = "v1" has one channel: leave channel out')
+        if twice := sorted(self.others.keys() & _OWN_KEYS):
+            raise ValueError(f"others: {', '.join(twice)} has a setting of its own")
         asked = [name for name in self.model_fields_set if name in _ARMED]
         if asked and not self.arm:
             raise ValueError(
@@ -132,6 +134,9 @@ class DectrisParams(Params):
         return {key: value for key, value in asked.items() if value is not None}
 
 
+_OWN_KEYS = {"trigger_mode", "nimages", "ntrigger", "count_time", "frame_time"}
+_OWN_KEYS |= {"compression", "roi_mode", "roi_y_size", "roi_bit_depth"}
+_OWN_KEYS |= {"binning_mode", "pixel_format", "incident_energy", "threshold_energy"}
 _ARMED = {
     "initialize",
     "trigger_mode",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from scopeside_adapters.dectris.parcel import Parcel
 from scopeside_adapters.dectris.transfer import send_from
@@ -50,6 +51,10 @@ class Pusher:
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.sndhwm = 4096
         self._socket.linger = 0
+        self._links = 0
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
         self._socket.bind(f"tcp://{self._host}:{self.port}")
         bound = self._socket.get(zmq.LAST_ENDPOINT)
         self.port = int(bytes(bound).rstrip(b"\0").rpartition(b":")[2])
@@ -78,16 +83,31 @@ class Pusher:
                 self._socket.poll(_POLL_MS, zmq.POLLOUT)
         return first - begin
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether somebody would take what is sent."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            self._links += 1 if event == zmq.EVENT_HANDSHAKE_SUCCEEDED else -1
+        return self._links > 0
+
     def reset(self) -> None:
         """Break the links without a farewell, and listen at the same port again."""
-        self._socket.close(linger=0)
+        self._close_socket()
         while True:
             try:
                 self._open()
                 return
             except zmq.ZMQError:  # ZeroMQ gives the port back a moment later
+                self._close_socket()
                 time.sleep(0.01)
+
+    def _close_socket(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
 
     def close(self) -> None:
         """Stop listening; what was not taken is lost."""
+        self._close_socket()
         self._context.destroy(linger=0)

@@ -44,8 +44,7 @@ class Simplon:
         try:
             return str(self.value("detector", "status", "state"))
         except RestError as error:
-            if error.status is None:
-                raise
+            _raise_unless_refused(error)
             return ""  # some doubles have no state
 
     def dropped(self) -> int | None:
@@ -53,8 +52,7 @@ class Simplon:
         try:
             value = self.value("stream", "status", "dropped")
         except RestError as error:
-            if error.status is None:
-                raise
+            _raise_unless_refused(error)
             return None
         return value if type(value) is int and value >= 0 else None
 
@@ -65,8 +63,7 @@ class Simplon:
             try:
                 said[key] = self.value("detector", "config", key)
             except RestError as error:
-                if error.status is None:
-                    raise
+                _raise_unless_refused(error)
         return said
 
     def problems_with_stream(self, version: str) -> list[str]:
@@ -77,8 +74,7 @@ class Simplon:
             try:
                 found = self.value("stream", "config", key)
             except RestError as error:
-                if error.status is None:
-                    raise
+                _raise_unless_refused(error)
                 continue  # older firmware has no format
             if found != value:
                 problems.append(
@@ -224,8 +220,7 @@ class Simplon:
             try:
                 version = _value(self._api.get(path))
             except RestError as error:
-                if error.status is None or error.text[:1] == "<":
-                    raise
+                _raise_unless_refused(error)
                 continue
             if isinstance(version, str) and version[:1].isdigit() and len(version) < 16:
                 return version
@@ -235,3 +230,12 @@ class Simplon:
 def _value(said: Any) -> Any:
     """Return what stands under ``value``."""
     return said.get("value") if isinstance(said, Mapping) else said
+
+
+def _raise_unless_refused(error: RestError) -> None:
+    """Raise unless a detector has answered that it has no such key.
+
+    A redirection counts as such: some doubles want a slash at the end.
+    """
+    if error.status is None or error.status < 300:
+        raise error

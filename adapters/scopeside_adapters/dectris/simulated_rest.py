@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,6 +60,32 @@ class Keys:
             return dict(self._values[place])
 
 
+class _Server(ThreadingHTTPServer):
+    """Forgets no connection, so that its end is the end of all."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        super().__init__(address, handler)
+        self._links: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._links.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._links.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        for link in list(self._links):
+            with contextlib.suppress(OSError):  # its peer was faster
+                link.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that hangs up is no error of a simulator."""
+
+
 class RestServer:
     """Serves `keys`, and gives commands to `command`, until closed.
 
@@ -71,8 +99,7 @@ class RestServer:
         # A function in a class would be taken for a method of it.
         bound = {"keys": keys, "command_of": staticmethod(command)}
         handler = type("Handler", (_Handler,), bound)
-        self._server = ThreadingHTTPServer((host, port), handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), handler)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
@@ -82,12 +109,14 @@ class RestServer:
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
+        self._server.hang_up()
         self._server.server_close()
         self._thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for its second half
     keys: Keys
     command_of: Command
 
@@ -148,8 +177,9 @@ def _check(key: str, value: Any, present: Any) -> None:
         raise RefusedError(f"{key} cannot be written")
     if key in _ALLOWED and value not in _ALLOWED[key]:
         raise RefusedError(f"{value!r} is none of {_ALLOWED[key]}")
-    if isinstance(present, int | float) and not isinstance(value, int | float):
-        raise RefusedError(f"{value!r} is no number")
+    numbers = int | float
+    if isinstance(present, numbers) != isinstance(value, numbers):
+        raise RefusedError(f"{key} is of the type of {present!r}, not {value!r}")
 
 
 def _described(key: str, value: Any) -> dict[str, Any]:

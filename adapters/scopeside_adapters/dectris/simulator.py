@@ -129,6 +129,11 @@ class DectrisSimulator:
         known: Array = self._frames[channel or next(iter(self._frames))]
         return known[np.arange(n) % len(known)]
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a client is linked to the stream; for one thread only."""
+        return self._pusher.is_connected
+
     # -- its life ------------------------------------------------------------------
 
     def __enter__(self) -> Self:
@@ -142,6 +147,12 @@ class DectrisSimulator:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Be gone, in mid-series as well, without a farewell."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._thread.join()
         self._rest.close()

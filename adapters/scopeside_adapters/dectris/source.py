@@ -75,7 +75,7 @@ class DectrisDetector:
                 with self._intake(sink, watch, simplon.frame_bytes()) as intake:
                     Armed(self._params, simplon, intake, sink).run()
             else:
-                health = watch.now(self._params.api_timeout_s)
+                health = watch.now(self._params.api_timeout_s + 1.0)
                 if health.trouble:
                     sink.note(f"{health.trouble}; only the stream is read")
                 size = None if health.trouble else simplon.frame_bytes()

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from scopeside.errors import ProtocolError
@@ -63,6 +64,9 @@ from scopeside_adapters.dectris.parcel import Array, Parcel
 from scopeside_adapters.dectris.text import LIST, NUMBER_TEXT, STRING, next_pair, whole
 
 _LARGEST_JSON = 1 << 20
+_MOST_PARTS = 5
+"""Of an image; what has more is two messages in one."""
+_BEGINNINGS = (b'"dimage-1.0"', b'"dheader-1.0"', b'"dseries_end-1.0"')
 _HTYPE, _SERIES, _FRAME = word("htype"), word("series"), word("frame")
 _SHAPE, _TYPE, _ENCODING = word("shape"), word("type"), word("encoding")
 _START = word("start_time")
@@ -188,7 +192,10 @@ def _read(data: Array, part_at: Array, message_at: Array, rows: Array) -> None:
         first, row = message_at[k], rows[k]
         parts = message_at[k + 1] - first
         row[KIND] = CAREFULLY
-        if parts < 3 or part_at[first + 2] - part_at[first] > _LARGEST_JSON:
+        if (
+            not 3 <= parts <= _MOST_PARTS
+            or part_at[first + 2] - part_at[first] > _LARGEST_JSON
+        ):
             continue
         one, two, three = part_at[first], part_at[first + 1], part_at[first + 2]
         row[START_NS] = -1
@@ -213,7 +220,7 @@ class Reader:
         _read(parcel.data, parcel.part_at, parcel.message_at, rows)
         return rows
 
-    def event(self, parcel: Parcel, message: int) -> Event:
+    def events(self, parcel: Parcel, message: int) -> list[Event]:
         """Read a message that the loop has left, with care.
 
         Raises
@@ -225,29 +232,45 @@ class Reader:
         parts = parcel.parts(message)
         return self.careful(parts, int(parcel.part_at[parcel.message_at[message]]))
 
-    def careful(self, parts: list[memoryview], at: int = 0) -> Event:
+    def careful(self, parts: list[memoryview], at: int = 0) -> list[Event]:
         """Read one message; `at` is where its bytes begin in a parcel."""
         if not parts:
             raise _wrong("an empty message")
         said = _loads(parts[0], "its first part")
-        htype = said.get("htype")
-        if htype is None and len(parts) == 1:
-            return SeriesDescribed(facts_of_v1(said))
-        name = str(htype).removeprefix("d")
-        if name == "image-1.0":
-            return ImageRead(_image(said, parts, at))
-        if name not in ("header-1.0", "series_end-1.0"):
-            raise _wrong(
-                f"'htype' is that of a header, image or end, not {htype!r:.40}"
-            )
-        series = _number(said, "series")
-        if name == "series_end-1.0":
-            return SeriesEnded(series)
-        detail = said.get("header_detail")
-        facts: Mapping[str, Any] = {}
-        if detail in ("basic", "all") and len(parts) > 1:
-            facts = _loads(parts[1], "its configuration")
-        return SeriesStarted(series, facts_of_v1(facts))
+        if said.get("htype") is None and len(parts) == 1:
+            return [SeriesDescribed(facts_of_v1(said))]
+        events = []
+        for group in _groups(parts):
+            events.append(_event(group, at))
+            at += sum(map(len, group))
+        return events
+
+
+def _groups(parts: list[memoryview]) -> list[list[memoryview]]:
+    """Cut a message at every part that begins another: some doubles glue them."""
+    inner = [
+        k
+        for k in range(1, len(parts))
+        if any(name in bytes(parts[k][:200]) for name in _BEGINNINGS)
+    ]
+    return [parts[a:b] for a, b in pairwise([0, *inner, len(parts)])]
+
+
+def _event(parts: list[memoryview], at: int) -> Event:
+    said = _loads(parts[0], "its first part")
+    htype = said.get("htype")
+    name = str(htype).removeprefix("d")
+    if name == "image-1.0":
+        return ImageRead(_image(said, parts, at))
+    if name not in ("header-1.0", "series_end-1.0"):
+        raise _wrong(f"'htype' is a header, an image or an end, not {htype!r:.40}")
+    series = _number(said, "series")
+    if name == "series_end-1.0":
+        return SeriesEnded(series)
+    facts: Mapping[str, Any] = {}
+    if said.get("header_detail") in ("basic", "all") and len(parts) > 1:
+        facts = _loads(parts[1], "its configuration")
+    return SeriesStarted(series, facts_of_v1(facts))
 
 
 def _image(said: Mapping[str, Any], parts: list[memoryview], at: int) -> Rows:

@@ -253,7 +253,7 @@ class Reader:
         _read(parcel.data, parcel.part_at, parcel.message_at, self._channel, rows)
         return rows
 
-    def event(self, parcel: Parcel, message: int) -> Event:
+    def events(self, parcel: Parcel, message: int) -> list[Event]:
         """Read a message that the loop has left, with care.
 
         Raises
@@ -264,7 +264,7 @@ class Reader:
         """
         parts = parcel.parts(message)
         at = int(parcel.part_at[parcel.message_at[message]])
-        return self.careful(parts, at)
+        return [self.careful(parts, at)]
 
     def careful(self, parts: list[memoryview], at: int = 0) -> Event:
         """Read one message; `at` is where its bytes begin in a parcel."""

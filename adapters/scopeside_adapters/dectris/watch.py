@@ -45,7 +45,8 @@ class Watch:
     def __init__(self, simplon: Simplon) -> None:
         self.health = Health()
         self._simplon = simplon
-        self._over = threading.Event()
+        self._wanted = threading.Event()
+        self._over = False
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -54,29 +55,32 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         # It is a daemon: one that waits for a detector that hangs is not waited for.
-        self._over.set()
+        self._over = True
+        self._wanted.set()
         self._thread.join(0.2)
 
     def now(self, patience_s: float = 1.0) -> Health:
         """Return a health that was asked for after this call, if it comes in time."""
         called = time.monotonic()
+        self._wanted.set()
         while self.health.asked < called and time.monotonic() - called < patience_s:
-            if self._over.wait(0.01):
-                break
+            time.sleep(0.002)
         return self.health
 
     def _run(self) -> None:
-        while not self._over.is_set():
-            self.health = self._ask()
-            self._over.wait(_EVERY_S)
+        while not self._over:
+            wanted = self._wanted.is_set()
+            self._wanted.clear()
+            self.health = self._ask(wanted)
+            self._wanted.wait(_EVERY_S)
 
-    def _ask(self) -> Health:
-        asked, before = time.monotonic(), self.health
+    def _ask(self, wanted: bool) -> Health:
+        """Ask for all when it is wanted; what it is set to seldom otherwise."""
+        asked, config = time.monotonic(), self.health.config
         try:
-            state = self._simplon.state()
-            dropped = self._simplon.dropped()
-            same = before.config and state == before.state
-            config = before.config if same else self._simplon.described()
-            return Health(state, dropped, config, asked)
+            state, dropped = self._simplon.state(), self._simplon.dropped()
+            if wanted or not config:
+                config = self._simplon.described()
         except RestError as error:
             return Health(asked=asked, trouble=str(error))
+        return Health(state, dropped, config, asked)
