@@ -94,19 +94,22 @@ class RestApi:
             )
             data = answer.read(LARGEST_ANSWER + 1)
             answer.release_conn()
-        except urllib3.exceptions.TimeoutError as error:
-            raise RestError(
-                f"{self.name} did not answer {asked} within {seconds:g} s"
-            ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise RestError(
-                f"{self.name} cannot be reached ({asked}): {_reason(error)}; is it "
-                "switched on, and are host and port right?"
-            ) from error
+            raise RestError(self._why_silent(asked, seconds, error)) from error
         if len(data) > LARGEST_ANSWER:
             answer.close()
             raise RestError(f"{self.name} answered {asked} with more than 64 MiB")
         return self._value(asked, answer.status, data)
+
+    def _why_silent(self, asked: str, seconds: float, error: Exception) -> str:
+        # A connection that is refused counts among urllib3's timeouts.
+        refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+        if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
+            return f"{self.name} did not answer {asked} within {seconds:g} s"
+        return (
+            f"{self.name} cannot be reached ({asked}): {_reason(error)}; is it "
+            "switched on, and are host and port right?"
+        )
 
     def _value(self, asked: str, status: int, data: bytes) -> Any:
         text = data.decode("utf-8", "replace").strip()
@@ -124,7 +127,7 @@ class RestApi:
             )
         try:
             return json.loads(text) if text else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
 
 

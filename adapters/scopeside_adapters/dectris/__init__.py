@@ -1,0 +1,1 @@
+"""DECTRIS detectors: SIMPLON control, stream V1 (legacy) and stream V2 (CBOR)."""
