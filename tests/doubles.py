@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.detector import EndState, Slot, StopRequested
+from scopeside.events import EventBatch, pack_events
 
 _STALE = 0xA5  # what a slot holds before it is filled: never a plausible frame
 
@@ -19,29 +20,49 @@ _STALE = 0xA5  # what a slot holds before it is filled: never a plausible frame
 class MemorySlot:
     """Room for a batch in plain memory, filled with rubbish before use."""
 
-    def __init__(self, capacity: int, acquisition: Acquisition) -> None:
+    def __init__(self, capacity: int, acquisition: Acquisition, words: int) -> None:
         height, width = acquisition.frame_shape
         dtype = acquisition.dtype
-        stale = np.full(capacity * height * width * dtype.itemsize, _STALE, np.uint8)
+        self.acquisition = acquisition
+        frames = capacity if acquisition.encoding == "frames" else 0
+        words = words if acquisition.encoding == "events" else 0
+        stale = np.full(frames * height * width * dtype.itemsize, _STALE, np.uint8)
         self.pixels: npt.NDArray[Any] = stale.view(dtype).reshape(-1, height, width)
+        self.words: npt.NDArray[np.uint64] = np.full(8 * words, _STALE, np.uint8).view(
+            np.uint64
+        )
         self.index: npt.NDArray[Any] = np.full(capacity, -1, np.int64)
         self.timestamp_ns: npt.NDArray[Any] = np.full(capacity, -1, np.int64)
         self.committed: int | None = None
-        self.batch: Batch | None = None
+        self.batch: Batch | EventBatch | None = None
 
     @property
     def capacity(self) -> int:
         """Number of frames that fit."""
-        return len(self.pixels)
+        return len(self.index)
 
-    def commit(self, n: int) -> None:
+    def commit(self, n: int, *, words: int = 0) -> None:
         """Keep a copy of the first `n` frames; a slot is committed only once."""
         assert self.committed is None, "a slot was committed twice"
         assert 1 <= n <= self.capacity, f"commit({n}) of {self.capacity} frames"
+        assert 0 <= words <= len(self.words), f"{words} of {len(self.words)} words"
         self.committed = n
-        self.batch = Batch(
-            self.pixels[:n].copy(), self.index[:n].copy(), self.timestamp_ns[:n].copy()
+        index, timestamp_ns = self.index[:n].copy(), self.timestamp_ns[:n].copy()
+        about = self.acquisition
+        if about.encoding == "frames":
+            self.batch = Batch(self.pixels[:n].copy(), index, timestamp_ns)
+            return
+        events = EventBatch(
+            self.words[:words].copy(),
+            index,
+            timestamp_ns,
+            about.frame_shape,
+            about.dtype,
         )
+        height, width = about.frame_shape
+        assert (events.place < n).all(), "an event lies outside of the frames"
+        assert (events.address < height * width).all(), "an event lies outside of them"
+        self.batch = events
 
 
 class MemorySink:
@@ -51,6 +72,8 @@ class MemorySink:
     ----------
     capacity
         Frames in a slot, unless the detector asks for fewer.
+    words
+        Events in a slot.
     stop_after_batches
         Once so many batches have come, `stopping` is true and the next request
         for room, or the next acquisition, raises `StopRequested`.
@@ -60,8 +83,9 @@ class MemorySink:
     Attributes
     ----------
     acquisitions, batches, gaps, rejects, ends, notes
-        What the detector said, in order: `Acquisition`, `Batch` (copies),
-        (first, last, cause), (n, cause, message), (state, reason, total), text.
+        What the detector said, in order: `Acquisition`, `Batch` or `EventBatch`
+        (copies), (first, last, cause), (n, cause, message), (state, reason, total),
+        text.
     batches_of
         The batches of each acquisition, one list for each `start`.
     stopping
@@ -72,12 +96,13 @@ class MemorySink:
         self,
         *,
         capacity: int = 8,
+        words: int = 4096,
         stop_after_batches: int | None = None,
         full: bool = False,
     ) -> None:
         self.acquisitions: list[Acquisition] = []
-        self.batches: list[Batch] = []
-        self.batches_of: list[list[Batch]] = []
+        self.batches: list[Batch | EventBatch] = []
+        self.batches_of: list[list[Batch | EventBatch]] = []
         self.gaps: list[tuple[int, int, str]] = []
         self.rejects: list[tuple[int, str, str]] = []
         self.ends: list[tuple[EndState, str, int | None]] = []
@@ -87,6 +112,7 @@ class MemorySink:
         self.slots_lent = 0
         self.slots_unused = 0
         self._capacity = capacity
+        self._words = words
         self._stop_after = stop_after_batches
         self._full = full
         self._open: Acquisition | None = None
@@ -153,6 +179,23 @@ class MemorySink:
             np.concatenate([batch.timestamp_ns for batch in batches]),
         )
 
+    def events(self, acquisition: int = 0) -> EventBatch:
+        """Return all events of one acquisition as one batch."""
+        batches = self.batches_of[acquisition]
+        first = np.cumsum([0, *map(len, batches)])
+        words = [
+            pack_events(batch.place + before, batch.value, batch.address)
+            for before, batch in zip(first, batches, strict=False)
+        ]
+        about = self.acquisitions[acquisition]
+        return EventBatch(
+            np.concatenate([np.empty(0, np.uint64), *words]),
+            np.concatenate([np.empty(0, np.int64), *(b.index for b in batches)]),
+            np.concatenate([np.empty(0, np.int64), *(b.timestamp_ns for b in batches)]),
+            about.frame_shape,
+            about.dtype,
+        )
+
     def _raise_if_stopping(self) -> None:
         if self.stopping:
             raise StopRequested
@@ -161,7 +204,7 @@ class MemorySink:
     def _lend(self, acquisition: Acquisition) -> Iterator[MemorySlot]:
         assert not self._slot_is_out, "a second slot was asked for while one was lent"
         capacity = min(self._capacity, self._batch_frames or self._capacity)
-        slot = MemorySlot(capacity, acquisition)
+        slot = MemorySlot(capacity, acquisition, self._words)
         self._slot_is_out = True
         self.slots_lent += 1
         try:

@@ -6,6 +6,7 @@ from scopeside.acquisition import Acquisition, Scan
 from scopeside.apply import apply
 from scopeside.batch import Batch
 from scopeside.errors import EngineNotFoundError, ScopesideError
+from scopeside.events import EventBatch, pack_events
 from scopeside.result import Result
 from scopeside.subscribe import subscribe
 
@@ -13,11 +14,13 @@ __all__ = [
     "Acquisition",
     "Batch",
     "EngineNotFoundError",
+    "EventBatch",
     "Result",
     "Scan",
     "ScopesideError",
     "__version__",
     "apply",
+    "pack_events",
     "subscribe",
 ]
 

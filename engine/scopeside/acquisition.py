@@ -14,6 +14,7 @@ from scopeside.errors import ShapeError
 
 Kind = Literal["scan4d", "movie", "spectrum_image", "tilt_series"]
 Pattern = Literal["raster", "snake"]
+Encoding = Literal["frames", "events"]
 IntArray = npt.NDArray[np.int64]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -86,6 +87,10 @@ class Acquisition:
         (height, width) in pixels.
     dtype
         Of a pixel, little endian or single byte.
+    encoding
+        How the frames come: ``frames``, pixel by pixel, or ``events``, where each
+        frame is what a probe position has counted (`scopeside.events.EventBatch`).
+        Shape and dtype are then those that frames made of the events have.
     frames
         How many frames are expected; None when nobody has said.
     scan
@@ -112,6 +117,7 @@ class Acquisition:
     detector: str = ""
     started_ns: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Encoding = "frames"
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -126,6 +132,10 @@ class Acquisition:
         object.__setattr__(self, "dtype", check_dtype(self.dtype))
         if self.frames is not None and self.frames < 0:
             raise ShapeError(f"expected frames cannot be negative: {self.frames}")
+        if self.encoding not in get_args(Encoding):
+            raise ShapeError(f"frames come as frames or events, not {self.encoding!r}")
+        if self.encoding == "events":
+            _check_events(self.frame_shape, self.dtype)
 
     @property
     def frame_bytes(self) -> int:
@@ -154,6 +164,8 @@ class Acquisition:
         }
         if self.frames is not None:
             out["frames"] = self.frames
+        if self.encoding != "frames":
+            out["encoding"] = self.encoding
         if self.started_ns is not None:
             out["started_ns"] = self.started_ns
         if self.scan is not None:
@@ -192,6 +204,7 @@ class Acquisition:
                 detector=str(values.get("detector", "")),
                 started_ns=_count(values.get("started_ns"), "started_ns"),
                 metadata=_mapping(values.get("metadata"), "metadata"),
+                encoding=values.get("encoding", "frames"),
             )
         except KeyError as error:
             raise ShapeError(f"an acquisition needs {error.args[0]!r}") from error
@@ -211,6 +224,14 @@ def check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     if found.kind not in "uif" or found.itemsize not in (1, 2, 4, 8):
         raise ShapeError(f"pixels are integers or floats of 1 to 8 bytes, not {found}")
     return found.newbyteorder("<")
+
+
+def _check_events(shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    """Refuse frames that events cannot make: an address has 24 bits."""
+    if shape[0] * shape[1] > 1 << 24:
+        raise ShapeError(f"frames of events have {1 << 24} pixels at most, not {shape}")
+    if dtype.kind == "f":
+        raise ShapeError(f"events are counted in whole numbers, not in {dtype}")
 
 
 def _pair(value: Any, name: str) -> tuple[int, int]:

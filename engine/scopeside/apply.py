@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scopeside.acquisition import Acquisition, Scan, check_dtype
+from scopeside.acquisition import Acquisition, Encoding, Scan, check_dtype
 from scopeside.batch import Batch
 from scopeside.errors import ConfigError, ShapeError
+from scopeside.events import EventBatch
 from scopeside.messages import validate
 from scopeside.plugins import processor_class
-from scopeside.processor import Order, Processor
+from scopeside.processor import Order, Processor, TakesEvents
 from scopeside.result import Result
 
 Array = npt.NDArray[Any]
+AnyBatch = Batch | EventBatch
 
 BATCH_BYTES = 1 << 20
 """Frames travel in batches of this size, as by default in a live chain."""
@@ -30,7 +32,11 @@ _KNOWN = ("id", "kind", "frames", "detector", "started_ns", "metadata")
 
 def apply(
     kind: str | type[Processor],
-    frames: Array | Iterable[Array] | Iterable[Batch],
+    frames: Array
+    | Iterable[Array]
+    | Iterable[Batch]
+    | EventBatch
+    | Iterable[EventBatch],
     acquisition: Acquisition | Mapping[str, Any] | None = None,
     **params: Any,
 ) -> Iterator[Result]:
@@ -42,7 +48,8 @@ def apply(
         A processor that is installed (``"virtual"``), ``"module:Class"``, or a class.
     frames : (n, height, width) or (rows, columns, height, width), or an iterable
         Counts. A four-dimensional array is a scan, by position; an iterable gives
-        frames (height, width) or batches.
+        frames (height, width) or batches. Or events: an `EventBatch`, or an iterable
+        of them.
     acquisition
         What is known of it. A mapping may hold ``kind``, ``scan`` as [rows, columns],
         ``pattern``, ``flyback``, ``frames``, ``id``, ``detector``, ``started_ns``,
@@ -72,24 +79,53 @@ def apply(
     processor = cls(known, checked)
     ordered = cls.order is Order.ORDERED
     size = 1 if ordered else max(1, BATCH_BYTES // known.frame_bytes)
-    return _results(processor, _batches(source, known, size), ordered=ordered)
+    if known.encoding == "events":
+        events = _checked_events(source, known)
+        fed = _feed_events(processor, events, size, ordered=ordered)
+    else:
+        fed = _feed(processor, _batches(source, known, size))
+    return _results(processor, fed, ordered=ordered)
 
 
 def _results(
-    processor: Processor, batches: Iterable[Batch], *, ordered: bool
+    processor: Processor, fed: Iterable[None], *, ordered: bool
 ) -> Iterator[Result]:
-    for batch in batches:
-        processor.process(batch)
+    """Yield what `processor` has to say, where `fed` feeds it batch by batch."""
+    for _ in fed:
         if ordered:
             yield from processor.results()
     if not ordered:
         yield from processor.results()
 
 
+def _feed(processor: Processor, batches: Iterable[Batch]) -> Iterator[None]:
+    for batch in batches:
+        processor.process(batch)
+        yield
+
+
+def _feed_events(
+    processor: Processor, batches: Iterable[EventBatch], size: int, *, ordered: bool
+) -> Iterator[None]:
+    """Feed events as they are, or in frames where the processor wants them."""
+    for batch in batches:
+        if isinstance(processor, TakesEvents):
+            for piece in batch.cut(1) if ordered else (batch,):
+                processor.process_events(piece)
+                yield
+        else:
+            frame = math.prod(batch.frame_shape) * batch.dtype.itemsize
+            for _, frames in batch.portions(size * frame):
+                processor.process(frames)
+                yield
+
+
 def _source(
     frames: Any, said: Acquisition | Mapping[str, Any] | None
-) -> tuple[Iterable[Array | Batch], Acquisition]:
+) -> tuple[Iterable[Array | AnyBatch], Acquisition]:
     """Return `frames` one after another, and the acquisition that they make."""
+    if isinstance(frames, EventBatch):
+        return _stream([frames], said)
     if hasattr(frames, "shape") and hasattr(frames, "dtype"):
         shape = tuple(frames.shape)
         if len(shape) not in (3, 4):
@@ -119,7 +155,7 @@ def _blocks(array: Any, acquisition: Acquisition) -> Iterator[Batch]:
 
 def _stream(
     frames: Iterable[Any], said: Acquisition | Mapping[str, Any] | None
-) -> tuple[Iterable[Array | Batch], Acquisition]:
+) -> tuple[Iterable[Array | AnyBatch], Acquisition]:
     """Look at the first of `frames` for shape and dtype."""
     every = iter(frames)
     first = next(every, None)
@@ -130,10 +166,14 @@ def _stream(
     count = len(frames) if isinstance(frames, list | tuple) else None
     if isinstance(first, Batch):
         shape, dtype, count = first.pixels.shape[1:], first.pixels.dtype, None
+    elif isinstance(first, EventBatch):
+        shape, dtype, count = first.frame_shape, first.dtype, None
     else:
         first = np.asarray(first)
         shape, dtype = first.shape, first.dtype
-    return itertools.chain([first], every), _acquisition(said, shape, dtype, count)
+    found = _acquisition(said, shape, dtype, count)
+    encoding: Encoding = "events" if isinstance(first, EventBatch) else "frames"
+    return itertools.chain([first], every), replace(found, encoding=encoding)
 
 
 def _acquisition(
@@ -190,7 +230,7 @@ def _from_words(
 
 
 def _batches(
-    source: Iterable[Array | Batch], acquisition: Acquisition, size: int
+    source: Iterable[Array | AnyBatch], acquisition: Acquisition, size: int
 ) -> Iterator[Batch]:
     """Yield `source` in batches of `size` frames or fewer."""
     for batch in _gathered(source, acquisition, size):
@@ -198,7 +238,7 @@ def _batches(
 
 
 def _gathered(
-    source: Iterable[Array | Batch], acquisition: Acquisition, size: int
+    source: Iterable[Array | AnyBatch], acquisition: Acquisition, size: int
 ) -> Iterator[Batch]:
     """Yield the batches of `source`, and its single frames put together."""
     first = 0
@@ -207,6 +247,8 @@ def _gathered(
         if isinstance(item, Batch):
             yield item
             continue
+        if isinstance(item, EventBatch):
+            raise ShapeError("an iterable gives frames or events, not both")
         # A copy, as whoever yields frames may use the same memory for the next.
         frames.append(_checked(np.array(item)[None], acquisition))
         if len(frames) == size:
@@ -232,6 +274,23 @@ def _cut(batch: Batch, acquisition: Acquisition, size: int) -> Iterator[Batch]:
         pixels = np.ascontiguousarray(found, acquisition.dtype).view()
         pixels.flags.writeable = False
         yield Batch(pixels, batch.index[part], batch.timestamp_ns[part], batch.epoch)
+
+
+def _checked_events(
+    source: Iterable[Array | AnyBatch], acquisition: Acquisition
+) -> Iterator[EventBatch]:
+    """Yield `source` as long as it is events of what the first of them was."""
+    said = acquisition.frame_shape, acquisition.dtype
+    for item in source:
+        if not isinstance(item, EventBatch):
+            raise ShapeError("an iterable gives frames or events, not both")
+        found = tuple(item.frame_shape), item.dtype.newbyteorder("<")
+        if found != said:
+            raise ShapeError(
+                f"events are of frames {said[0]} {said[1]}; some are of {found[0]} "
+                f"{found[1]}"
+            )
+        yield item
 
 
 def _checked(frames: Array, acquisition: Acquisition) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
@@ -20,9 +21,15 @@ class Slot(Protocol):
     `pixels` is (capacity, height, width), `index` and `timestamp_ns` are
     (capacity,) int64. Fill the first `n` of each, then `commit(n)`. A slot that
     is not committed when its context ends is given back unused.
+
+    Where the acquisition has ``encoding="events"``, `pixels` has length 0. Fill
+    `words` (see `scopeside.events`: any order, place below `n`) with all events of
+    the `n` frames, then ``commit(n, words=m)``. A frame lies in one slot, with all
+    of its events; one without events is committed too.
     """
 
     pixels: npt.NDArray[Any]
+    words: npt.NDArray[np.uint64]
     index: npt.NDArray[Any]
     timestamp_ns: npt.NDArray[Any]
 
@@ -30,8 +37,12 @@ class Slot(Protocol):
     def capacity(self) -> int:
         """Number of frames that fit."""
 
-    def commit(self, n: int) -> None:
-        """Hand the first `n` frames on, now."""
+    def commit(self, n: int, *, words: int = 0) -> None:
+        """Hand the first `n` frames on, and their first `words` events, now.
+
+        Words that lie outside of the frames are left out and count as rejected,
+        ``bad_event``.
+        """
 
 
 class Sink(Protocol):
@@ -52,7 +63,11 @@ class Sink(Protocol):
     def start(
         self, acquisition: Acquisition, *, batch_frames: int | None = None
     ) -> None:
-        """Begin an acquisition. `batch_frames` limits the frames in a slot."""
+        """Begin an acquisition. `batch_frames` limits the frames in a slot.
+
+        Of events a slot takes `batch_frames` (4096 if None) frames and as many words
+        as ``[slab] batch_kib`` holds.
+        """
 
     def slot(self) -> AbstractContextManager[Slot]:
         """Wait for room (this is where backpressure is felt) and lend it.

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.events import EventBatch
 from scopeside.result import Result
 
 Device = Literal["cpu", "gpu"]
@@ -64,6 +65,19 @@ class Processor(Protocol):
 
     def restore(self, state: bytes) -> None:
         """Take over the state that `snapshot` gave; only on a new object."""
+
+
+@runtime_checkable
+class TakesEvents(Protocol):
+    """A processor that can do without frames where a detector sends events.
+
+    It gives the same results as for the frames that the chain would make of them. A
+    chain feeds processors without it, and those that come after one that has replaced
+    the frames, with frames.
+    """
+
+    def process_events(self, batch: EventBatch) -> EventBatch | None:
+        """Take in the events; return a batch only to replace them in the chain."""
 
 
 @runtime_checkable

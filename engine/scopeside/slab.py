@@ -8,12 +8,15 @@ At the start of an acquisition the writer lays slots over it::
 
     slot k:  index (capacity,) int64 | timestamp_ns (capacity,) int64 | pixels
              the pixels aligned to 64 bytes, the slot to 4096
+
+Where frames come as events, the words of the events lie in place of the pixels.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
 from scopeside.errors import SlabError
+from scopeside.events import EventBatch
 
 _LINE = 64
 _PAGE = 4096
 MIN_SLOTS = 4
+EVENT_FRAMES = 4096
+"""Frames in a slot for events, unless the detector asks for another number."""
+_FEWEST_WORDS = 4096
 
 
 class Slab:
@@ -91,6 +99,7 @@ class Layout:
     capacity: int
     stride: int
     pixels_at: int
+    words: int = 0
 
     @classmethod
     def of(
@@ -107,6 +116,8 @@ class Layout:
         SlabError
             If fewer than four slots of one frame would fit.
         """
+        if acquisition.encoding == "events":
+            return cls._of_events(slab_bytes, batch_bytes, batch_frames)
         frame = acquisition.frame_bytes
         # Smaller batches rather than no room for four of them.
         room = slab_bytes // MIN_SLOTS // _PAGE * _PAGE - _LINE
@@ -124,6 +135,33 @@ class Layout:
                 f"at least {needed}; it is {slab_bytes >> 20}"
             )
         return cls(slots, capacity, stride, pixels_at)
+
+    @classmethod
+    def _of_events(
+        cls, slab_bytes: int, batch_bytes: int, batch_frames: int | None
+    ) -> Layout:
+        """Divide the slab for `batch_bytes` of events, of however large frames."""
+        room = slab_bytes // MIN_SLOTS // _PAGE * _PAGE - _LINE
+        # Index and time stamp take a quarter of it at most.
+        capacity = max(1, min(batch_frames or EVENT_FRAMES, room // 4 // (2 * 8)))
+        words_at = _up(2 * 8 * capacity, _LINE)
+        words = min(max(batch_bytes // 8, _FEWEST_WORDS), (room - words_at) // 8)
+        stride = _up(words_at + 8 * words, _PAGE)
+        return cls(slab_bytes // stride, capacity, stride, words_at, words)
+
+
+def batch_at(slab: Slab, header: Mapping[str, Any]) -> Batch | EventBatch:
+    """Return the batch of a BATCH header of our own; its arrays lie in the slab."""
+    n, epoch, dtype = header["n"], header["epoch"], np.dtype(header["dtype"])
+    index_at, timestamp_at, payload_at = header["slab"]
+    index = slab.view(index_at, (n,), "<i8")
+    timestamp_ns = slab.view(timestamp_at, (n,), "<i8")
+    height, width = header["shape"]
+    if header["events"] is None:
+        pixels = slab.view(payload_at, (n, height, width), dtype)
+        return Batch(pixels, index, timestamp_ns, epoch)
+    words = slab.view(payload_at, (header["events"],), "<u8")
+    return EventBatch(words, index, timestamp_ns, (height, width), dtype, epoch)
 
 
 def available_memory() -> int | None:

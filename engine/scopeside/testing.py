@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,37 +20,10 @@ from scopeside.batch import Batch
 from scopeside.errors import ShapeError
 from scopeside.processor import Mergeable, Order, Processor
 from scopeside.result import Result
+from scopeside.trial import AnyBatch, Case, feed
 
 Array = npt.NDArray[Any]
-Batches = Sequence[Batch]
-
-_FRAME_NS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A processor, and the frames on which it is tested."""
-
-    cls: type[Processor]
-    acquisition: Acquisition
-    params: BaseModel
-    frames: Array
-
-    def new(self) -> Processor:
-        """Return a fresh processor."""
-        return self.cls(self.acquisition, self.params)
-
-    def batch(self, first: int, stop: int, *, locked: bool = True) -> Batch:
-        """Return frames `first` to `stop`, read-only as in a live chain."""
-        pixels = self.frames[first:stop].copy()
-        pixels.flags.writeable = not locked
-        index = np.arange(first, first + len(pixels))
-        return Batch(pixels, index, index * _FRAME_NS)
-
-    def cut(self, size: int) -> list[Batch]:
-        """Return all frames in batches of `size`."""
-        n = len(self.frames)
-        return [self.batch(i, min(i + size, n)) for i in range(0, n, size)]
+Batches = Sequence[AnyBatch]
 
 
 def check_processor(
@@ -92,18 +65,24 @@ def check_processor(
         raise ShapeError(f"the laws need 4 frames (h, w) or more, not {frames.shape}")
     if acquisition is None:
         acquisition = _acquisition(frames, scan)
+    acquisition = replace(acquisition, encoding="frames")
     if not isinstance(params, BaseModel):
         params = cls.Params.model_validate(params or {})
     case = Case(cls, acquisition, params, frames)
     for law in LAWS:
         law(case)
+    if (events := case.as_events()) is not None:
+        events_and_frames_agree(case)
+        _test_on_events(events)
 
 
 def frames_are_left_as_they_were(case: Case) -> None:
     """Test that those after it see what the detector sent."""
     batch = case.batch(0, len(case.frames), locked=False)
-    case.new().process(batch)
-    _hold(np.array_equal(batch.pixels, case.frames, equal_nan=_nan(case)), "written")
+    contents = batch.pixels if isinstance(batch, Batch) else batch.words
+    kept = contents.copy()
+    feed(case.new(), batch)
+    _hold(np.array_equal(contents, kept, equal_nan=kept.dtype.kind == "f"), "written")
 
 
 def batch_size_does_not_matter(case: Case) -> None:
@@ -117,7 +96,7 @@ def empty_batches_are_survived(case: Case) -> None:
     """Test that a batch without frames changes nothing."""
     nothing = case.batch(0, 0)
     unfed = case.new()
-    unfed.process(nothing)
+    feed(unfed, nothing)
     for result in unfed.results():
         _hold(not (result.valid and result.used), "empty", result.name)
     batches = case.cut(2)
@@ -142,8 +121,8 @@ def asking_changes_nothing(case: Case) -> None:
     quiet, asked = case.new(), case.new()
     given: list[tuple[list[Result], list[Result]]] = []
     for batch in case.cut(2):
-        quiet.process(batch)
-        asked.process(batch)
+        feed(quiet, batch)
+        feed(asked, batch)
         results = list(asked.results())
         given.append((results, copy.deepcopy(results)))
         _same(results, list(asked.results()), "asking")
@@ -162,7 +141,7 @@ def a_snapshot_is_invisible(case: Case) -> None:
         _hold(isinstance(state, bytes), "snapshot", f"it is {type(state).__name__}")
         moved = case.new()
         moved.restore(state)
-        moved.process(batch)
+        feed(moved, batch)
         found.append(list(moved.results()))
     for expected, results in zip(whole, found, strict=True):
         _same(expected, results, "snapshot")
@@ -197,16 +176,21 @@ def devices_agree(case: Case) -> None:
     batches = case.cut(2)
     processor = case.cls(case.acquisition, case.params, "gpu")
     for batch in batches:
-        processor.process(batch)
-    expected, found = _run(case, batches)[-1], list(processor.results())
-    _hold(len(expected) == len(found), "device")
-    for one, other in zip(expected, found, strict=True):
-        _hold(one.name == other.name and one.valid == other.valid, "device", one.name)
-        if one.valid and not isinstance(one.data, Mapping):
-            close = np.allclose(one.data, other.data, rtol=1e-5, equal_nan=True)
-            whole = np.asarray(one.data).dtype.kind in "biu"
-            same = np.array_equal(one.data, other.data) if whole else close
-            _hold(bool(same), "device", one.name)
+        feed(processor, batch)
+    _agree(_run(case, batches)[-1], list(processor.results()), "device")
+
+
+def events_and_frames_agree(case: Case) -> None:
+    """Test that integers agree exactly, floats to 1 in 100,000."""
+    sparse = case.frames.copy()
+    sparse[1::2] = 0  # a frame without events is a frame
+    for frames in (case, replace(case, frames=sparse)):
+        events = frames.as_events()
+        assert events is not None
+        expected, found = _run(frames, frames.cut(1)), _run(events, events.cut(1))
+        last = -1 if case.cls.order is Order.ANY else 0
+        for one, other in zip(expected[last:], found[last:], strict=True):
+            _agree(one, other, "events")
 
 
 LAWS: tuple[Callable[[Case], None], ...] = (
@@ -229,12 +213,34 @@ _MESSAGES = {
     "snapshot": "restore(snapshot()) is invisible",
     "merge": "two halves merged equal the whole, in any order",
     "device": "CPU and GPU agree",
+    "events": "events bring what the frames made of them bring",
 }
 
 
 def _hold(kept: bool, law: str, detail: str = "") -> None:
     if not kept:
         raise AssertionError(f"law: {_MESSAGES[law]}{detail and f' ({detail})'}")
+
+
+def _test_on_events(events: Case) -> None:
+    for law in LAWS:
+        try:
+            law(events)
+        except AssertionError as error:
+            raise AssertionError(f"{error}, with events") from error
+
+
+def _agree(expected: Sequence[Result], found: Sequence[Result], law: str) -> None:
+    """Test that integers agree exactly, floats nearly."""
+    _hold(len(expected) == len(found), law)
+    for one, other in zip(expected, found, strict=True):
+        _hold(one.name == other.name and one.valid == other.valid, law, one.name)
+        _hold(one.used == other.used, law, f"{one.name} stands on {other.used}")
+        if one.valid and not isinstance(one.data, Mapping):
+            close = np.allclose(one.data, other.data, rtol=1e-5, equal_nan=True)
+            whole = np.asarray(one.data).dtype.kind in "biu"
+            same = np.array_equal(one.data, other.data) if whole else close
+            _hold(bool(same), law, one.name)
 
 
 def _acquisition(frames: Array, scan: tuple[int, int] | None) -> Acquisition:
@@ -249,12 +255,12 @@ def _acquisition(frames: Array, scan: tuple[int, int] | None) -> Acquisition:
     )
 
 
-def _run(case: Case, batches: Iterable[Batch]) -> list[list[Result]]:
+def _run(case: Case, batches: Iterable[AnyBatch]) -> list[list[Result]]:
     """Return the results after each batch that has frames."""
     processor = case.new()
     found = []
     for batch in batches:
-        processor.process(batch)
+        feed(processor, batch)
         if len(batch):
             found.append(list(processor.results()))
     return found
@@ -266,7 +272,7 @@ def _merged(case: Case, one: Batches, other: Batches) -> list[Result]:
     for share in (one, other):
         worker = case.new()
         for batch in share:
-            worker.process(batch)
+            feed(worker, batch)
         sent = cast("Mergeable", case.new())
         sent.restore(worker.snapshot())
         whole.merge(sent)
@@ -338,10 +344,6 @@ def _bits(values: Array) -> bytes:
     if values.dtype.kind in "fc":
         values = np.where(np.isnan(values), np.nan, values)
     return values.tobytes()
-
-
-def _nan(case: Case) -> bool:
-    return case.frames.dtype.kind == "f"
 
 
 def _gpu_is_there() -> bool:

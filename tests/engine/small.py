@@ -11,6 +11,7 @@ from pydantic import Field
 
 from scopeside.acquisition import Acquisition, Scan
 from scopeside.batch import Batch
+from scopeside.events import EventBatch, pack_events
 from scopeside.params import Params as BaseParams
 from scopeside.pipeline import Pipeline
 from scopeside.processor import Order
@@ -124,6 +125,33 @@ class Double:
         pass
 
 
+class Hits(Counts):
+    """ANY, `Counts` that takes events; `seen` is how it was fed."""
+
+    def __init__(self, acquisition, params, device="cpu"):
+        super().__init__(acquisition, params, device)
+        self.seen = []
+
+    def process(self, batch):
+        self.seen.append(("frames", len(batch)))
+        super().process(batch)
+
+    def process_events(self, batch):
+        self.seen.append(("events", len(batch)))
+        np.add.at(self._sums, batch.index[batch.place], batch.value * self._gain)
+        self._seen[batch.index] = True
+        if self._fail_at in batch.index:
+            raise ValueError("this frame cannot be")
+
+
+class Brighter(Double):
+    """ANY, replaces the events by twice their value."""
+
+    def process_events(self, batch):
+        words = pack_events(batch.place, 2 * batch.value, batch.address)
+        return batch.with_words(words)
+
+
 class Lacking:
     """Is no processor: it has no results, snapshot and restore."""
 
@@ -196,6 +224,17 @@ def raw(*chains):
 
 def pipeline(*chains):
     return Pipeline.from_raw(raw(*chains), folder=Path.cwd())
+
+
+def event_batch(first, n, epoch=1):
+    """The events of the frames of `batch`, the last frame's first."""
+    frames = batch(first, n, epoch)
+    place, pixel = np.nonzero(frames.pixels.reshape(n, -1))
+    value = frames.pixels.reshape(n, -1)[place, pixel]
+    words = pack_events(place, value, pixel)[::-1]
+    return EventBatch(
+        words, frames.index, frames.timestamp_ns, SHAPE, np.dtype("<u2"), epoch
+    )
 
 
 def eventually(happens, turn, what="it"):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -7,6 +8,7 @@ from scopeside.acquisition import Acquisition, Scan
 from scopeside.apply import apply
 from scopeside.batch import Batch
 from scopeside.errors import ConfigError, PluginError, ShapeError
+from scopeside.events import EventBatch, pack_events
 from scopeside.params import Params as BaseParams
 from scopeside.processor import Order
 from scopeside.result import Result
@@ -35,6 +37,13 @@ class Each:
 
     def results(self):
         return self.found
+
+
+class EachOfEvents(Each):
+    """`Each`, of events."""
+
+    def process_events(self, batch):
+        self.process(batch.dense())
 
 
 def acquisition(frames=FRAMES, about=None):
@@ -77,6 +86,14 @@ BATCHES = [
     Batch(FRAMES[:4], np.arange(4), np.arange(4)),
     Batch(FRAMES[4:], np.arange(4, 6), np.arange(2)),
 ]
+PLACE, ADDRESS = np.nonzero(FRAMES.reshape(6, -1))
+EVENTS = EventBatch(
+    pack_events(PLACE, FRAMES.reshape(6, -1)[PLACE, ADDRESS], ADDRESS),
+    np.arange(6),
+    np.arange(6) * 10,
+    (4, 5),
+    np.dtype("u2"),
+)
 SWAPPED = FRAMES.astype(">u2")
 
 
@@ -86,6 +103,26 @@ SWAPPED = FRAMES.astype(">u2")
 def test_frames_come_in_many_forms(frames):
     (series,) = apply("virtual", frames, {"frames": 6}, detectors=ALL)
     assert series.data.tolist() == COUNTS
+
+
+@pytest.mark.parametrize("kind", ["virtual", EachOfEvents])
+@pytest.mark.parametrize("frames", [EVENTS, [EVENTS], [*EVENTS.cut(4)]])
+def test_events_bring_what_their_frames_bring(kind, frames):
+    params = {"detectors": ALL} if kind == "virtual" else {}
+    about = {"frames": 6}
+    batch = Batch(FRAMES, EVENTS.index, EVENTS.timestamp_ns)
+    expected = [r.data for r in apply(kind, [batch], about, **params)]
+    found = [r.data for r in apply(kind, frames, about, **params)]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", [Each, EachOfEvents])
+def test_an_ordered_processor_has_events_frame_by_frame(kind):
+    found = list(apply(kind, EVENTS))
+    assert [result.data for result in found] == COUNTS
+    assert [result.frame for result in found] == [0, 1, 2, 3, 4, 5]
+    assert [result.meta["t_ns"] for result in found] == [[10 * k] for k in range(6)]
+    assert found[0].meta["acquisition"].encoding == "events"
 
 
 def test_frames_may_use_the_same_memory_one_after_another():
@@ -151,6 +188,13 @@ def test_the_scan_of_an_array_by_position_has_no_flyback():
             r"frames are \(4, 5\) uint16; one is \(2, 5",
         ),
         ([FRAMES[0], FRAMES[0] * 1.5], None, r"one is \(4, 5\) float64"),
+        ([EVENTS, FRAMES[0]], None, "gives frames or events, not both"),
+        ([FRAMES[0], EVENTS], None, "gives frames or events, not both"),
+        (
+            [EVENTS, replace(EVENTS, frame_shape=(5, 4))],
+            None,
+            r"events are of frames \(4, 5\) uint16; some are of \(5, 4\) uint16",
+        ),
         ([1, 2], None, r"a frame is \(height, width\), not \(\)"),
         ([], None, "there are no frames"),
         (5, None, "frames are an array or an iterable, not 5"),

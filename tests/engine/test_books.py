@@ -93,7 +93,7 @@ def test_the_accounts_are_those_of_all_books_and_of_what_is_open():
     books.add(replace(book, id="b"))
     found = books.accounts({"c": OPEN})["free"]
     assert (found.announced, found.processed, found.in_flight) == (25, 22, 2)
-    assert books.received({"c": OPEN}) == (25, 25 * book.frame_bytes)
+    assert books.received({"c": OPEN}) == (25, 25 * book.size // book.frames)
     assert book.edges["free"].processed == 10
 
 

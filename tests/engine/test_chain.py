@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.engine.small import acquisition, batch, pipeline
+from tests.engine.small import acquisition, batch, event_batch, pipeline
 
 from scopeside.collect.master import Master
 from scopeside.errors import ChainRefusedError
+from scopeside.events import EventBatch
 from scopeside.pipeline import Pipeline
 from scopeside.state import unpack
 from scopeside.work.chain import ChainRun, cause_of, run_of
@@ -105,6 +106,85 @@ def test_the_steps_before_a_filter_see_the_frames_as_they_came():
     chain = run(("Counts", {}), ("Double", {}))
     chain.process(batch(0, 3))
     assert unpack(chain.commit()[0][0])["sums"][:3].tolist() == [0, 6, 12]
+
+
+def of_events(*steps):
+    chain = pipeline(("c", dict(steps), {})).chain("c")
+    return ChainRun(chain, acquisition(encoding="events"), "cpu")
+
+
+def fed(chain, number):
+    return chain._processors[number].seen
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Two frames in a portion."""
+    plain = EventBatch.portions
+    monkeypatch.setattr(EventBatch, "portions", lambda self: plain(self, 2 * 12))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (("Hits", {}),),
+        (("Trail", {}),),
+        (("Counts", {}), ("Hits", {}), ("Trail", {})),
+        (("Hits", {}), ("Double", {}), ("Counts", {})),
+        (("Brighter", {}), ("Counts", {}), ("Trail", {})),
+        (("Counts", {}), ("Brighter", {}), ("Trail", {}), ("Hits", {})),
+    ],
+)
+@pytest.mark.usefixtures("few")
+def test_events_bring_what_frames_bring(steps):
+    of_frames, chain = run(*steps), of_events(*steps)
+    for first, n in ((0, 5), (5, 1), (7, 4)):
+        of_frames.process(batch(first, n))
+        chain.process(event_batch(first, n))
+    assert chain.commit() == of_frames.commit()
+
+
+@pytest.mark.usefixtures("few")
+def test_events_go_whole_to_those_that_take_them():
+    chain = of_events(("Hits", {}), ("Counts", {}))
+    chain.process(event_batch(0, 5))
+    assert fed(chain, 0) == [("events", 5)]
+
+
+@pytest.mark.usefixtures("few")
+def test_behind_one_that_wants_frames_they_come_in_portions():
+    chain = of_events(("Counts", {}), ("Hits", {}))
+    chain.process(event_batch(0, 5))
+    assert fed(chain, 1) == [("events", 2), ("events", 2), ("events", 1)]
+
+
+@pytest.mark.usefixtures("few")
+def test_behind_one_that_replaces_frames_there_are_frames():
+    chain = of_events(("Double", {}), ("Hits", {}))
+    chain.process(event_batch(0, 5))
+    assert fed(chain, 1) == [("frames", 2), ("frames", 2), ("frames", 1)]
+
+
+@pytest.mark.usefixtures("few")
+def test_frames_are_made_once_for_all(monkeypatch):
+    chain, given = of_events(("Counts", {}), ("Hits", {}), ("Trail", {})), []
+    for number in (0, 2):
+        monkeypatch.setattr(chain._processors[number], "process", given.append)
+    chain.process(event_batch(0, 2))
+    one, other = given
+    assert one is other
+
+
+def test_failing_events_do_not_spoil_their_neighbours():
+    chain, plain = of_events(("Hits", {"fail_at": 3})), of_events(("Hits", {}))
+    chain.process(event_batch(0, 2))
+    with pytest.raises(ValueError, match="this frame cannot be"):
+        chain.process(event_batch(2, 2))
+    chain.rollback()
+    for one in (chain, plain):
+        one.process(event_batch(0, 2))
+        one.process(event_batch(4, 2))
+    assert chain.commit() == plain.commit()
 
 
 def test_a_failure_is_named_by_its_type():

@@ -82,6 +82,42 @@ class WritesIntoFrames(Total):
         batch.pixels[:1] = 0
 
 
+class TotalOfEvents(Total):
+    def process_events(self, batch):
+        self.total += int(batch.value.sum())
+        self.used += len(batch)
+        self.last = max([self.last, *batch.index.tolist()])
+
+
+class ChangeOfEvents(Change):
+    def process_events(self, batch):
+        self.process(batch.dense())
+
+
+class CountsHits(TotalOfEvents):
+    def process_events(self, batch):
+        super().process_events(batch.with_words(batch.words | np.uint64(1 << 24)))
+
+
+class LeavesEmptyFramesOut(TotalOfEvents):
+    def process_events(self, batch):
+        self.used -= len(batch) - len(np.unique(batch.place))
+        super().process_events(batch)
+
+
+class WritesIntoEvents(TotalOfEvents):
+    def process_events(self, batch):
+        super().process_events(batch)
+        if batch.words.flags.writeable:
+            batch.words[:1] = 0
+
+
+class CountsBatchesOfEvents(TotalOfEvents):
+    def process_events(self, batch):
+        super().process_events(batch)
+        self.total += 0 if len(batch) < 2 else 1
+
+
 class CountsBatches(Total):
     def process(self, batch):
         super().process(batch)
@@ -164,7 +200,7 @@ class RestoresNothing(Change):
         pass
 
 
-@pytest.mark.parametrize("cls", [Total, Change])
+@pytest.mark.parametrize("cls", [Total, Change, TotalOfEvents, ChangeOfEvents])
 @pytest.mark.parametrize("frames", [FRAMES, FRAMES.reshape(2, 3, 4, 5)])
 def test_a_lawful_processor_passes(cls, frames):
     check_processor(cls, frames)
@@ -186,6 +222,10 @@ def test_a_lawful_processor_passes(cls, frames):
         (SnapshotsText, r"restore\(snapshot\(\)\) is invisible \(it is str\)"),
         (RestoresNothing, r"restore\(snapshot\(\)\) is invisible"),
         (ForgetsTheOther, "two halves merged equal the whole"),
+        (CountsHits, "events bring what the frames made of them bring"),
+        (LeavesEmptyFramesOut, "events bring what the frames .*: total"),
+        (WritesIntoEvents, "frames are left as they were.* with events"),
+        (CountsBatchesOfEvents, "how frames are cut .* with events"),
         (KeepsTheFirstFrame, "two halves merged equal the whole"),
     ],
 )

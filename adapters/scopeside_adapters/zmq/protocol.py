@@ -218,6 +218,10 @@ def _acquisition(fields: Fields) -> Acquisition:
         found = Acquisition.from_dict(values)
     except (ShapeError, ValueError, TypeError, OverflowError) as error:
         raise fields.refusal("wrong_header", str(error)) from error
+    if found.encoding != "frames":
+        raise fields.refusal(
+            "wrong_header", f"this wire carries frames, not {found.encoding}"
+        )
     expected = max(found.frames or 0, 0 if found.scan is None else found.scan.frames)
     if found.frame_bytes > MAX_FRAME_BYTES or expected > MAX_EXPECTED:
         raise fields.refusal(

@@ -52,6 +52,7 @@ class WireSlot:
         self.pixels = np.empty((n, *acquisition.frame_shape), acquisition.dtype)
         self.index = np.empty(n, np.int64)
         self.timestamp_ns = np.empty(n, np.int64)
+        self.words = np.empty(0, np.uint64)  # the wire carries no events
         self._wire = wire
 
     @property
@@ -59,7 +60,7 @@ class WireSlot:
         """Number of frames that fit."""
         return len(self.index)
 
-    def commit(self, n: int) -> None:
+    def commit(self, n: int, *, words: int = 0) -> None:  # noqa: ARG002 - none fit
         """Send the first `n` frames."""
         first = int(self.index[0])
         self._wire.batch(self.pixels[:n], first, self.timestamp_ns[:n])

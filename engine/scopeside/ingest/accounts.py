@@ -20,6 +20,7 @@ class Ingest:
     """What came in, before any edge."""
 
     received: FrameRanges = field(default_factory=FrameRanges)
+    events: int = 0
     missing: FrameRanges = field(default_factory=FrameRanges)
     lost: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -29,6 +30,7 @@ class Ingest:
         return {
             "received": len(self.received),
             "received_runs": self.received.runs(MAX_RUNS),
+            "events": self.events,
             "missing": dict(self.lost),
             "missing_runs": self.missing.runs(MAX_RUNS),
             "rejected": dict(self.rejected),
@@ -45,8 +47,9 @@ class OpenAcquisition:
         self.ended: Ended | None = None
         self.announced_end = False
 
-    def receive(self, runs: Iterable[Run], n: int) -> None:
+    def receive(self, runs: Iterable[Run], n: int, events: int = 0) -> None:
         """Announce frames that lie in the slab."""
+        self.ingest.events += events
         for first, last in runs:
             self.ingest.received.add(first, last)
         for account in self.edges.values():

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scopeside.batch import Batch
+from scopeside.events import EventBatch
 
 
-def write(folder: Path, acquisition: str, chain: str, batch: Batch) -> Path:
-    """Write the frames of `batch` to an .npz file and return its path.
+def write(
+    folder: Path, acquisition: str, chain: str, batch: Batch | EventBatch
+) -> Path:
+    """Write `batch` to an .npz file and return its path.
 
-    It holds ``pixels`` (n, height, width), ``index`` and ``timestamp_ns`` (n,).
+    It holds ``index`` and ``timestamp_ns`` (n,), and ``pixels`` (n, height, width) or,
+    of events, ``words`` (m,) and ``frame_shape``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{acquisition}.{chain}.{batch.epoch}-{int(batch.index[0])}.npz"
-    np.savez(
-        path, pixels=batch.pixels, index=batch.index, timestamp_ns=batch.timestamp_ns
-    )
+    arrays: dict[str, Any] = {
+        "index": batch.index,
+        "timestamp_ns": batch.timestamp_ns,
+    }
+    if isinstance(batch, EventBatch):
+        arrays |= {"words": batch.words, "frame_shape": batch.frame_shape}
+    else:
+        arrays["pixels"] = batch.pixels
+    np.savez(path, **arrays)
     return path

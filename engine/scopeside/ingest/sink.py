@@ -10,18 +10,19 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState, StopRequested
 from scopeside.errors import SourceError
+from scopeside.events import keep_good, renumber, warm
+from scopeside.ingest.slot import SlabSlot
 from scopeside.ledger import FrameRanges, Run
 from scopeside.settings import AcquisitionSettings, SlabSettings
 from scopeside.slab import Layout, Slab
@@ -45,6 +46,8 @@ class Filled(NamedTuple):
     runs: tuple[Run, ...]
     timestamp_ns: int
     received_ns: int
+    events: int | None = None
+    """How many, where the frames come as events."""
 
 
 class Missed(NamedTuple):
@@ -97,54 +100,6 @@ class Stages:
     frames: int = 0
     bytes: int = 0
     starved_slots: int = 0
-
-
-class SlabSlot:
-    """Room for one batch; see `scopeside.detector.Slot`."""
-
-    def __init__(
-        self, number: int, slab: Slab, layout: Layout, acquisition: Acquisition
-    ) -> None:
-        at = number * layout.stride
-        n = layout.capacity
-        self.number = number
-        self.index: npt.NDArray[np.int64] = slab.view(at, (n,), np.int64)
-        self.timestamp_ns: npt.NDArray[np.int64] = slab.view(at + 8 * n, (n,), np.int64)
-        self.pixels: npt.NDArray[Any] = slab.view(
-            at + layout.pixels_at, (n, *acquisition.frame_shape), acquisition.dtype
-        )
-        self._commit: Callable[[SlabSlot, int], None] | None = None
-        self._lent_ns = 0
-
-    @property
-    def capacity(self) -> int:
-        """Number of frames that fit."""
-        return len(self.index)
-
-    def commit(self, n: int) -> None:
-        """Hand the first `n` frames on."""
-        if self._commit is None:
-            raise SourceError("a slot can be committed once, while it is lent")
-        if not 0 < n <= self.capacity:
-            raise SourceError(f"a slot of {self.capacity} frames cannot commit {n}")
-        self._commit(self, n)
-        self._commit = None
-
-    def lend(self, commit: Callable[[SlabSlot, int], None]) -> None:
-        """Let the holder commit once."""
-        self._commit = commit
-        self._lent_ns = time.monotonic_ns()
-
-    @property
-    def lent_for_ns(self) -> int:
-        """For how long it has been lent, nanoseconds."""
-        return time.monotonic_ns() - self._lent_ns
-
-    def take_back(self) -> bool:
-        """End the loan; return whether the slot was left uncommitted."""
-        unused = self._commit is not None
-        self._commit = None
-        return unused
 
 
 class SlabSink:
@@ -210,6 +165,8 @@ class SlabSink:
             self._settings.batch_kib * 1024,
             batch_frames,
         )
+        if acquisition.encoding == "events":
+            warm(acquisition.dtype)
         self._collect_slots()
         self._slots = [
             SlabSlot(k, self._slab, layout, acquisition) for k in range(layout.slots)
@@ -292,16 +249,18 @@ class SlabSink:
 
     # ---------------------------------------------------------------------------
 
-    def _commit(self, slot: SlabSlot, n: int) -> None:
+    def _commit(self, slot: SlabSlot, n: int, words: int) -> None:
         acquisition = self._current()
         assert self._layout is not None
-        n, runs = self._admit(slot, n)
+        events = acquisition.encoding == "events"
+        words = self._without_bad(slot, n, words) if words else 0
+        n, words, runs = self._admit(slot, n, words)
         if n == 0:
             self.free.put(slot.number)
             return
         self.stages.busy_ns += slot.lent_for_ns
         self.stages.frames += n
-        self.stages.bytes += n * acquisition.frame_bytes
+        self.stages.bytes += 8 * words if events else n * acquisition.frame_bytes
         self._tell(
             Filled(
                 acquisition.id,
@@ -311,17 +270,42 @@ class SlabSink:
                 runs,
                 int(slot.timestamp_ns[0]),
                 time.monotonic_ns(),
+                words if events else None,
             )
         )
 
-    def _admit(self, slot: SlabSlot, n: int) -> tuple[int, tuple[Run, ...]]:
-        """Keep the frames that are new, and return how many and which they are."""
+    def _without_bad(self, slot: SlabSlot, n: int, words: int) -> int:
+        """Leave out events that lie outside of the frames; return how many stay.
+
+        Whoever reads them later would reach outside of an array. To look costs half
+        a nanosecond a word.
+        """
+        height, width = self._current().frame_shape
+        found = slot.words[:words]
+        kept = keep_good(found, n, height * width)
+        if kept < words:
+            bad = words - kept
+            self.reject(
+                bad,
+                "bad_event",
+                f"{bad} of {words} events lie outside of {n} frames of "
+                f"{height}×{width}",
+            )
+        return kept
+
+    def _admit(
+        self, slot: SlabSlot, n: int, words: int
+    ) -> tuple[int, int, tuple[Run, ...]]:
+        """Keep the frames that are new, with their events.
+
+        Returns how many frames and events they are, and which frames.
+        """
         index = slot.index[:n]
         first, last = int(index[0]), int(index[-1])
         follows = last - first == n - 1 and bool((np.diff(index) == 1).all())
         if follows and first >= 0 and not self._received.overlaps(first, last):
             self._received.add(first, last)
-            return n, ((first, last),)
+            return n, words, ((first, last),)
         seen: set[int] = set()
         keep = []
         for k, frame in enumerate(index.tolist()):
@@ -335,12 +319,19 @@ class SlabSink:
                 "duplicate",
                 f"frames {first} to {last}: {n - len(keep)} of them came before",
             )
-        for array in (slot.index, slot.timestamp_ns, slot.pixels):
+        arrays = [slot.index, slot.timestamp_ns]
+        if len(slot.pixels):
+            arrays.append(slot.pixels)
+        for array in arrays:
             array[: len(keep)] = array[keep]
+        if words:
+            place = np.full(n, -1)
+            place[keep] = np.arange(len(keep))
+            words = renumber(slot.words[:words], place)
         runs = FrameRanges((frame, frame) for frame in sorted(seen))
         for a, b in runs:
             self._received.add(a, b)
-        return len(keep), tuple(runs)
+        return len(keep), words, tuple(runs)
 
     def _next_free(self) -> int:
         self._refuse_if_stopping()

@@ -19,7 +19,6 @@ from typing import Any
 
 import zmq
 
-from scopeside.batch import Batch
 from scopeside.board import Board
 from scopeside.edge import Edge, Ticket
 from scopeside.errors import EngineError
@@ -38,8 +37,8 @@ from scopeside.ingest.sink import (
 )
 from scopeside.ledger import FrameRanges
 from scopeside.link import Link
-from scopeside.slab import Layout, Slab
-from scopeside.wire import Kind, Message, encode
+from scopeside.slab import Slab, batch_at
+from scopeside.wire import Kind, Message, decode_own, encode
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,6 @@ class Tee:
         self._wait_s = wait_s
         self._quarantine_folder = quarantine_folder
         self._open: dict[str, OpenAcquisition] = {}
-        self._layouts: dict[str, Layout] = {}
         self._edge_of: dict[bytes, Edge] = {}
         self._fenced_off: set[bytes] = set()
         self._collector: bytes | None = None
@@ -155,10 +153,9 @@ class Tee:
 
     def _filled(self, event: Filled) -> None:
         acquisition = self._open[event.acquisition].acquisition
-        self._open[event.acquisition].receive(event.runs, event.n)
+        self._open[event.acquisition].receive(event.runs, event.n, event.events or 0)
         layout = event.layout
         self._slots = layout.slots
-        self._layouts[event.acquisition] = layout
         self._seq += 1
         header = {
             "acq": event.acquisition,
@@ -169,6 +166,7 @@ class Tee:
             "shape": acquisition.frame_shape,
             "dtype": acquisition.dtype.str,
             "codec": "raw",
+            "events": event.events,
             "runs": event.runs,
             "t_ns": event.timestamp_ns,
             "received_ns": event.received_ns,
@@ -307,7 +305,6 @@ class Tee:
         account = self._open.pop(name, None)
         if account is None:
             return
-        self._layouts.pop(name, None)
         for edge in self.edges.values():
             edge.forget(name)
         end = encode(Kind.END, {"acq": name, "epoch": self._epoch})
@@ -347,16 +344,8 @@ class Tee:
         self._release(ticket)
 
     def _quarantine(self, edge: Edge, ticket: Ticket) -> None:
-        layout = self._layouts[ticket.acquisition]
         account = self._open[ticket.acquisition]
-        n, at = ticket.n, ticket.slot * layout.stride
-        shape = (n, *account.acquisition.frame_shape)
-        batch = Batch(
-            self._slab.view(at + layout.pixels_at, shape, account.acquisition.dtype),
-            self._slab.view(at, (n,), "<i8"),
-            self._slab.view(at + 8 * layout.capacity, (n,), "<i8"),
-            self._epoch,
-        )
+        batch = batch_at(self._slab, decode_own(ticket.message).header)
         frames = f"frames {ticket.first} to {ticket.runs[-1][1]}"
         try:
             path = quarantine.write(
@@ -368,7 +357,7 @@ class Tee:
         self.notes.append(
             f"{frames} killed two workers of chain {edge.name!r}: quarantined, {kept}"
         )
-        account.edges[edge.name].failed["killed_worker"] += n
+        account.edges[edge.name].failed["killed_worker"] += ticket.n
         self._release(ticket)
 
     def _release(self, ticket: Ticket) -> None:

@@ -37,9 +37,9 @@ class Book:
         return received
 
     @property
-    def frame_bytes(self) -> int:
-        """Size of one of them."""
-        return _frame_bytes(self.acquisition)
+    def size(self) -> int:
+        """Bytes received."""
+        return _size(self.acquisition, self.ingest)
 
     @property
     def closed(self) -> bool:
@@ -134,7 +134,7 @@ class Books:
             oldest = self._kept.pop(next(iter(self._kept)))
             _add(self._older, oldest.edges)
             self._older_frames += oldest.frames
-            self._older_bytes += oldest.frames * oldest.frame_bytes
+            self._older_bytes += oldest.size
 
     def __contains__(self, name: object) -> bool:
         return name in self._kept
@@ -171,10 +171,10 @@ class Books:
         frames, size = self._older_frames, self._older_bytes
         for book in self:
             frames += book.frames
-            size += book.frames * book.frame_bytes
+            size += book.size
         for one in open_ones.values():
             frames += one["ingest"]["received"]
-            size += one["ingest"]["received"] * _frame_bytes(one["acquisition"])
+            size += _size(one["acquisition"], one["ingest"])
         return frames, size
 
 
@@ -187,7 +187,10 @@ def _add(into: dict[str, Account], edges: Mapping[str, Account]) -> None:
         total.failed.update(account.failed)
 
 
-def _frame_bytes(acquisition: Mapping[str, Any]) -> int:
+def _size(acquisition: Mapping[str, Any], ingest: Mapping[str, Any]) -> int:
+    """Return how many bytes came; an event has 8."""
+    if acquisition.get("encoding") == "events":
+        return 8 * int(ingest["events"])
     height, width = acquisition["shape"]
-    size: int = height * width * np.dtype(acquisition["dtype"]).itemsize
-    return size
+    pixel = np.dtype(acquisition["dtype"]).itemsize
+    return int(ingest["received"]) * int(height * width * pixel)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ChainRefusedError
+from scopeside.events import EventBatch
 from scopeside.pipeline import Chain, Step
-from scopeside.processor import Device, Order, Processor
+from scopeside.processor import Device, Order, Processor, TakesEvents
 from scopeside.publication import to_header
 
 
@@ -55,17 +56,53 @@ class ChainRun:
         self._processors: list[Processor] = []
         self.rollback()
 
-    def process(self, batch: Batch) -> None:
+    def process(self, batch: Batch | EventBatch) -> None:
         """Run a batch through all processors."""
-        for step, processor in zip(self._chain.steps, self._processors, strict=True):
-            replaced = processor.process(batch)
-            if step.cls.order is Order.ORDERED:
-                self._said += [
-                    Said(step.name, *to_header(result))
-                    for result in processor.results()
-                ]
-            if replaced is not None:
-                batch = replaced
+        if isinstance(batch, EventBatch):
+            self._process_events(batch)
+        else:
+            self._process(0, None, batch)
+
+    def _process(self, first: int, events: EventBatch | None, frames: Batch) -> None:
+        """Run frames through the processors from number `first` on.
+
+        `events`: what they were made of, for the processors that take it.
+        """
+        for k in range(first, len(self._processors)):
+            processor = self._processors[k]
+            if events is not None and isinstance(processor, TakesEvents):
+                changed = processor.process_events(events)
+                if changed is not None:
+                    events, frames = changed, changed.dense()
+            else:
+                replaced = processor.process(frames)
+                if replaced is not None:
+                    events, frames = None, replaced
+            self._listen(k)
+
+    def _process_events(self, events: EventBatch) -> None:
+        """Run events through the processors.
+
+        From the first on that wants frames they get them a few at a time: each frame
+        is made once for all of them.
+        """
+        for k, processor in enumerate(self._processors):
+            if not isinstance(processor, TakesEvents):
+                for piece, frames in events.portions():
+                    self._process(k, piece, frames)
+                return
+            changed = processor.process_events(events)
+            events = events if changed is None else changed
+            self._listen(k)
+
+    def _listen(self, k: int) -> None:
+        """Keep what an ordered processor has to say of its last batch."""
+        step = self._chain.steps[k]
+        if step.cls.order is Order.ORDERED:
+            self._said += [
+                Said(step.name, *to_header(result))
+                for result in self._processors[k].results()
+            ]
 
     def commit(self) -> tuple[list[bytes], list[Said]]:
         """Return a snapshot of each processor, and what the ordered ones said.
@@ -99,7 +136,7 @@ class RefusedRun:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def process(self, _batch: Batch) -> None:
+    def process(self, _batch: Batch | EventBatch) -> None:
         """Refuse the batch, for the reason why there is no chain."""
         raise ChainRefusedError(str(self._error)) from self._error
 

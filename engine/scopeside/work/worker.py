@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scopeside.acquisition import Acquisition
-from scopeside.batch import Batch
 from scopeside.board import Board
 from scopeside.errors import ChainRefusedError
+from scopeside.events import warm
 from scopeside.link import Link
 from scopeside.pipeline import Chain
 from scopeside.processor import Device, Prepared
-from scopeside.slab import Slab
+from scopeside.slab import Slab, batch_at
 from scopeside.wire import Buffer, Kind, Message, encode
 from scopeside.work.chain import ChainRun, RefusedRun, Said, cause_of, run_of
 
@@ -157,7 +157,7 @@ class Worker:
             current=[name, header["epoch"], header["seq"]], since_ns=began
         )
         try:
-            self._runs[name].process(self._batch(header))
+            self._runs[name].process(batch_at(self._slab, header))
             self._group.headers.append(header)
         except Exception as error:  # noqa: BLE001 - counted in the ledger, and told
             self._say_once(header, error)
@@ -258,19 +258,8 @@ class Worker:
         for earlier in again:
             # These went well before; a processor that fails on them now is not
             # repeatable, and the worker is better restarted than trusted.
-            run.process(self._batch(earlier))
+            run.process(batch_at(self._slab, earlier))
             group.headers.append(earlier)
-
-    def _batch(self, header: dict[str, Any]) -> Batch:
-        n = header["n"]
-        index_at, timestamp_at, pixels_at = header["slab"]
-        shape = (n, *header["shape"])
-        return Batch(
-            self._slab.view(pixels_at, shape, header["dtype"]),
-            self._slab.view(index_at, (n,), "<i8"),
-            self._slab.view(timestamp_at, (n,), "<i8"),
-            header["epoch"],
-        )
 
     def _ask_for_state(self, acquisition: str) -> None:
         assert self.collector is not None
@@ -281,12 +270,15 @@ class Worker:
 
     def _prepare(self, acquisition: str) -> None:
         """Make the processors now, so that the first batch does not wait for them."""
+        about = self._acquisitions[acquisition]
+        if about.encoding == "events":
+            warm(about.dtype)
         for step in self._chain.steps:
             if isinstance(step.cls, Prepared):
-                step.cls.prepare(self._acquisitions[acquisition])
+                step.cls.prepare(about)
         self._runs[acquisition] = run_of(
             self._chain,
-            self._acquisitions[acquisition],
+            about,
             self._device,
             self._recalled[acquisition],
         )

@@ -169,10 +169,15 @@ def middle_of_counts(frames: Array) -> IntArray:
     frames = as_stored(frames)
     moments = np.zeros((len(frames), 3), sum_type(frames.dtype))
     _MOMENTS[moments.dtype.str[1:]](frames, moments)
+    return centre_of_moments(moments, frames.shape[1:])
+
+
+def centre_of_moments(moments: Array, shape: tuple[int, ...]) -> IntArray:
+    """Return the centre for the ``moments (n, 3)``: counts, times row, times column."""
     total = np.where(moments[:, 0] > 0, moments[:, 0], 1)[:, None]
     centre, rest = np.divmod(moments[:, 1:], total)
     centre += rest >= total - rest
-    size = np.array(frames.shape[1:])
+    size = np.array(shape)
     inside = (centre >= 0) & (centre < size) & (moments[:, :1] > 0)
     found = np.where(inside.all(axis=1, keepdims=True), centre, (size - 1) // 2)
     return found.astype(np.int64)

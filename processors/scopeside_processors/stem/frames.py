@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
+from scopeside.events import EventBatch
 
 
 def check_frames(batch: Batch, acquisition: Acquisition) -> None:
@@ -24,6 +25,23 @@ def check_frames(batch: Batch, acquisition: Acquisition) -> None:
     if found != said:
         raise ShapeError(
             f"frames are {found[0]} {found[1]}; the acquisition has {said[0]} {said[1]}"
+        )
+
+
+def check_events(batch: EventBatch, acquisition: Acquisition) -> None:
+    """Refuse events of frames that are not as the acquisition says.
+
+    Raises
+    ------
+    ShapeError
+        If their shape or dtype differs.
+    """
+    found = (tuple(batch.frame_shape), batch.dtype.newbyteorder("<"))
+    said = (acquisition.frame_shape, acquisition.dtype)
+    if found != said:
+        raise ShapeError(
+            f"events are of frames {found[0]} {found[1]}; the acquisition has "
+            f"{said[0]} {said[1]}"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.errors import ConfigError
+from scopeside_processors.kernels import events
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Detector, Point, Shape
 
@@ -36,6 +37,27 @@ class Layout:
     plain_runs: kernels.Runs
     moving_runs: kernels.Runs
     weights: kernels.Weights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventLayout:
+    """The detectors of a `Layout` as events are summed over them."""
+
+    plain: events.Labels
+    moving: events.Labels
+    weights: events.FloatArray
+
+
+@lru_cache(maxsize=8)
+def event_layout_of(layout: Layout, shape: Shape) -> EventLayout:
+    """Return the same detectors for the events of frames of ``shape``."""
+    height, width = shape
+    whole = (2 * height - 1, 2 * width - 1) if layout.moving else (1, 1)
+    return EventLayout(
+        events.labels_of(layout.plain_runs, shape, (0, 0)),
+        events.labels_of(layout.moving_runs, whole, (height - 1, width - 1)),
+        events.weight_of(layout.weights, shape),
+    )
 
 
 def layout_of(

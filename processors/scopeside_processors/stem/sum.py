@@ -12,12 +12,13 @@ from pydantic import Field
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
-from scopeside_processors.kernels import USUAL_PIXELS
+from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import sum as kernels
-from scopeside_processors.stem.frames import check_frames, exceeds
+from scopeside_processors.stem.frames import check_events, check_frames, exceeds
 
 Array = npt.NDArray[Any]
 Pattern = Literal["sum", "mean", "max"]
@@ -47,6 +48,8 @@ class Sum:
         """Load the kernels for an acquisition, or for what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
+            if acquisition is not None and acquisition.encoding == "events":
+                events.warm(dtype)
 
     def __init__(
         self,
@@ -77,6 +80,26 @@ class Sum:
         else:
             kernels.add_integers(batch.pixels, self._total, self._peak)
         self._overflowed |= exceeds(batch.pixels, LARGEST)
+        first, last = int(batch.index.min()), int(batch.index.max())
+        self._stands_on(len(batch), first, last)
+
+    def process_events(self, batch: EventBatch) -> None:
+        """Add the events of `batch`.
+
+        ``sum`` and ``mean`` count every event. A pixel of ``max`` is one of a frame,
+        and so at most what its dtype can hold.
+
+        Raises
+        ------
+        ShapeError
+            If its frames are not as the acquisition says.
+        """
+        check_events(batch, self._acquisition)
+        if not len(batch):
+            return
+        events.add_sum(batch, self._total)
+        if "max" in self._wanted:
+            events.raise_peak(batch, self._peak)
         first, last = int(batch.index.min()), int(batch.index.max())
         self._stands_on(len(batch), first, last)
 

@@ -16,15 +16,16 @@ from pydantic import Field, model_validator
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.settings import Name
 from scopeside.state import pack, unpack
-from scopeside_processors.kernels import USUAL_PIXELS
+from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
-from scopeside_processors.stem.frames import check_frames, exceeds
-from scopeside_processors.stem.layout import Layout, layout_of
+from scopeside_processors.stem.frames import check_events, check_frames, exceeds
+from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
@@ -52,6 +53,23 @@ def virtual_sums(frames: Array, layout: Layout) -> tuple[Array, kernels.FloatArr
         moving = kernels.sum_runs(frames, layout.moving_runs, centre)
         counts = np.concatenate([counts, moving], axis=1)
     return counts, kernels.sum_weighted(frames, layout.weights)
+
+
+def event_sums(
+    batch: EventBatch, layout: Layout
+) -> tuple[IntArray, kernels.FloatArray]:
+    """Return what `virtual_sums` gives for the frames that `batch` would make.
+
+    Integers are the same; with weights, the events of a frame are added in float64 in
+    their order. No pixel is held to what the frames' dtype can hold.
+    """
+    cut = event_layout_of(layout, batch.frame_shape)
+    counts = events.sum_labels(batch, cut.plain)
+    if layout.moving:
+        centre = events.middle_of_counts(batch)
+        moving = events.sum_moving(batch, cut.moving, centre)
+        counts = np.concatenate([counts, moving], axis=1)
+    return counts, events.sum_weighted(batch, cut.weights)
 
 
 class Table:
@@ -111,6 +129,8 @@ class Virtual:
         """Load the kernels for an acquisition, or for what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
+            if acquisition is not None and acquisition.encoding == "events":
+                events.warm(dtype)
 
     def __init__(
         self,
@@ -143,16 +163,27 @@ class Virtual:
         """
         check_frames(batch, self._acquisition)
         position = self._position_of(batch.index)
-        inside = position >= 0
-        self._outside += int(np.count_nonzero(~inside))
-        if not inside.any():
+        if not self._counts_outside(position):
             return
         height, width = self._acquisition.frame_shape
         largest = (2**63 - 1) // (height * width * max(height, width))
         self._overflowed |= exceeds(batch.pixels, largest)
-        counts, weighted = virtual_sums(batch.pixels, self._layout)
-        self._take(position[inside], counts[inside], weighted[inside])
-        self._stands_on(batch.index[inside].min(), batch.index[inside].max())
+        sums = virtual_sums(batch.pixels, self._layout)
+        self._take_inside(batch.index, position, *sums)
+
+    def process_events(self, batch: EventBatch) -> None:
+        """Sum the events of `batch`; see `event_sums`.
+
+        Raises
+        ------
+        ShapeError
+            If its frames are not as the acquisition says.
+        """
+        check_events(batch, self._acquisition)
+        position = self._position_of(batch.index)
+        if self._counts_outside(position):
+            sums = event_sums(batch, self._layout)
+            self._take_inside(batch.index, position, *sums)
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""
@@ -221,6 +252,19 @@ class Virtual:
         frames = self._acquisition.frames
         length = LONGEST_SERIES if frames is None else frames
         return np.where((index < 0) | (index >= length), -1, index)
+
+    def _counts_outside(self, position: IntArray) -> bool:
+        """Count the frames without a position; return whether any has one."""
+        outside = int(np.count_nonzero(position < 0))
+        self._outside += outside
+        return outside < len(position)
+
+    def _take_inside(
+        self, index: IntArray, position: IntArray, counts: Array, weighted: Array
+    ) -> None:
+        inside = position >= 0
+        self._take(position[inside], counts[inside], weighted[inside])
+        self._stands_on(index[inside].min(), index[inside].max())
 
     def _take(self, positions: IntArray, counts: Array, weighted: Array) -> None:
         self._positions.append(positions[:, None])

@@ -1,0 +1,87 @@
+"""A processor under test, and what it is fed: frames, or the events they come as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.events import MAX_VALUE, EventBatch, Words, pack_events
+from scopeside.processor import Processor, TakesEvents
+
+Array = npt.NDArray[Any]
+AnyBatch = Batch | EventBatch
+
+_FRAME_NS = 1_000_000
+_PLACE = np.uint64(40)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A processor, and the frames on which it is tested.
+
+    `words` are all events of the frames; None where the frames come as such.
+    """
+
+    cls: type[Processor]
+    acquisition: Acquisition
+    params: BaseModel
+    frames: Array
+    words: Words | None = None
+
+    def new(self) -> Processor:
+        """Return a fresh processor."""
+        return self.cls(self.acquisition, self.params)
+
+    def batch(self, first: int, stop: int, *, locked: bool = True) -> AnyBatch:
+        """Return frames `first` to `stop`, read-only as in a live chain."""
+        pixels = self.frames[first:stop].copy()
+        pixels.flags.writeable = not locked
+        index = np.arange(first, first + len(pixels))
+        if self.words is None:
+            return Batch(pixels, index, index * _FRAME_NS)
+        place = self.words >> _PLACE
+        words = self.words[(place >= first) & (place < first + len(pixels))]
+        words -= np.uint64(first) << _PLACE
+        words.flags.writeable = not locked
+        about = self.acquisition
+        return EventBatch(
+            words, index, index * _FRAME_NS, about.frame_shape, about.dtype
+        )
+
+    def as_events(self) -> Case | None:
+        """Return the case with events for frames, None where that cannot be.
+
+        They are in disorder, and a pixel with more than one count has two of them.
+        """
+        takes = hasattr(self.cls, "process_events")
+        if not takes or self.frames.dtype.kind not in "iu":
+            return None
+        if self.frames.min() < 0 or self.frames.max() > 2 * MAX_VALUE:
+            return None
+        flat = self.frames.reshape(len(self.frames), -1).astype(np.int64)
+        parts = []
+        for counts in (flat // 2, flat - flat // 2):
+            place, address = np.nonzero(counts)
+            parts.append(pack_events(place, counts[place, address], address))
+        words = np.random.default_rng(0).permutation(np.concatenate(parts))
+        about = replace(self.acquisition, encoding="events")
+        return replace(self, acquisition=about, words=words)
+
+    def cut(self, size: int) -> list[AnyBatch]:
+        """Return all frames in batches of `size`."""
+        n = len(self.frames)
+        return [self.batch(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+def feed(processor: Processor, batch: AnyBatch) -> None:
+    """Have a processor take in frames or events, as a chain does."""
+    if isinstance(batch, EventBatch):
+        cast("TakesEvents", processor).process_events(batch)
+    else:
+        processor.process(batch)
