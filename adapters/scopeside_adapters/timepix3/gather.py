@@ -7,7 +7,7 @@ See ``tables.py`` for the names; nothing here looks at raw words.
 from __future__ import annotations
 
 from scopeside_adapters.timepix3 import tables as k
-from scopeside_adapters.timepix3.kernels import compiled
+from scopeside_adapters.timepix3.jit import compiled
 from scopeside_adapters.timepix3.tables import Array
 
 NOTHING, SEGMENT, GAP = range(3)
@@ -172,14 +172,14 @@ def merge_pixels(words: Array, sums: Array) -> int:
 
 
 @compiled
-def add_to_frames(words: Array, places: Array, frames: Array) -> int:
-    """Add events to ``frames (n, pixels)``; `places` is (first,) of them.
+def add_to_frames(words: Array, first: int, frames: Array) -> int:
+    """Add events to ``frames (n, pixels)``, the first of which is place `first`.
 
     A pixel that is full stays so; returns how many counts were cut off.
     """
     most, cut = _most(frames), 0
     for i in range(len(words)):
-        place = (words[i] >> _PLACE) - places[0]
+        place = (words[i] >> _PLACE) - first
         address = words[i] & _ADDRESS
         value = (words[i] >> 24) & _MOST
         total = frames[place, address] + value

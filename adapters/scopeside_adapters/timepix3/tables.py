@@ -10,7 +10,7 @@ lines that were missed. A *segment* is a part of a line that is handed on as a w
 its events lie in a chain of blocks of the pool.
 
 The numbers below are compiled into the kernels, whose cache looks only at their own
-files: after a change here, touch ``kernels.py``, ``gather.py`` and ``clusters.py``.
+files: after a change here, or in a kernel that others call, touch those.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ SEGMENT_TICKS = TICKS_PER_S // 250
     DELAY, CLOCK, CLOCK_AT, CLOCK_LEFT, PENDING, FREE, TDC_OFFSET, TDC_KNOWN,
     GLOBAL_LOW, GLOBAL_OFFSET, GLOBAL_KNOWN, PACKET, REORDER, ONE, TOT_MASK, CLUSTER,
     HELD, PENDING_ROOM, HELD_ROOM, POOL_AT, NEXT_AT, FREE_AT, PENDING_AT, HELD_AT,
-    A_SEG, B_SEG,
-) = range(60)  # fmt: skip
+    A_SEG, B_SEG, LEAD, FIRST_LINE,
+) = range(62)  # fmt: skip
 
 # Counts: where each hit went, and what else was seen.
 (
@@ -82,6 +82,19 @@ EDGES_CLOCK, FRAME_CLOCK, FREE_CLOCK = range(3)
 """Who says when a line begins: its edge, the edge of a frame, or nobody."""
 
 
+CAUSES = {
+    FLYBACK: "flyback",
+    LATE: "late",
+    OUTSIDE: "outside",
+    UNKNOWN_CHIP: "unknown_chip",
+    NO_TIME: "no_time",
+    OVERFLOW: "overflow",
+    MERGED: "merged",
+    REPEATED: "repeated",
+}
+"""Where hits go that are no events, by the number of their count."""
+
+
 def new_memory(
     high: Array, low: Array, *, pool_events: int, pending: int, held: int = 0
 ) -> Array:
@@ -101,13 +114,15 @@ def new_memory(
     m[[POOL_AT, NEXT_AT, FREE_AT, PENDING_AT, HELD_AT]] = (
         pool, following, free, waiting, clusters,
     )  # fmt: skip
-    m[[PENDING_ROOM, HELD_ROOM, FREE, CHIPS_KNOWN]] = pending, held, blocks, len(high)
+    m[[PENDING_ROOM, HELD_ROOM, FREE]] = pending, held, blocks
     m[free:waiting] = np.arange(blocks)
     m[[COUNTER, OPEN_LINE, PACKET, FRAME, GLOBAL_LOW, A_SEG, B_SEG]] = -1
     m[PACKET_AT : PACKET_AT + CHIPS] = -1
     m[SEG_HEAD_AT : SEG_HEAD_AT + SEGMENTS] = -1
     m[LINE_MASK] = FEWEST_LINES - 1
     for chip, (upper, lower) in enumerate(zip(high, low, strict=True)):
+        if upper.min() >= 0:
+            m[CHIPS_KNOWN] |= 1 << chip
         m[HIGH_AT + 256 * chip : HIGH_AT + 256 * (chip + 1)] = upper
         m[LOW_AT + 256 * chip : LOW_AT + 256 * (chip + 1)] = lower
     return m
