@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.detector import EndState, Slot, StopRequested
-from scopeside.events import EventBatch, pack_events
+from scopeside.events import AnyBatch, EventBatch, pack_events
 
 _STALE = 0xA5  # what a slot holds before it is filled: never a plausible frame
 
@@ -34,7 +34,7 @@ class MemorySlot:
         self.index: npt.NDArray[Any] = np.full(capacity, -1, np.int64)
         self.timestamp_ns: npt.NDArray[Any] = np.full(capacity, -1, np.int64)
         self.committed: int | None = None
-        self.batch: Batch | EventBatch | None = None
+        self.batch: AnyBatch | None = None
 
     @property
     def capacity(self) -> int:
@@ -101,8 +101,8 @@ class MemorySink:
         full: bool = False,
     ) -> None:
         self.acquisitions: list[Acquisition] = []
-        self.batches: list[Batch | EventBatch] = []
-        self.batches_of: list[list[Batch | EventBatch]] = []
+        self.batches: list[AnyBatch] = []
+        self.batches_of: list[list[AnyBatch]] = []
         self.gaps: list[tuple[int, int, str]] = []
         self.rejects: list[tuple[int, str, str]] = []
         self.ends: list[tuple[EndState, str, int | None]] = []

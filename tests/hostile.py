@@ -136,6 +136,7 @@ def _deep(levels: int) -> Any:
 
 STARTS: dict[str, tuple[list[Buffer], str]] = {
     "no acquisition": (encode(Kind.START, {}), "wrong_header"),
+    "events": (start(encoding="events"), "wrong_header"),
     "an acquisition that is a list": (
         encode(Kind.START, {"acquisition": []}),
         "wrong_header",

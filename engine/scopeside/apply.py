@@ -14,14 +14,13 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition, Encoding, Scan, check_dtype
 from scopeside.batch import Batch
 from scopeside.errors import ConfigError, ShapeError
-from scopeside.events import EventBatch
+from scopeside.events import AnyBatch, EventBatch
 from scopeside.messages import validate
 from scopeside.plugins import processor_class
 from scopeside.processor import Order, Processor, TakesEvents
 from scopeside.result import Result
 
 Array = npt.NDArray[Any]
-AnyBatch = Batch | EventBatch
 
 BATCH_BYTES = 1 << 20
 """Frames travel in batches of this size, as by default in a live chain."""

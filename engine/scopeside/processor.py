@@ -9,7 +9,8 @@ describes the object. Its laws (`scopeside.testing.check_processor` tests them):
 - asking for results changes nothing;
 - frames are left as they were;
 - restore(snapshot()) is invisible;
-- empty batches, one-frame batches and gaps are survived.
+- empty batches, one-frame batches and gaps are survived;
+- with `TakesEvents`: events bring what the frames made of them bring.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import SlabError
-from scopeside.events import EventBatch
+from scopeside.events import AnyBatch, EventBatch
 
 _LINE = 64
 _PAGE = 4096
@@ -150,7 +150,7 @@ class Layout:
         return cls(slab_bytes // stride, capacity, stride, words_at, words)
 
 
-def batch_at(slab: Slab, header: Mapping[str, Any]) -> Batch | EventBatch:
+def batch_at(slab: Slab, header: Mapping[str, Any]) -> AnyBatch:
     """Return the batch of a BATCH header of our own; its arrays lie in the slab."""
     n, epoch, dtype = header["n"], header["epoch"], np.dtype(header["dtype"])
     index_at, timestamp_at, payload_at = header["slab"]

@@ -18,9 +18,10 @@ from pydantic import BaseModel
 from scopeside.acquisition import Acquisition, Scan
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
+from scopeside.events import AnyBatch
 from scopeside.processor import Mergeable, Order, Processor
 from scopeside.result import Result
-from scopeside.trial import AnyBatch, Case, feed
+from scopeside.trial import Case, feed
 
 Array = npt.NDArray[Any]
 Batches = Sequence[AnyBatch]

@@ -11,11 +11,10 @@ from pydantic import BaseModel
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.events import MAX_VALUE, EventBatch, Words, pack_events
+from scopeside.events import MAX_VALUE, AnyBatch, EventBatch, Words, pack_events
 from scopeside.processor import Processor, TakesEvents
 
 Array = npt.NDArray[Any]
-AnyBatch = Batch | EventBatch
 
 _FRAME_NS = 1_000_000
 _PLACE = np.uint64(40)

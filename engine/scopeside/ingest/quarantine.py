@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from scopeside.batch import Batch
-from scopeside.events import EventBatch
+from scopeside.events import AnyBatch, EventBatch
 
 
-def write(
-    folder: Path, acquisition: str, chain: str, batch: Batch | EventBatch
-) -> Path:
+def write(folder: Path, acquisition: str, chain: str, batch: AnyBatch) -> Path:
     """Write `batch` to an .npz file and return its path.
 
     It holds ``index`` and ``timestamp_ns`` (n,), and ``pixels`` (n, height, width) or,
-    of events, ``words`` (m,) and ``frame_shape``.
+    of events, ``words`` (m,), ``frame_shape`` and ``dtype``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{acquisition}.{chain}.{batch.epoch}-{int(batch.index[0])}.npz"
@@ -26,7 +23,8 @@ def write(
         "timestamp_ns": batch.timestamp_ns,
     }
     if isinstance(batch, EventBatch):
-        arrays |= {"words": batch.words, "frame_shape": batch.frame_shape}
+        arrays["words"] = batch.words
+        arrays |= {"frame_shape": batch.frame_shape, "dtype": batch.dtype.str}
     else:
         arrays["pixels"] = batch.pixels
     np.savez(path, **arrays)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ChainRefusedError
-from scopeside.events import EventBatch
+from scopeside.events import AnyBatch, EventBatch
 from scopeside.pipeline import Chain, Step
 from scopeside.processor import Device, Order, Processor, TakesEvents
 from scopeside.publication import to_header
@@ -56,7 +56,7 @@ class ChainRun:
         self._processors: list[Processor] = []
         self.rollback()
 
-    def process(self, batch: Batch | EventBatch) -> None:
+    def process(self, batch: AnyBatch) -> None:
         """Run a batch through all processors."""
         if isinstance(batch, EventBatch):
             self._process_events(batch)
@@ -136,7 +136,7 @@ class RefusedRun:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def process(self, _batch: Batch | EventBatch) -> None:
+    def process(self, _batch: AnyBatch) -> None:
         """Refuse the batch, for the reason why there is no chain."""
         raise ChainRefusedError(str(self._error)) from self._error
 
