@@ -136,6 +136,11 @@ def fall(time: int, counter: int, m: Array) -> None:
     if m[k.COUNTS_EDGES] == 0 and ((counter - m[k.COUNTER]) & 0xFFF) == 1:
         m[k.COUNTS_EDGES] = 1
     spent = time - m[k.START_AT + (entry & m[k.LINE_MASK])]
+    if spent <= 0 and entry > 0:
+        # Without a fly-back the next line may begin just before this one ends.
+        before = (entry - 1) & m[k.LINE_MASK]
+        m[k.OPEN_LINE] = entry
+        spent = time - m[k.START_AT + before] if m[k.KIND_AT + before] == k.LINE else 0
     if m[k.FIXED_ACTIVE] or m[k.DUTY] or spent <= 0:
         return
     if m[k.PERIOD] and spent > 2 * m[k.PERIOD]:

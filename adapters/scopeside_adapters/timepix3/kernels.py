@@ -213,7 +213,7 @@ def _dark(m: Array) -> tuple[int, int, int, int]:
         return end, HALF, 0, 0
     begun = m[k.START_AT + before]
     unlit = begun + m[k.ACTIVE_AT + before]
-    if start - begun >= 2 * m[k.PERIOD]:
+    if start - begun >= min(2 * m[k.PERIOD], HALF):
         return end, HALF, 0, 0
     return end, HALF, unlit, start - unlit
 

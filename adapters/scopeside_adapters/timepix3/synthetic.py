@@ -173,14 +173,15 @@ class SyntheticScan:
         beam, hits = self.beam, self.hits
         sent = w.hits(hits.x, hits.y, hits.time, hits.tot)
         disorder = self._rng.normal(0, _ticks(beam.disorder_s), len(sent))
-        edges, times = self._edges()
+        edges, times = self.edges()
         words = np.concatenate([edges, sent])
         chip = np.concatenate([np.zeros(len(edges), np.int64), hits.chip])
         lag = _ticks(beam.edge_lag_s)
         due = np.concatenate([times + lag, hits.time + disorder])
         return words, chip, np.argsort(due, kind="stable")
 
-    def _edges(self) -> tuple[w.Words, Array]:
+    def edges(self) -> tuple[w.Words, Array]:
+        """Return the words of all edges that come, in order, and their ticks."""
         rows = len(self.line_start)
         line = np.arange(rows)
         come = ~np.isin(line, self.beam.missed)
@@ -188,8 +189,10 @@ class SyntheticScan:
         begin, end = self.line_start, self.line_start + self.active
         rise = w.tdc(w.TDC1_RISE, step * line + 1, begin)
         fall = w.tdc(w.TDC1_FALL, step * line + step, end)
-        words = np.concatenate([rise[come], fall[come]])
-        return words, np.concatenate([begin[come], end[come]])
+        words = np.concatenate([fall[come], rise[come]])
+        times = np.concatenate([end[come], begin[come]])
+        order = np.argsort(times, kind="stable")
+        return words[order], times[order]
 
 
 def _ticks(seconds: float) -> int:
