@@ -1,0 +1,1 @@
+"""Timepix3 event cameras (ASI CheeTah, TPX3CAM) through Serval."""
