@@ -39,7 +39,7 @@ def shown(process, samples=5, channels=CHANNELS):
     ("process", "state", "reason"),
     [
         (lambda: member(channels={"heat": feed()}), "ok", ""),
-        (lambda: member(), "silent", "no sample yet"),
+        (member, "silent", "no sample yet"),
         (lambda: member(channels={"heat": feed(9)}), "silent", "no sample for 9.0 s"),
         (lambda: member(alive=False, channels={"heat": feed(9)}), "ok", ""),
         (
@@ -74,7 +74,7 @@ def test_without_channels_there_is_nothing_to_show():
     [
         (lambda: member(channels={"heat": feed()}), 5, []),
         (lambda: member(channels={"heat": feed(9)}), 5, []),
-        (lambda: member(), 0, ["no sample yet"]),
+        (member, 0, ["no sample yet"]),
         (
             lambda: member(State.DEGRADED),
             5,

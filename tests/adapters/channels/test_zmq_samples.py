@@ -113,6 +113,7 @@ def test_another_unit_than_the_pipeline_file_says_is_refused(context, endpoint):
 def test_a_name_that_nobody_asked_for_is_told(context, endpoint, monkeypatch):
     monkeypatch.setattr(module, "STRANGE_AFTER_S", 0.0)
     with running(source(endpoint)) as sink, pushing(context, endpoint) as socket:
+        until(lambda: sink.notes)
         socket.send(packed(1, "T"))
         socket.send(packed(2, "T"))
         until(lambda: len(sink.notes) == 2)
