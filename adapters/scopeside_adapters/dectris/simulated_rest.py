@@ -83,7 +83,7 @@ class _Server(ThreadingHTTPServer):
                 link.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hangs up is no error of a simulator."""
+        """Be silent: a client that hangs up is no error here."""
 
 
 class RestServer:
