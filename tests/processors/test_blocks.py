@@ -1,15 +1,19 @@
 """Sums in blocks of 64 bytes are those of the pixels, whatever the frame's size."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scopeside_processors.kernels.blocks import blocks_of, sum_blocks, takes
-from scopeside_processors.kernels.simd import ADDERS
+from scopeside_processors.kernels.simd import TAKEN
 from scopeside_processors.kernels.virtual import as_stored
 
-DTYPES = sorted(ADDERS)
+DTYPES = sorted(TAKEN)
 
 
 def extremes(dtype, shape, seed):
@@ -61,3 +65,33 @@ def test_pixels_without_a_label_are_in_no_block():
     blocks = blocks_of(label, 1)
     assert blocks.blocks.T.tolist() == [[128, 0, 0]]
     assert np.flatnonzero(blocks.masks[0]).tolist() == [2]
+
+
+def test_kernels_are_found_again_by_another_process(tmp_path):
+    """What a kernel refers to must have the same name in each process."""
+    code = (
+        "import numpy as np\n"
+        "from scopeside_processors.kernels import blocks, com, virtual\n"
+        "for code in ('u1', 'u2'):\n"
+        "    virtual.warm(np.dtype(code))\n"
+        "    com.warm(np.dtype(code))\n"
+        "stats = [blocks._sum.stats, *(k.stats for k in com._ADD_INTEGERS.values())]\n"
+        "print(sum(sum(one.cache_misses.values()) for one in stats))\n"
+    )
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    missed = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert int(missed[0]) > 0
+    assert int(missed[1]) == 0

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.detector import Sink
 from scopeside.errors import ProtocolError, ScopesideError, SourceError
+from scopeside.scan import Scan
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.timepix3.layout import (
     LAYOUTS,

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from scopeside.acquisition import Acquisition, Scan
+from scopeside.acquisition import Acquisition
 from scopeside.detector import Sink
 from scopeside.errors import ProtocolError, SourceLostError
+from scopeside.scan import Scan
 from scopeside_adapters.timepix3.csr import (
     HEADER,
     AcquisitionEnded,

@@ -6,9 +6,10 @@ is taken once for each of them, behind a mask. What a label has come to stays in
 lanes, which are added up once a frame, or before they would overflow.
 """
 
+# ruff: noqa: PLR0917 - a kernel takes its arrays by position
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels.simd import ADDERS, BLOCK
+from scopeside_processors.kernels.simd import BLOCK, TAKEN, add_block
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
@@ -44,7 +45,7 @@ class Blocks:
 
 def takes(dtype: np.dtype[Any], pixels: int) -> bool:
     """Return whether frames of so many pixels can be summed in blocks."""
-    return dtype.str[1:] in ADDERS and pixels * dtype.itemsize >= BLOCK
+    return dtype.str[1:] in TAKEN and pixels * dtype.itemsize >= BLOCK
 
 
 def blocks_of(label: IntArray, itemsize: int) -> Blocks:
@@ -92,43 +93,34 @@ def sum_blocks(frames: Array, blocks: Blocks, labels: int) -> IntArray:
         them
     """
     out = np.zeros((len(frames), labels), np.int64)
-    kernel = _KERNELS[frames.dtype.str[1:]]
-    kernel(frames, blocks.blocks, blocks.masks, out)
+    itemsize = frames.itemsize
+    wide = np.dtype(f"{frames.dtype.kind}{2 * itemsize}")
+    sums = np.zeros((labels, BLOCK // wide.itemsize), wide)
+    _sum(frames, blocks.blocks, blocks.masks, sums, _MOST_ADDED[itemsize], out)
     return out
 
 
-def _kernel(name: str) -> Callable[..., None]:
-    dtype = np.dtype(name)
-    add = ADDERS[name]
-    most = _MOST_ADDED[dtype.itemsize]
-    wide = np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
-    lanes = BLOCK // wide.itemsize
-
-    @numba.njit(nogil=True, cache=True)
-    def kernel(frames: Array, blocks: Array, masks: Array, out: Array) -> None:
-        n, labels = out.shape
-        size = frames.itemsize * frames.shape[1] * frames.shape[2]
-        sums = np.zeros((labels, lanes), wide)
-        pixels, behind, taken = frames.ctypes.data, masks.ctypes.data, sums.ctypes.data
-        at, label, mask = blocks[0], blocks[1], blocks[2]
-        for f in range(n):
-            frame = np.uintp(pixels) + np.uintp(f * size)
-            for first in range(0, at.size, most):
-                for b in range(first, min(first + most, at.size)):
-                    add(
-                        frame + np.uintp(at[b]),
-                        np.uintp(behind) + np.uintp(BLOCK * mask[b]),
-                        np.uintp(taken) + np.uintp(BLOCK * label[b]),
-                    )
-                for one in range(labels):
-                    total = np.int64(0)
-                    for k in range(lanes):
-                        total += np.int64(sums[one, k])
-                    out[f, one] += total
-                sums[:] = 0
-
-    compiled: Callable[..., None] = kernel
-    return compiled
-
-
-_KERNELS = {name: _kernel(name) for name in ADDERS}
+@numba.njit(nogil=True, cache=True)
+def _sum(
+    frames: Array, blocks: Array, masks: Array, sums: Array, most: int, out: Array
+) -> None:
+    n, labels = out.shape
+    size = frames.itemsize * frames.shape[1] * frames.shape[2]
+    pixels, behind, taken = frames.ctypes.data, masks.ctypes.data, sums.ctypes.data
+    at, label, mask = blocks[0], blocks[1], blocks[2]
+    for f in range(n):
+        frame = np.uintp(pixels) + np.uintp(f * size)
+        for first in range(0, at.size, most):
+            for b in range(first, min(first + most, at.size)):
+                add_block(  # type: ignore[call-arg]  # the first is numba's own
+                    frame + np.uintp(at[b]),
+                    np.uintp(behind) + np.uintp(BLOCK * mask[b]),
+                    np.uintp(taken) + np.uintp(BLOCK * label[b]),
+                    frames,
+                )
+            for one in range(labels):
+                total = np.int64(0)
+                for k in range(sums.shape[1]):
+                    total += np.int64(sums[one, k])
+                out[f, one] += total
+            sums[:] = 0

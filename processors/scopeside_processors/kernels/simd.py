@@ -4,6 +4,8 @@ What is written below is LLVM's own code for vectors. When a kernel is compiled 
 becomes AVX-512, AVX2, SSE or NEON, whichever the processor has.
 """
 
+# ruff: noqa: ARG001 - numba calls it with the types of all arguments
+
 from __future__ import annotations
 
 from typing import Any
@@ -23,38 +25,45 @@ _BYTES = ir.IntType(8).as_pointer()
 _PREFETCH = ir.FunctionType(ir.VoidType(), [_BYTES, _INT32, _INT32, _INT32])
 
 
-def _adder(bits: int, *, signed: bool) -> Any:
-    """Return ``add(pixels, mask, sums)`` for pixels of so many bits.
+TAKEN = ("u1", "u2", "u4", "i1", "i2", "i4")
+"""Pixels that can be summed so."""
 
-    The three are addresses. `pixels` and `mask` are 64 bytes each; where the mask is
-    0 a pixel does not count. `sums` are 64 bytes of integers twice as wide as a
-    pixel: each takes up two neighbours.
+
+@intrinsic
+def add_block(_typing: Any, pixels: Any, mask: Any, sums: Any, frames: Any) -> Any:
+    """Add a block of pixels to sums.
+
+    The first three are addresses. `pixels` and `mask` are 64 bytes each; where the
+    mask is 0 a pixel does not count. `sums` are 64 bytes of integers twice as wide as
+    a pixel: each takes up two neighbours. Of `frames` only the dtype matters. (One
+    function for all of them, and a global one: numba finds a compiled kernel again
+    only if what it refers to has the same name in each process.)
     """
+    bits, signed = frames.dtype.bitwidth, frames.dtype.signed
     lanes = ir.VectorType(ir.IntType(2 * bits), 8 * BLOCK // (2 * bits))
     half = ir.Constant(lanes, [bits] * lanes.count)
     low_bits = ir.Constant(lanes, [2**bits - 1] * lanes.count)
 
-    def generate(context: Any, builder: Any, _signature: Any, addresses: Any) -> Any:
-        pixels, mask, sums = (
-            builder.inttoptr(address, lanes.as_pointer()) for address in addresses
+    def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        from_pixels, behind, to_sums = (
+            builder.inttoptr(address, lanes.as_pointer()) for address in given[:3]
         )
-        _prefetch(builder, addresses[0])
-        both = builder.and_(builder.load(pixels, align=1), builder.load(mask, align=1))
+        _prefetch(builder, given[0])
+        both = builder.and_(
+            builder.load(from_pixels, align=1), builder.load(behind, align=1)
+        )
         if signed:
             high = builder.ashr(both, half)
             low = builder.ashr(builder.shl(both, half), half)
         else:
             high = builder.lshr(both, half)
             low = builder.and_(both, low_bits)
-        total = builder.add(builder.load(sums, align=1), builder.add(low, high))
-        builder.store(total, sums, align=1)
+        total = builder.add(builder.load(to_sums, align=1), builder.add(low, high))
+        builder.store(total, to_sums, align=1)
         return context.get_dummy_value()
 
-    @intrinsic
-    def add(_typing: Any, pixels: Any, mask: Any, sums: Any) -> Any:  # noqa: ARG001
-        return types.void(types.uintp, types.uintp, types.uintp), generate
-
-    return add
+    address = types.uintp
+    return types.void(address, address, address, frames), generate
 
 
 def _prefetch(builder: Any, address: Any) -> None:
@@ -63,11 +72,3 @@ def _prefetch(builder: Any, address: Any) -> None:
     call = builder.module.declare_intrinsic("llvm.prefetch", [_BYTES], _PREFETCH)
     read, keep, data = (ir.Constant(_INT32, k) for k in (0, 3, 1))
     builder.call(call, [builder.inttoptr(ahead, _BYTES), read, keep, data])
-
-
-ADDERS = {
-    f"{kind}{bits // 8}": _adder(bits, signed=kind == "i")
-    for kind in "ui"
-    for bits in (8, 16, 32)
-}
-"""By dtype of the pixels: ``u1`` to ``i4``."""
