@@ -197,6 +197,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/simulator.md", Scan4DParams),
         ("docs/detectors/simulator.md", MovieParams),
         ("docs/detectors/file.md", detector_class("file").Params),
+        ("docs/detectors/dectris.md", detector_class("dectris").Params),
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
