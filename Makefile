@@ -10,7 +10,7 @@ ARGS ?=
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
 
-test: $(VENV)/.ready-dev  ## everything that CI runs
+test: $(VENV)/.ready-dev .venv-tickit  ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,12 +28,19 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-tickit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "scopeside needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+# A simulated detector of other people, for tests/peers/test_dectris.py. It wants an
+# old cbor2, and so an environment of its own; without it those tests are skipped.
+.venv-tickit:
+	@$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet \
+		--disable-pip-version-check 'tickit-devices==0.4.1' 'cbor2<6' || \
+		{ rm -rf $@; echo "tickit-devices cannot be installed: its tests are skipped"; }
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[formats]'

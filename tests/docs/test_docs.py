@@ -213,6 +213,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/epics.md", EpicsSimulatorParams),
         ("docs/detectors/merlin.md", detector_class("merlin").Params),
         ("docs/detectors/merlin.md", MerlinSimulatorParams),
+        ("docs/detectors/dectris.md", detector_class("dectris").Params),
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/channels.md", channel_class("csv").Params),
         ("docs/channels.md", channel_class("zmq").Params),

@@ -164,12 +164,15 @@ class Intake:
             except ProtocolError as error:
                 self._sink.reject(1, error.cause, f"{self._name}: {error}")
                 continue
+            if len(events) == 1 and isinstance(events[0], ImageRead):
+                rows[k] = events[0].row
+                continue
+            self._take_images(parcel, rows[at:k])
+            at = k
             for event in events:
                 if isinstance(event, ImageRead):
-                    rows[k] = event.row
+                    self._take_images(parcel, event.row[None])
                 else:
-                    self._take_images(parcel, rows[at:k])
-                    at = k
                     self._take_event(event)
         self._take_images(parcel, rows[at:])
 

@@ -262,35 +262,32 @@ class Reader:
             If it cannot be a message of stream V2, or is an image that cannot be
             taken.
         """
-        parts = parcel.parts(message)
         at = int(parcel.part_at[parcel.message_at[message]])
-        return [self.careful(parts, at)]
+        events = []
+        # A message has one part; some doubles glue several together.
+        for part in parcel.parts(message):
+            events.append(self.careful(part, at))
+            at += len(part)
+        return events
 
-    def careful(self, parts: list[memoryview], at: int = 0) -> Event:
+    def careful(self, part: memoryview, at: int = 0) -> Event:
         """Read one message; `at` is where its bytes begin in a parcel."""
-        if parts and bytes(parts[0][:1]) == b"{":
+        if bytes(part[:1]) == b"{":
             raise ProtocolError(
                 'the detector sends stream V1 (legacy): set stream = "v1", or '
                 "format = cbor on the detector",
                 cause="wrong_stream",
             )
-        if len(parts) != 1:
-            raise ProtocolError(
-                f"a message of stream V2 has one part, not {len(parts)}",
-                cause="malformed",
-            )
-        said = _loads(parts[0])
+        said = _loads(part)
         kind = said.get("type")
         if kind == "image":
-            return self._image(said, parts[0], at)
+            return self._image(said, part, at)
         series = _number(said, "series_id")
         if kind == "end":
             return SeriesEnded(series)
         if kind == "start":
             return SeriesStarted(series, facts_of_v2(said))
-        raise ProtocolError(
-            f"'type' is start, image or end, not {kind!r:.40}", cause="malformed"
-        )
+        raise _wrong(f"'type' is start, image or end, not {kind!r:.40}")
 
     def _image(self, said: Mapping[str, Any], part: memoryview, at: int) -> ImageRead:
         number = _number(said, "image_id")

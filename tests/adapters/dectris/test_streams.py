@@ -311,6 +311,15 @@ def test_messages_that_were_glued_together_are_taken_apart():
     np.testing.assert_array_equal(pixels, frames_of()[:2])
 
 
+def test_messages_of_v2_that_were_glued_together_are_taken_apart():
+    series = series_of(frames_of(), "v2")
+    parts = [*start_of(series, "v2"), V2_EXAMPLE, V2_EXAMPLE, *end_of(series, "v2")]
+    events = carefully("v2", parts)
+    kinds = [SeriesStarted, ImageRead, ImageRead, SeriesEnded]
+    assert [type(event) for event in events] == kinds
+    assert events[2].row[AT] - events[1].row[AT] == len(V2_EXAMPLE)
+
+
 @pytest.mark.parametrize("detail", ["none", "basic", "all"])
 def test_names_without_the_leading_d_are_read(detail):
     series = series_of(frames_of(), "v1", detail=detail)
@@ -475,4 +484,4 @@ def test_the_walker_never_calls_whole_what_cbor2_cannot_read(data):
         survives("v2", [data])
     else:
         with pytest.raises(ProtocolError):
-            stream2.Reader().careful([memoryview(data)])
+            stream2.Reader().careful(memoryview(data))
