@@ -25,6 +25,7 @@ from scopeside_adapters.file.frames import (
     pixel_dtype,
     shortfall,
 )
+from scopeside_adapters.file.strided import Strided
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,19 @@ def open_mib(path: Path) -> Frames:
         return _times_ns(records[first : first + n])
 
     return ArrayFrames(records["pixels"][:, ::-1], facts, stamps if timed else None)
+
+
+def mib_layout(path: Path) -> Strided:
+    """Return how a file that is being written is laid out, by its first header."""
+    header = _read_header(path)
+    return Strided(
+        format="Merlin MIB",
+        offset=0,
+        record=header.record,
+        declared=int(_read_hdr(path.with_suffix(".hdr")).get(_FRAMES, "0")) or None,
+        bottom_up=True,
+        stamps=_times_ns if header.time else None,
+    )
 
 
 def _read_header(path: Path) -> _Header:
