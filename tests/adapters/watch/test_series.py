@@ -54,8 +54,9 @@ def test_it_is_a_detector(tmp_path):
     assert not source.resumes
 
 
-@pytest.mark.parametrize("wakes", ["auto", "poll"])
-@pytest.mark.parametrize("suffix", STRIDED)
+@pytest.mark.parametrize(
+    ("suffix", "wakes"), [*((suffix, "auto") for suffix in STRIDED), (".mrc", "poll")]
+)
 def test_a_file_is_delivered_as_it_grows(tmp_path, suffix, wakes):
     path = tmp_path / f"movie{suffix}"
     with watching(path, wake=wakes) as sink, Camera(path) as camera:
@@ -456,8 +457,10 @@ class Hdf5Camera:
     def __init__(self, path, mode, chunk=1):
         np.save(path.with_suffix(".npy"), FRAMES)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, path, path.with_suffix(".npy"), mode]
-            + [str(chunk)],
+            [
+                *(sys.executable, "-c", WRITER, path, path.with_suffix(".npy")),
+                *(mode, str(chunk)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -104,7 +104,9 @@ class TiffStack(Growing):
         """Open the same file, whatever lies under its name by now."""
         self._file.close()
         self._stream.close()
-        self._stream = os.fdopen(os.dup(self._fd), "rb")
+        self._stream = open(  # noqa: SIM115 - it stays open
+            self.path, "rb", opener=lambda *_: os.dup(self._fd)
+        )
         self._stream.seek(0)
         self._file = tifffile.TiffFile(self._stream)
 

@@ -74,10 +74,14 @@ class Arrivals:
             self._list(now)
         return [path for path in sorted(self._rising) if self._rests(path, now, ended)]
 
+    def taken(self, path: Path, status: os.stat_result) -> None:
+        """Remember how a file was when it was read: so it is not new."""
+        self._known[path] = status.st_size, status.st_mtime_ns
+
     @property
-    def rising(self) -> bool:
-        """Whether there are files that have not come to rest."""
-        return bool(self._rising)
+    def rising(self) -> Collection[Path]:
+        """The files that have not come to rest."""
+        return self._rising.keys()
 
     def _belongs(self, path: Path) -> bool:
         deep = self._pattern.startswith("**/")

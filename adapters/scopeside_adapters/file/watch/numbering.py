@@ -55,24 +55,24 @@ class Numbering:
         self._first = first
         self._hole_s = hole_s
         self._a_group = a_group
-        self._pending: list[tuple[Key, PurePath]] = []
-        self._since: dict[Key, float] = {}
+        self._pending: list[Key] = []  # a heap
+        self._files: dict[Key, tuple[PurePath, float]] = {}
         self._group: tuple[int, ...] | None = None
         self._base = 0  # index of number 0 of the group
         self._next = 0  # number that comes next in the group
 
     def add(self, key: Key, path: PurePath, now: float) -> str:
         """Take in a picture; return why it is of no use: ``late``, ``duplicate``."""
-        if key in self._since:
-            return "duplicate"
+        if key in self._files:
+            return "" if self._files[key][0] == path else "duplicate"
         group, number = key
         begun = self._group is not None
         if (begun and key < (self._group, self._next)) or (
             not begun and number < (self._first or 0) and not group
         ):
             return "late"
-        heapq.heappush(self._pending, (key, path))
-        self._since[key] = now
+        heapq.heappush(self._pending, key)
+        self._files[key] = path, now
         return ""
 
     def next(self, now: float, *, ended: bool = False) -> Due | Hole | None:
@@ -83,10 +83,11 @@ class Numbering:
         """
         if not self._pending:
             return None
-        (group, number), path = self._pending[0]
+        group, number = self._pending[0]
+        path, since = self._files[group, number]
         if self._group is None:
             self._begin(group, number)
-        waited = ended or now - self._since[group, number] >= self._hole_s
+        waited = ended or now - since >= self._hole_s
         if group != self._group:
             return self._next_group(group, waited)
         if number > self._next:
@@ -95,17 +96,22 @@ class Numbering:
 
     def since(self, due: Due) -> float:  # noqa: ARG002 - it is the first of all
         """Return when the picture that comes next was taken in."""
-        return self._since[self._pending[0][0]]
+        return self._files[self._pending[0]][1]
 
     def done(self) -> None:
         """Go on behind the picture that came next."""
-        key, _ = heapq.heappop(self._pending)
-        del self._since[key]
+        key = heapq.heappop(self._pending)
+        del self._files[key]
         self._next = key[1] + 1
 
     def shift(self, frames: int) -> None:
         """Let the frame that had the index `frames` be frame 0 of an acquisition."""
         self._base -= frames
+
+    @property
+    def lowest(self) -> Key | None:
+        """Key of the picture that comes first of those that are here."""
+        return self._pending[0] if self._pending else None
 
     @property
     def reached(self) -> int:
@@ -125,8 +131,8 @@ class Numbering:
             return self._hole(self._a_group)
         self._base += self._next
         self._group, self._next = group, 0
-        (_, number), path = self._pending[0]
-        return None if number else Due(self._base, path)
+        _, number = self._pending[0]
+        return None if number else Due(self._base, self._files[group, 0][0])
 
     def _hole(self, number: int) -> Hole:
         """Give up what is missing before `number`."""

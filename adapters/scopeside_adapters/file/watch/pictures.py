@@ -68,11 +68,28 @@ class Pictures:
         """Deliver acquisitions until the engine stops."""
         while not self._sink.stopping:
             self._take_in(wake)
-            if self._ready():
+            if self._is_first_here() and self._ready():
                 self._acquire(wake)
             else:
                 self._stop.appeared()  # one that comes between acquisitions ends none
-                wake.wait(lambda: self._sink.stopping, self._params.poll_s)
+                self._wait(wake)
+
+    def _is_first_here(self) -> bool:
+        """Whether no picture is still being written that would come before all."""
+        lowest = self._numbering.lowest
+        if lowest is None:
+            return False
+        rising = (key_of(p, self._params.number) for p in self._arrivals.rising)
+        return all(key is None or key > lowest for key in rising)
+
+    def _wait(self, wake: Wake) -> None:
+        """Sleep until there is something to be done."""
+        at_most = self._params.silence_s
+        if self._arrivals.rising:
+            at_most = min(at_most, self._params.settle_s)
+        if self._numbering.lowest is not None:
+            at_most = min(at_most, self._params.hole_s)
+        wake.wait(lambda: self._sink.stopping, max(at_most, 0.001))
 
     def _acquire(self, wake: Wake) -> None:
         """Deliver one acquisition."""
@@ -108,7 +125,7 @@ class Pictures:
         elif time.monotonic() - self._news > silence_s:
             self._ended, self._why = True, f"nothing came for {silence_s:g} s"
         else:
-            wake.wait(lambda: sink.stopping, silence_s)
+            self._wait(wake)
         return None
 
     def _fill(self) -> Verdict | None:
@@ -165,7 +182,9 @@ class Pictures:
         params, path = self._params, Path(due.path)
         try:
             pixels = load_frame(path, params.key, params.raw)
-            self._ahead = Picture(path, pixels, path.stat().st_mtime_ns)
+            status = path.stat()
+            self._arrivals.taken(path, status)
+            self._ahead = Picture(path, pixels, status.st_mtime_ns)
         except (SourceError, OSError) as error:
             waited_s = time.monotonic() - self._numbering.since(due)
             if not self._ended and waited_s < params.hole_s:
