@@ -17,8 +17,8 @@ from scopeside.params import LocalPath, Params
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.file.formats import open_frames
 from scopeside_adapters.file.frames import Facts, FrameLostError, Frames, IntArray
-from scopeside_adapters.file.pace import Pace
 from scopeside_adapters.file.raw import RawLayout
+from scopeside_adapters.pace import Pace
 
 Positions = Annotated[int, Field(ge=1, strict=True)]
 

@@ -14,8 +14,8 @@ from pydantic import Field
 from scopeside.errors import ConfigError
 from scopeside.params import LocalPath, Params
 from scopeside_adapters.faults import Fault, Faults, ResetRequested
-from scopeside_adapters.file.pace import Pace
 from scopeside_adapters.file.watch.writers import header, named, picture, record
+from scopeside_adapters.pace import Pace
 
 Array = npt.NDArray[Any]
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
