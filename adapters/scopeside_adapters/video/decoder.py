@@ -1,7 +1,7 @@
 """Decodes in a thread of its own, so that a stream that stalls holds up nobody.
 
 FFmpeg waits in its own code, without the interpreter's lock, and cannot be woken from
-outside; it gives up by itself after `silence_s`. Until then the thread may outlive
+outside; it gives up by itself a second after `silence_s`. Until then the thread may outlive
 the acquisition; it closes what it opened.
 """
 
@@ -17,6 +17,7 @@ from scopeside_adapters.video.parameters import VideoParams
 
 _AHEAD = 8  # decoded frames that may wait
 _STEP_S = 0.05
+_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ def open_input(params: VideoParams) -> Any:
             params.input,
             format=params.format,
             options=dict(params.options),
-            timeout=(params.connect_s, params.silence_s),
+            # We notice a stall first; FFmpeg would take it for an end.
+            timeout=(params.connect_s, params.silence_s + _GRACE_S),
         )
     except Exception as error:  # FFmpeg's errors are of many kinds
         raise SourceError(f"cannot open {params.input}: {spelled(error)}") from error

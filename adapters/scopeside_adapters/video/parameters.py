@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
+from pydantic import Field, StrictBool, ValidationInfo, model_validator
 
 from scopeside.params import Params
 
@@ -52,12 +52,16 @@ class VideoParams(Params):
     silence_s: float = Field(5.0, gt=0)
     """No frame for so long: the stream is lost, s."""
 
-    @field_validator("input")
+    @model_validator(mode="before")
     @classmethod
-    def _beside_the_pipeline_file(cls, text: str, info: ValidationInfo) -> str:
+    def _beside_the_pipeline_file(cls, table: Any, info: ValidationInfo) -> Any:
         folder = (info.context or {}).get("folder")
-        is_name = "://" in text or info.data.get("format") or Path(text).is_absolute()
-        return text if folder is None or is_name else str(Path(folder) / text)
+        text = table.get("input") if isinstance(table, dict) else None
+        if folder is None or not isinstance(text, str):
+            return table
+        if table.get("format") or "://" in text or Path(text).is_absolute():
+            return table
+        return {**table, "input": str(Path(folder) / text)}
 
     @model_validator(mode="after")
     def _crop_holds_pixels(self) -> Self:

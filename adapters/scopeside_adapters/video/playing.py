@@ -41,6 +41,7 @@ class Playing:
         self._limit = params.frames if self._scan is None else self._scan.frames
         self._luma: Luma | None = None  # of the acquisition that is open
         self._crop = (slice(None), slice(None))
+        self._began = False
         self._before: Array | None = None  # the frame before, where it is compared
         self._timeline = Timeline(0, 0.0, None, None, by_time=False)
         self._heard = time.monotonic()
@@ -136,7 +137,7 @@ class Playing:
             by_time=by_time and params.repeated == "keep",
         )
         self._sink.start(self._acquisition(luma, opened))
-        self._luma = luma
+        self._luma, self._began = luma, True
 
     def _fill(self, decoder: Decoder, frame: Any) -> Event | None:
         """Fill a slot, beginning with `frame`; return what comes after it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -22,8 +24,9 @@ Side = Annotated[int, Field(ge=16, le=1 << 13)]
 class VideoSimulatorParams(Params):
     """``scopeside simulate video``: what is sent, and where to."""
 
-    to: str = "tcp://127.0.0.1:5600?listen=1"
-    """A file, or where FFmpeg sends: by default it waits for one who connects."""
+    to: str = "tcp://127.0.0.1:5600"
+    """Where to wait for one who connects (tcp://), else a file or what FFmpeg sends to
+    (udp://…, rtsp://…)."""
     container: str = "matroska"
     """FFmpeg's name of the format of the stream."""
     frames: int = Field(300, ge=1)
@@ -73,10 +76,17 @@ class VideoSimulator:
         params = self._params
         say(f"{params.frames} frames of {params.shape} go to {params.to}")
         try:
-            with av.open(params.to, "w", format=params.container) as output:
+            with (
+                self._target() as target,
+                av.open(target, "w", format=params.container) as output,
+            ):
                 self._send(output)
         except (BrokenPipeError, ConnectionResetError, ResetRequested):
             say("the stream was broken off")
+        except OSError as error:
+            raise ConfigError(
+                f"cannot send to {params.to}: {spelled(error)}"
+            ) from error
         except av.FFmpegError as error:
             raise ConfigError(
                 f"cannot send to {params.to}: {spelled(error)}"
@@ -84,9 +94,25 @@ class VideoSimulator:
         else:
             say(f"{params.frames} frames sent")
 
+    @contextmanager
+    def _target(self) -> Iterator[Any]:
+        """Wait for one who connects; of other targets FFmpeg knows the way."""
+        scheme, _, address = self._params.to.partition("://")
+        host, _, port = address.rpartition(":")
+        if scheme != "tcp" or not port.isdecimal():
+            yield self._params.to
+            return
+        # FFmpeg waits for a connection with the interpreter's lock held, so not there.
+        with (
+            socket.create_server((host, int(port))) as listener,
+            listener.accept()[0] as connection,
+        ):
+            yield _Wire(connection)
+
     def _send(self, output: Any) -> None:
         params = self._params
-        stream = output.add_stream("ffv1", rate=params.fps)
+        # Every frame stands for itself, so that one that is lost harms no other.
+        stream = output.add_stream("ffv1", rate=params.fps, options={"g": "1"})
         stream.height, stream.width = params.shape
         stream.pix_fmt = "gray" if params.dtype == "uint8" else "gray16le"
         faults = Faults(params.faults, params.stall_s)
@@ -108,6 +134,18 @@ class VideoSimulator:
             frame.pts = number
             for packet in stream.encode(frame):
                 yield number, packet
+
+
+class _Wire:
+    """A connection as FFmpeg writes to it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> int:
+        """Send everything."""
+        self._connection.sendall(data)
+        return len(data)
 
 
 def _damaged(packet: Any) -> Any:

@@ -89,9 +89,7 @@ def sending(**settings):
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     table = {"frames": 20, "shape": [32, 48], "paced": False, **settings}
-    params = VideoSimulator.Params.model_validate(
-        {"to": f"{address}?listen=1", **table}
-    )
+    params = VideoSimulator.Params.model_validate({"to": address, **table})
     thread = threading.Thread(
         target=VideoSimulator(params).run, args=(lambda text: None,), daemon=True
     )
@@ -423,7 +421,7 @@ def test_a_stream_that_hangs_up_ends_and_the_next_is_taken():
             until(lambda: sink.ends)
             first = len(sink.frames().index)
             params = VideoSimulator.Params.model_validate(
-                {"to": f"{address}?listen=1", "frames": 5, "paced": False}
+                {"to": address, "frames": 5, "paced": False}
             )
             VideoSimulator(params).run(lambda text: None)
             until(lambda: len(sink.ends) == 2)
