@@ -1,8 +1,8 @@
 """Decodes in a thread of its own, so that a stream that stalls holds up nobody.
 
 FFmpeg waits in its own code, without the interpreter's lock, and cannot be woken from
-outside; it gives up by itself a second after `silence_s`. Until then the thread may outlive
-the acquisition; it closes what it opened.
+outside; it gives up by itself a second after `silence_s`. Until then the thread may
+outlive the acquisition; it closes what it opened.
 """
 
 from __future__ import annotations

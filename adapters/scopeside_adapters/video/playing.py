@@ -205,11 +205,10 @@ class Playing:
         return self._limit is not None and self._timeline.count >= self._limit
 
     def _over(self, why: str) -> None:
-        """End what is open; nothing open means that there was no frame."""
-        if self._luma is None:
-            raise SourceError(
-                f"{self._params.input} gave no frame: {why or 'it ended'}"
-            )
+        """End what is open; no acquisition at all means that there was no frame."""
+        if not self._began:
+            what = why or "it ended"
+            raise SourceError(f"{self._params.input} gave no frame: {what}")
         total, limit = self._timeline.count, self._limit
         if why:
             self._end("failed", f"{self._params.input}: {why}")

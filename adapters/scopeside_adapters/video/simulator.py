@@ -80,7 +80,7 @@ class VideoSimulator:
                 self._target() as target,
                 av.open(target, "w", format=params.container) as output,
             ):
-                self._send(output)
+                self._send(output, target)
         except (BrokenPipeError, ConnectionResetError, ResetRequested):
             say("the stream was broken off")
         except OSError as error:
@@ -109,7 +109,7 @@ class VideoSimulator:
         ):
             yield _Wire(connection)
 
-    def _send(self, output: Any) -> None:
+    def _send(self, output: Any, target: Any) -> None:
         params = self._params
         # Every frame stands for itself, so that one that is lost harms no other.
         stream = output.add_stream("ffv1", rate=params.fps, options={"g": "1"})
@@ -118,6 +118,8 @@ class VideoSimulator:
         faults = Faults(params.faults, params.stall_s)
         for packet in faults.apply(self._packets(stream), _damaged):
             output.mux(packet)
+            if getattr(target, "broken", False):
+                raise ResetRequested
         for packet in stream.encode():
             output.mux(packet)
 
@@ -141,10 +143,14 @@ class _Wire:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self.broken = False
 
     def write(self, data: bytes) -> int:
-        """Send everything."""
-        self._connection.sendall(data)
+        """Send everything, or remember that nobody listens any more."""
+        try:
+            self._connection.sendall(data)
+        except OSError:
+            self.broken = True  # an error raised here would not come out of FFmpeg
         return len(data)
 
 
