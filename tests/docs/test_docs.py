@@ -29,6 +29,7 @@ from scopeside.pipeline import Pipeline
 from scopeside.plugins import detector_class, processor_class
 from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
+from scopeside_adapters.file.raw import RawLayout
 from scopeside_adapters.simulator.movie import MovieParams, MovieTruth
 from scopeside_adapters.simulator.parameters import SimulatorParams
 from scopeside_adapters.simulator.scan4d import Scan4DParams, Scan4DTruth
@@ -197,6 +198,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/simulator.md", Scan4DParams),
         ("docs/detectors/simulator.md", MovieParams),
         ("docs/detectors/file.md", detector_class("file").Params),
+        ("docs/detectors/file.md", RawLayout),
+        ("docs/detectors/watch.md", detector_class("watch").Params),
+        ("docs/detectors/video.md", detector_class("video").Params),
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
