@@ -19,6 +19,7 @@ Array = npt.NDArray[Any]
 
 SEQ_PADDING = 16  # bytes behind the time stamp of a frame
 _MRC_MODES = {"int8": 0, "int16": 1, "float32": 2, "uint16": 6, "float16": 12}
+_TVIPS_FRAME_HEADER = 64
 _EMPAD_FOOTER = 2 * 128
 
 
@@ -59,7 +60,8 @@ def record(suffix: str, number: int, frame: Array, time_ns: int) -> bytes:
             stamp = struct.pack("<iHH", seconds, micro // 1000, micro % 1000)
             return pixels + stamp + bytes(SEQ_PADDING)
         case ".tvips":
-            return struct.pack("<3I", number, seconds, micro // 1000) + pixels
+            stamp = struct.pack("<3I", number, seconds, micro // 1000)
+            return stamp.ljust(_TVIPS_FRAME_HEADER, b"\0") + pixels
         case ".raw":
             return pixels + np.full(_EMPAD_FOOTER, number, "<f4").tobytes()
         case _:
@@ -104,6 +106,8 @@ def _seq_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
     struct.pack_into("<I", out, 0, 0xFEED)
     out[4:24] = "Norpix seq".encode("utf-16-le")
     struct.pack_into("<2i", out, 28, 5, 1024)
+    described = "simulated".encode("utf-16-le")
+    out[36 : 36 + len(described)] = described
     stride = image + 8 + SEQ_PADDING
     struct.pack_into(
         "<9I", out, 548, shape[1], shape[0], bits, bits, image, 100, 0, 0, stride
@@ -113,8 +117,8 @@ def _seq_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
 
 def _tvips_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
     _bytes_only(dtype, "TVIPS")
-    words = (256, 2, shape[1], shape[0], 8 * dtype.itemsize, 0, 0, 1, 1, 10, 200, 1, 12)
-    return struct.pack("<13I", *words).ljust(256, b"\0")
+    words = (256, 2, shape[1], shape[0], 8 * dtype.itemsize, 0, 0, 1, 1, 10, 200, 1)
+    return struct.pack("<13I", *words, _TVIPS_FRAME_HEADER).ljust(256, b"\0")
 
 
 def _npy_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
