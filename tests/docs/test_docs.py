@@ -32,6 +32,7 @@ from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
 from scopeside_adapters.epics.driver import ArmParams
 from scopeside_adapters.epics.simulator import EpicsSimulatorParams
+from scopeside_adapters.file.raw import RawLayout
 from scopeside_adapters.merlin.simulator import MerlinSimulatorParams
 from scopeside_adapters.simulator.movie import MovieParams, MovieTruth
 from scopeside_adapters.simulator.parameters import SimulatorParams
@@ -214,6 +215,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/merlin.md", detector_class("merlin").Params),
         ("docs/detectors/merlin.md", MerlinSimulatorParams),
         ("docs/detectors/dectris.md", detector_class("dectris").Params),
+        ("docs/detectors/file.md", RawLayout),
+        ("docs/detectors/watch.md", detector_class("watch").Params),
+        ("docs/detectors/video.md", detector_class("video").Params),
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/channels.md", channel_class("csv").Params),
         ("docs/channels.md", channel_class("zmq").Params),

@@ -19,7 +19,9 @@ from scopeside_adapters.file.images import (
 from scopeside_adapters.file.mib import open_mib
 from scopeside_adapters.file.mrc import open_mrc
 from scopeside_adapters.file.numpy_files import open_npy, open_npz
+from scopeside_adapters.file.raw import RawLayout, open_raw
 from scopeside_adapters.file.rosetta import open_rosetta
+from scopeside_adapters.file.seq import open_seq
 from scopeside_adapters.file.tiff import open_tiff
 from scopeside_adapters.file.tvips import open_tvips
 
@@ -51,6 +53,7 @@ _HDF5_MAGIC = (b"\x89HDF\r\n\x1a\n",)
 _PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
 
 _FOLDER = Format("a folder of pictures", open_key=open_folder)
+_RAW = Format("raw")
 _ROSETTA = Format("a file for RosettaSciIO", open_key=open_rosetta)
 _FORMATS = {
     ".npy": Format("NPY", open_npy, magic=(b"\x93NUMPY",)),
@@ -65,14 +68,20 @@ _FORMATS = {
     ".blo": Format("a NanoMEGAS block file", open_blockfile, magic=(b"IMGBLO",)),
     ".mib": Format("Merlin MIB", open_mib, magic=(b"MQ1",)),
     ".tvips": Format("TVIPS", open_tvips),
+    ".seq": Format("Norpix SEQ", open_seq, magic=(b"\xed\xfe\x00\x00",)),
+    ".raw": Format("EMPAD raw", open_raw),
     **dict.fromkeys(
         (".h5", ".hdf5"), Format("HDF5", open_key=open_hdf5, magic=_HDF5_MAGIC)
     ),
 }
 
 
-def open_frames(path: Path, key: str | None = None) -> Frames:
+def open_frames(
+    path: Path, key: str | None = None, raw: RawLayout | None = None
+) -> Frames:
     """Open a file or a folder; close what it gives, or use it in a with statement.
+
+    A file of bare pixels is read as `raw` describes it.
 
     Raises
     ------
@@ -83,9 +92,11 @@ def open_frames(path: Path, key: str | None = None) -> Frames:
     """
     if not path.exists():
         raise SourceError(f"{path} does not exist")
-    known = _format_of(path)
+    known = _RAW if raw is not None and path.is_file() else _format_of(path)
     try:
         _check_magic(path, known)
+        if known is _RAW:
+            return open_raw(path, raw)
         if known.open_key is not None:
             return known.open_key(path, key)
         if key is not None:

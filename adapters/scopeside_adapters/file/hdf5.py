@@ -35,10 +35,10 @@ def open_hdf5(path: Path, key: str | None) -> Frames:
     file = _open(path)
     try:
         if key is not None:
-            return Hdf5Frames(file, [_dataset(file, key)], "HDF5")
+            return Hdf5Frames(file, [dataset_of(file, key)], "HDF5")
         if "entry/data/data_000001" in _names(file):
             return _open_master(path, file)
-        found = _find(file)
+        found = frame_datasets(file)
         if len(found) == 1 and "Experiments" not in file:
             return Hdf5Frames(file, found, "HDF5")
         if len(found) > 1 and "Experiments" not in file:
@@ -194,15 +194,18 @@ def _names(file: Any) -> set[str]:
     return {f"entry/data/{name}" for name in group} if hasattr(group, "keys") else set()
 
 
-def _dataset(file: Any, key: str) -> Any:
+def dataset_of(file: Any, key: str) -> Any:
+    """Return the data set `key`, or say which there are."""
     found = file.get(key)
     if found is None or not hasattr(found, "shape"):
-        listed = ", ".join(f"{one.name} {one.shape}" for one in _find(file)[:8])
+        listed = ", ".join(
+            f"{one.name} {one.shape}" for one in frame_datasets(file)[:8]
+        )
         raise SourceError(f"it has no data set {key!r}; it holds {listed or 'none'}")
     return found
 
 
-def _find(file: Any) -> list[Any]:
+def frame_datasets(file: Any) -> list[Any]:
     """Return all data sets that could be a series of frames."""
     found: list[Any] = []
 

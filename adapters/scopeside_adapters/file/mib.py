@@ -26,6 +26,7 @@ from scopeside_adapters.file.frames import (
     map_records,
     shortfall,
 )
+from scopeside_adapters.file.strided import Strided
 from scopeside_adapters.medipix import (
     LONGEST_HEADER,
     AcquisitionHeader,
@@ -213,6 +214,25 @@ def _open_one(path: Path, layout: _Layout, described: AcquisitionHeader) -> Fram
         return _times_ns(records[first : first + n])
 
     return ArrayFrames(records["pixels"][:, ::-1], facts, stamps if timed else None)
+
+
+def mib_layout(path: Path) -> Strided:
+    """Return how a file that is being written is laid out, by its first header."""
+    described = _read_hdr(path.with_suffix(".hdr"))
+    layout = _read_layout(path, described.depth)
+    if layout.pixels.depth:
+        raise SourceError(
+            "raw counters (R64) cannot be followed while the file grows; read it with "
+            "kind = 'file' when it is whole, or take them live with kind = 'merlin'"
+        )
+    return Strided(
+        format="Merlin MIB",
+        offset=0,
+        record=layout.record,
+        declared=described.frames or None,
+        bottom_up=True,
+        stamps=_times_ns if layout.header.time else None,
+    )
 
 
 def _read_layout(path: Path, depth: int | None) -> _Layout:

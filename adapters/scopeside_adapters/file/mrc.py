@@ -19,14 +19,13 @@ from scopeside.errors import SourceError
 from scopeside_adapters.file.calibration import length
 from scopeside_adapters.file.frames import (
     ArrayFrames,
-    Facts,
     Frames,
     map_records,
-    pixel_dtype,
     shortfall,
 )
+from scopeside_adapters.file.strided import Strided, begin, record_of
 
-_HEADER = 1024
+HEADER = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
 _IMOD = 1146047817
 _SIGNED_BYTES = 1
@@ -34,32 +33,39 @@ _SIGNED_BYTES = 1
 
 def open_mrc(path: Path) -> Frames:
     """Map the sections of an MRC file, in the order of the file."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER)
-    if len(header) < _HEADER:
-        raise SourceError(f"its header has {len(header)} of {_HEADER} bytes")
+    layout = mrc_layout(begin(path, HEADER))
+    if layout.declared is None:
+        height, width = layout.frame_shape
+        raise SourceError(f"its header gives no sections of {height} × {width} pixels")
+    count = min(layout.declared, layout.whole(path.stat().st_size))
+    missing = shortfall(path, count, layout.declared)
+    records = map_records(path, layout.offset, layout.record, count)
+    facts = layout.facts(count, layout.declared, missing)
+    return ArrayFrames(records["pixels"], facts)
+
+
+def mrc_layout(header: bytes) -> Strided:
+    """Return how a file with this header is laid out.
+
+    A file that is being written may not give the number of its sections yet.
+    """
+    if len(header) < HEADER:
+        raise SourceError(f"its header has {len(header)} of {HEADER} bytes")
     order = ">" if header[212:214] == b"\x11\x11" else "<"
     nx, ny, nz = struct.unpack_from(f"{order}3i", header)
     (extended,) = struct.unpack_from(f"{order}i", header, 92)
-    if min(nx, ny, nz) < 1 or extended < 0:
+    if min(nx, ny) < 1 or extended < 0:
         raise SourceError(
             f"its header gives {nz} sections of {ny} × {nx} pixels after "
             f"{extended} bytes"
         )
-    dtype = _dtype(header, order)
-    offset = _HEADER + extended
-    there = path.stat().st_size - offset
-    count = max(0, min(nz, there // (ny * nx * dtype.itemsize)))
-    facts = Facts(
-        frame_shape=(ny, nx),
-        dtype=pixel_dtype(dtype),
-        count=count,
-        expected=nz,
-        missing=shortfall(path, count, nz),
+    return Strided(
+        format="MRC",
+        offset=HEADER + extended,
+        record=record_of(_dtype(header, order), (ny, nx)),
+        declared=nz if nz > 0 else None,
         calibration=_calibration(header, order),
-        metadata={"format": "MRC"},
     )
-    return ArrayFrames(map_records(path, offset, (dtype, (ny, nx)), count), facts)
 
 
 def _dtype(header: bytes, order: str) -> np.dtype[Any]:

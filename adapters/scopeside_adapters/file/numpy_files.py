@@ -22,6 +22,7 @@ from scopeside_adapters.file.frames import (
     pixel_dtype,
     shortfall,
 )
+from scopeside_adapters.file.strided import Strided, record_of
 
 Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 
@@ -41,6 +42,31 @@ def open_npy(path: Path) -> Frames:
     whole = (count, *layout.frame_shape) if len(shape) > 2 else shape
     array = np.memmap(path, dtype, "r", offset, whole, "F" if fortran else "C")
     return ArrayFrames(array.reshape(-1, *layout.frame_shape), facts)
+
+
+def npy_layout(path: Path) -> Strided:
+    """Return how a .npy file that grows is laid out; its header may lag behind."""
+    with path.open("rb") as file:
+        shape, fortran, dtype = _read_header(file)
+        offset = file.tell()
+    if fortran:
+        raise SourceError("it is in Fortran order, so no frame is whole before its end")
+    if len(shape) < 3:
+        raise SourceError(
+            f"an array of shape {shape} cannot grow by frames: expected "
+            "(frames, height, width)"
+        )
+    *leading, height, width = shape
+    pixel_dtype(dtype)
+    if min(height, width) < 1 or len(shape) > 4:
+        raise SourceError(f"an array of shape {shape} is no series of frames")
+    return Strided(
+        format="NumPy",
+        offset=offset,
+        record=record_of(dtype, (height, width)),
+        declared=int(np.prod(leading)) or None,
+        scan_shape=(leading[0], leading[1]) if len(leading) == 2 else None,
+    )
 
 
 def open_npz(path: Path, key: str | None) -> Frames:

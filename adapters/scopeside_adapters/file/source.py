@@ -18,7 +18,8 @@ from scopeside.scan import Scan
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.file.formats import open_frames
 from scopeside_adapters.file.frames import Facts, FrameLostError, Frames, IntArray
-from scopeside_adapters.file.pace import Pace
+from scopeside_adapters.file.raw import RawLayout
+from scopeside_adapters.pace import Pace
 
 Positions = Annotated[int, Field(ge=1, strict=True)]
 
@@ -37,6 +38,8 @@ class FileParams(Params):
     key: str | None = None
     """Which of several data sets: an array of a .npz, a data set of an HDF5 file, a
     TIFF series or a signal by number; in a folder a pattern such as "*.tif"."""
+    raw: RawLayout | None = None
+    """How a file of bare pixels is laid out: { shape = [512, 512], dtype = "<u2" }."""
 
 
 class FileDetector:
@@ -49,10 +52,14 @@ class FileDetector:
         self._params = params
         self._settings = settings
 
+    def _open(self) -> Frames:
+        asked = self._params
+        return open_frames(asked.path, asked.key, asked.raw)
+
     def check(self) -> list[str]:
         """Open the file and return what is wrong with it or with the scan."""
         try:
-            with open_frames(self._params.path, self._params.key) as frames:
+            with self._open() as frames:
                 self._scan(frames.facts)
                 return frames.problems()
         except ScopesideError as error:
@@ -60,14 +67,14 @@ class FileDetector:
 
     def preview(self) -> Acquisition:
         """Return the acquisition that the file is."""
-        with open_frames(self._params.path, self._params.key) as frames:
+        with self._open() as frames:
             return self._acquisition(frames.facts, "preview", time.time_ns())
 
     def run(self, sink: Sink) -> None:
         """Play the file once, or as often as `loop` says."""
         loop = self._params.loop
         passes = count() if loop is True else range(loop or 1)
-        with open_frames(self._params.path, self._params.key) as frames:
+        with self._open() as frames:
             for _ in passes:
                 if not self._play(frames, sink):
                     return

@@ -15,46 +15,64 @@ from pathlib import Path
 import numpy as np
 
 from scopeside.errors import SourceError
-from scopeside_adapters.file.frames import (
-    Array,
-    Facts,
-    Frames,
-    IntArray,
-    map_records,
-    pixel_dtype,
-)
+from scopeside_adapters.file.frames import Array, Frames, IntArray, map_records
+from scopeside_adapters.file.strided import Strided, begin, record_of
+
+HEADER = 52
+_PART = re.compile(r"(.*_)(\d{3})")
 
 
 def open_tvips(path: Path) -> Frames:
     """Map the frames of all parts, in order."""
-    with path.open("rb") as file:
-        raw = file.read(52)
-    if len(raw) < 52:
-        raise SourceError(f"its header has {len(raw)} of 52 bytes")
-    size, version, width, height, bits = struct.unpack_from("<5I", raw)
+    return TvipsFrames(path, tvips_layout(begin(path, HEADER)))
+
+
+def tvips_layout(header: bytes) -> Strided:
+    """Return how part 000 of a sequence with this header is laid out."""
+    if len(header) < HEADER:
+        raise SourceError(f"its header has {len(header)} of {HEADER} bytes")
+    size, version, width, height, bits = struct.unpack_from("<5I", header)
     if version not in (1, 2) or bits not in (8, 16) or not width * height:
         raise SourceError(
             f"its header says version {version}, {height} × {width} pixels of "
             f"{bits} bits; expected version 1 or 2, and 8 or 16 bits"
         )
-    head = 12 if version == 1 else struct.unpack_from("<I", raw, 48)[0]
-    record = np.dtype(
-        {
-            "names": ["seconds", "milliseconds", "pixels"],
-            "formats": ["<u4", "<u4", (f"<u{bits // 8}", (height, width))],
-            "offsets": [4, 8, head],
-            "itemsize": head + height * width * bits // 8,
-        }
+    head = 12 if version == 1 else struct.unpack_from("<I", header, 48)[0]
+    if head < 12 or size < HEADER:
+        raise SourceError(
+            f"its header says that it has {size} bytes and that of a frame {head}; "
+            f"expected {HEADER} and 12 or more"
+        )
+    record = record_of(
+        f"<u{bits // 8}",
+        (height, width),
+        before=head,
+        also={"seconds": ("<u4", 4), "milliseconds": ("<u4", 8)},
     )
-    return TvipsFrames(path, size, record)
+    return Strided(format="TVIPS", offset=size, record=record, stamps=_stamps)
+
+
+def following_part(path: Path, number: int) -> Path | None:
+    """Return what part `number` of the sequence that begins at `path` is called."""
+    stem = _PART.fullmatch(path.stem)
+    if stem is None or stem[2] != "000":
+        return None
+    return path.with_name(f"{stem[1]}{number:03d}{path.suffix}")
+
+
+def is_later_part(path: Path) -> bool:
+    """Whether a file goes on with a sequence that another begins."""
+    stem = _PART.fullmatch(path.stem)
+    return stem is not None and stem[2] != "000"
 
 
 class TvipsFrames(Frames):
     """Frames that go on from one file to the next."""
 
-    def __init__(self, path: Path, header: int, record: np.dtype[np.void]) -> None:
+    def __init__(self, path: Path, layout: Strided) -> None:
+        record = layout.record
         parts = _parts(path)
-        offsets = [header] + [0] * (len(parts) - 1)
+        offsets = [layout.offset] + [0] * (len(parts) - 1)
         self._maps: list[Array] = []
         broken = ""
         for part, offset in zip(parts, offsets, strict=True):
@@ -66,17 +84,8 @@ class TvipsFrames(Frames):
                 break
         if not self._maps:
             raise SourceError("it ends before its first frame is whole")
-        pixels = record["pixels"]
-        super().__init__(
-            Facts(
-                frame_shape=(pixels.shape[0], pixels.shape[1]),
-                dtype=pixel_dtype(pixels.base),
-                count=self._count,
-                expected=None if broken else self._count,
-                missing=broken,
-                metadata={"format": "TVIPS"},
-            )
-        )
+        count = self._count
+        super().__init__(layout.facts(count, None if broken else count, broken))
 
     def read_into(self, first: int, out: Array) -> None:
         """Copy from as many parts as the frames lie in."""
@@ -86,10 +95,7 @@ class TvipsFrames(Frames):
 
     def timestamps_ns(self, first: int, n: int) -> IntArray:
         """Return the camera's own stamps, which count milliseconds."""
-        parts = self._between(first, n)
-        seconds = np.concatenate([part["seconds"] for part in parts], dtype=np.int64)
-        ms = np.concatenate([part["milliseconds"] for part in parts], dtype=np.int64)
-        return (seconds * 1000 + ms) * 1_000_000
+        return np.concatenate([_stamps(part) for part in self._between(first, n)])
 
     def close(self) -> None:
         """Drop the maps."""
@@ -109,15 +115,18 @@ class TvipsFrames(Frames):
         return found
 
 
+def _stamps(records: Array) -> IntArray:
+    seconds = records["seconds"].astype(np.int64)
+    stamps: IntArray = (seconds * 1000 + records["milliseconds"]) * 1_000_000
+    return stamps
+
+
 def _parts(path: Path) -> list[Path]:
-    stem = re.fullmatch(r"(.*_)(\d{3})", path.stem)
-    if stem is None:
-        return [path]
-    if stem[2] != "000":
+    if is_later_part(path):
         raise SourceError("it is a later part of a sequence; give the one with _000")
     parts = [path]
-    while True:
-        following = path.with_name(f"{stem[1]}{len(parts):03d}{path.suffix}")
+    while following := following_part(path, len(parts)):
         if not following.exists():
-            return parts
+            break
         parts.append(following)
+    return parts

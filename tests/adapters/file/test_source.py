@@ -13,8 +13,8 @@ from tests.doubles import MemorySink
 from scopeside.detector import StopRequested
 from scopeside.errors import SourceError
 from scopeside_adapters.file.formats import open_frames
-from scopeside_adapters.file.pace import Pace
 from scopeside_adapters.file.source import FileParams
+from scopeside_adapters.pace import Pace
 
 FRAMES = series((12, 5, 4))
 

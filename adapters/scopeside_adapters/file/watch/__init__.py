@@ -1,0 +1,1 @@
+"""The `watch` detector: files and folders that a camera writes as it goes."""

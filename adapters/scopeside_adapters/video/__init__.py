@@ -1,0 +1,1 @@
+"""The `video` detector: whatever FFmpeg can read, through PyAV."""
