@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 
+from scopeside.errors import MissingExtraError
 from scopeside_adapters.dectris.native import compiled
 from scopeside_adapters.dectris.parcel import Array
 
@@ -139,3 +141,17 @@ def is_text(data: Array, at: int, size: int, word: Array) -> bool:
 def word(text: str) -> Array:
     """Return the bytes of `text` for `is_text`."""
     return np.frombuffer(text.encode(), np.uint8)
+
+
+def cbor_library() -> Any:
+    """Return cbor2, for what the walk leaves.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module("cbor2")
+    except ImportError as error:
+        raise MissingExtraError("the dectris detector", "cbor2", "dectris") from error

@@ -78,7 +78,7 @@ def _decode_one(
         if size > 0x7FFFFFFF or frame.size > 0x7FFFFFFF:
             return False
         return call_lz4(lz4, source, target, size, frame.size) == frame.size
-    if size < _HEADER:
+    if size < _HEADER or (codec == BSLZ4 and row[ELEMENT] not in (1, 2, 4)):
         return False
     stated = _big_endian(data, at, 8)
     block = _big_endian(data, at + 8, 4)
@@ -259,6 +259,8 @@ def _decoded(blob: bytes, row: Array, expected: int) -> bytes | None:
     elif blob[:_HEADER] == bytes(_HEADER):
         blob = size + _USUAL_BLOCK.to_bytes(4, "big") + blob[_HEADER:]
     if len(blob) < _HEADER or blob[:8] != size:
+        return None
+    if codec == BSLZ4 and row[ELEMENT] not in (1, 2, 4):
         return None
     name = "bslz4" if codec == BSLZ4 else "lz4"
     try:

@@ -264,23 +264,21 @@ class Series:
             return
         whole, came = self.is_whole, self._received.highest + 1
         cause = "dropped_by_detector" if dropped else "missing"
-        self._declare(sink, came - 1, cause)
-        state: EndState = "complete" if whole or not trouble else "failed"
-        reason = "" if whole else trouble
-        total = self.expected if whole or trouble or dropped else came
-        if total is not None and total > came:
-            self._declare(sink, total - 1, cause)
-        elif not trouble and self.expected is not None and came < self.expected:
-            state = "stopped"
-            reason = (
+        short = self.expected is not None and came < self.expected
+        state: EndState = "failed" if trouble and not whole else "complete"
+        reasons = [trouble] if trouble and not whole else []
+        total = self.expected or came
+        if short and not trouble and not dropped:
+            # Nothing was lost: somebody has aborted it.
+            state, total = "stopped", came
+            reasons.append(
                 f"the detector ended series {self.number} after {came} of "
                 f"{self.expected} images"
             )
         if dropped and not whole:
-            reason = "; ".join(
-                filter(None, [reason, f"the detector dropped {dropped} images"])
-            )
-        sink.end(state, reason, total=total if total is not None else came)
+            reasons.append(f"the detector dropped {dropped} images")
+        self._declare(sink, total - 1, cause)
+        sink.end(state, "; ".join(reasons), total=total)
 
 
 def facts_of_image(facts: Facts, row: Rows) -> Facts:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
 
-from scopeside.params import Params
 from scopeside_adapters.dectris.compose import (
-    Compression,
-    Detail,
     Series,
     Stream,
     compress,
@@ -26,6 +22,12 @@ from scopeside_adapters.dectris.compose import (
 from scopeside_adapters.dectris.metadata import images_in_series
 from scopeside_adapters.dectris.parcel import Array, Parcel
 from scopeside_adapters.dectris.pusher import Pace, Pusher
+from scopeside_adapters.dectris.simulated import (
+    DectrisSimulatorParams,
+    Oddities,
+    first_values,
+    poisson,
+)
 from scopeside_adapters.dectris.simulated_rest import Keys, RefusedError, RestServer
 from scopeside_adapters.faults import Faults, ResetRequested
 
@@ -33,69 +35,6 @@ _CHUNK = 1024
 """Images that are composed at once; a series of less than `_AHEAD_BYTES` as a whole,
 before its header is sent."""
 _AHEAD_BYTES = 1 << 30
-
-
-class DectrisSimulatorParams(Params):
-    """``scopeside simulate dectris``."""
-
-    host: str = "127.0.0.1"
-    """Where to listen."""
-    api_port: int = Field(8910, ge=0, le=65535)
-    """TCP port of the SIMPLON interface; 0: any free one."""
-    port: int = Field(31001, ge=0, le=65535)
-    """TCP port of the stream; 0: any free one."""
-    stream: Stream = "v2"
-    """v1 (legacy) or v2 (CBOR); the client may change it by ``format``."""
-    shape: tuple[int, int] = (192, 192)
-    """Height and width, pixels."""
-    dtype: str = Field("uint16", pattern="^uint(8|16|32)$")
-    """uint8, uint16 or uint32."""
-    frames: int = Field(4096, ge=1)
-    """Images a series, unless a client sets nimages and ntrigger."""
-    fps: float | None = Field(None, gt=0)
-    """Images a second; absent: as fast as they are taken."""
-    mean: float = Field(1.0, ge=0)
-    """Mean counts of a pixel (Poisson)."""
-    seed: int = 0
-    """Of the counts."""
-    distinct: int = Field(64, ge=1, le=4096)
-    """Different frames, used again and again."""
-    compression: Compression = "bslz4"
-    """none, lz4 or bslz4."""
-    header_detail: Detail = "basic"
-    """none, basic or all."""
-    channels: tuple[str, ...] = ("threshold_1",)
-    """Channels of each image; V1 sends the first."""
-    appendix: str = ""
-    """Goes with header and images."""
-    auto: bool = False
-    """Arm and trigger itself, again and again, for a passive client."""
-    pause_s: float = Field(1.0, ge=0)
-    """Between two series of `auto`, s."""
-    state: str = "idle"
-    """State at the start; ``na`` needs an ``initialize``."""
-
-
-@dataclass(frozen=True)
-class Oddities:
-    """What a detector does wrong on request, beside `Faults`; images by number.
-
-    Attributes
-    ----------
-    counted
-        Whether dropped images appear in ``stream/status/dropped``.
-    arm_says
-        The series that ``arm`` answers, if it is not the true one.
-    """
-
-    wrong_series: frozenset[int] = frozenset()
-    corrupt: frozenset[int] = frozenset()
-    wrong_shape: frozenset[int] = frozenset()
-    no_header: bool = False
-    no_end: bool = False
-    late_end_s: float = 0.0
-    counted: bool = True
-    arm_says: int | None = None
 
 
 class DectrisSimulator:
@@ -114,7 +53,7 @@ class DectrisSimulator:
         self.oddities = oddities or Oddities()
         self.series = 0
         self._frames = {
-            channel: _poisson(params, k) for k, channel in enumerate(params.channels)
+            channel: poisson(params, k) for k, channel in enumerate(params.channels)
         }
         self._orders: SimpleQueue[str] = SimpleQueue()
         self._halt = threading.Event()
@@ -138,7 +77,7 @@ class DectrisSimulator:
 
     def __enter__(self) -> Self:
         params = self.params
-        self.keys = Keys(_values(params))
+        self.keys = Keys(first_values(params))
         self._pusher = Pusher(params.host, params.port)
         self._rest = RestServer(params.host, params.api_port, self.keys, self._command)
         self.port, self.api_port = self._pusher.port, self._rest.port
@@ -165,7 +104,7 @@ class DectrisSimulator:
             say(f"SIMPLON at {host}:{self.api_port}, stream at {host}:{self.port}")
             known = 0
             while not self._closing.wait(0.05):
-                if self.params.auto and self._state() == "idle":
+                if self.params.auto and self.is_connected and self._state() == "idle":
                     time.sleep(self.params.pause_s)
                     self.take_series()
                 if self.series != known:
@@ -366,13 +305,6 @@ class DectrisSimulator:
         return image_of(series, stream, number)
 
 
-def _poisson(params: DectrisSimulatorParams, channel: int) -> Array:
-    """Return the frames of one channel, the same for the same seed."""
-    rng = np.random.default_rng([params.seed, channel])
-    counts = rng.poisson(params.mean, (params.distinct, *params.shape))
-    return counts.astype(params.dtype)
-
-
 def _cut(parts: list[bytes]) -> list[bytes]:
     """Cut a message short: in its last part (V2), or in its pixels (V1)."""
     at = 2 if len(parts) > 2 else 0
@@ -382,37 +314,3 @@ def _cut(parts: list[bytes]) -> list[bytes]:
 def _spoil(blob: bytes) -> bytes:
     """Spoil the first compressed block: its length says more than there is."""
     return blob[:12] + b"\x7f\xff\xff\xff" + blob[16:]
-
-
-def _values(params: DectrisSimulatorParams) -> dict[str, dict[str, Any]]:
-    """Return the keys of a detector that has just been switched on."""
-    height, width = params.shape
-    period = 1e-3 if params.fps is None else 1 / params.fps
-    return {
-        "detector/config": {
-            "description": "Simulated DECTRIS",
-            "detector_number": "E-00-0000",
-            "software_version": "1.8.0",
-            "x_pixels_in_detector": width,
-            "y_pixels_in_detector": height,
-            "bit_depth_image": 8 * np.dtype(params.dtype).itemsize,
-            "trigger_mode": "exts" if params.auto else "ints",
-            "nimages": params.frames,
-            "ntrigger": 1,
-            "count_time": period,
-            "frame_time": period,
-            "incident_energy": 200e3,
-            "compression": params.compression,
-            "roi_mode": "disabled",
-            "countrate_correction_count_cutoff": 60000,
-        },
-        "detector/status": {"state": params.state, "error": []},
-        "stream/config": {
-            "mode": "enabled",
-            "format": "legacy" if params.stream == "v1" else "cbor",
-            "header_detail": params.header_detail,
-            "header_appendix": params.appendix,
-            "image_appendix": params.appendix,
-        },
-        "stream/status": {"state": "ready", "dropped": 0},
-    }

@@ -9,7 +9,7 @@ from typing import ClassVar
 from scopeside.detector import Sink
 from scopeside.errors import ScopesideError
 from scopeside.settings import AcquisitionSettings
-from scopeside_adapters.dectris import decode, series, stream1, stream2, transfer
+from scopeside_adapters.dectris import cbor, decode, series, stream1, stream2, transfer
 from scopeside_adapters.dectris.armed import Armed
 from scopeside_adapters.dectris.decode import Decoder
 from scopeside_adapters.dectris.intake import Intake
@@ -38,7 +38,7 @@ class DectrisDetector:
     def prepare(self) -> None:
         """Load the libraries and compile the loops, or find them compiled."""
         if self._params.stream == "v2":
-            stream2.cbor2()
+            cbor.cbor_library()
         decode.load()
         transfer.load()
         series.load()

@@ -14,13 +14,12 @@ dectris/documentation).
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from scopeside.errors import MissingExtraError, ProtocolError
+from scopeside.errors import ProtocolError
 from scopeside_adapters.dectris.cbor import (
     ARRAY,
     BYTES,
@@ -29,6 +28,7 @@ from scopeside_adapters.dectris.cbor import (
     TAG,
     TEXT,
     UINT,
+    cbor_library,
     head,
     is_text,
     skip,
@@ -86,12 +86,10 @@ def _pixels(data: Array, at: int, end: int, row: Array) -> int:
     major, tag, at = head(data, at, end)
     if at < 0 or major != TAG or tag != 40:
         return -1
-    major, n, at = head(data, at, end)
-    if at < 0 or major != ARRAY or n != 2:
-        return -1
-    major, n, at = head(data, at, end)
-    if at < 0 or major != ARRAY or n != 2:
-        return -1
+    for _ in range(2):  # [[height, width], pixels]
+        major, n, at = head(data, at, end)
+        if at < 0 or major != ARRAY or n != 2:
+            return -1
     for column in (HEIGHT, WIDTH):
         major, n, at = head(data, at, end)
         if at < 0 or major != UINT or n < 1 or n > MOST_PIXELS:
@@ -108,34 +106,45 @@ def _pixels(data: Array, at: int, end: int, row: Array) -> int:
         row[ITEM] = -2 if tag == 65 else -4
     else:
         return -1
+    return _payload(data, at, end, row)
+
+
+@compiled
+def _payload(data: Array, at: int, end: int, row: Array) -> int:
+    """Read plain or compressed bytes into `row`; return where they end, or -1."""
     row[CODEC], row[ELEMENT] = RAW, 0
     major, n, at = head(data, at, end)
     if at >= 0 and major == TAG:
-        if n != 56500:
+        at = _compression(data, at, end, row) if n == 56500 else -1
+        if at < 0:
             return -1
-        major, n, at = head(data, at, end)
-        if at < 0 or major != ARRAY or n != 3:
-            return -1
-        major, n, at = head(data, at, end)
-        if at < 0 or major != TEXT or n < 0 or n > end - at:
-            return -1
-        if is_text(data, at, n, _BSLZ4):
-            row[CODEC] = BSLZ4
-        elif is_text(data, at, n, _LZ4):
-            row[CODEC] = LZ4_FRAMED
-        else:
-            return -1
-        major, element, at = head(data, at + n, end)
-        if at < 0 or major != UINT:
-            return -1
-        if row[CODEC] == BSLZ4 and element not in (1, 2, 4):
-            return -1
-        row[ELEMENT] = element
         major, n, at = head(data, at, end)
     if at < 0 or major != BYTES or n < 0 or n > end - at:
         return -1
     row[AT], row[SIZE] = at, n
     return at + n
+
+
+@compiled
+def _compression(data: Array, at: int, end: int, row: Array) -> int:
+    """Read ``[algorithm, element size,``; return where the bytes begin, or -1."""
+    major, n, at = head(data, at, end)
+    if at < 0 or major != ARRAY or n != 3:
+        return -1
+    major, n, at = head(data, at, end)
+    if at < 0 or major != TEXT or n < 0 or n > end - at:
+        return -1
+    if is_text(data, at, n, _BSLZ4):
+        row[CODEC] = BSLZ4
+    elif is_text(data, at, n, _LZ4):
+        row[CODEC] = LZ4_FRAMED
+    else:
+        return -1
+    major, element, at = head(data, at + n, end)
+    if at < 0 or major != UINT or element not in (0, 1, 2, 4):
+        return -1
+    row[ELEMENT] = element
+    return at
 
 
 @compiled
@@ -369,7 +378,7 @@ def _loads(part: memoryview) -> Mapping[str, Any]:
             f"a message of {len(data)} bytes is no CBOR, or is cut short",
             cause="malformed",
         )
-    library = cbor2()
+    library = cbor_library()
     try:
         said = library.loads(bytes(part))
     except Exception as error:
@@ -377,17 +386,3 @@ def _loads(part: memoryview) -> Mapping[str, Any]:
     if isinstance(said, Mapping):
         return said
     raise _wrong(f"a message is a map, not {type(said).__name__}")
-
-
-def cbor2() -> Any:
-    """Return the module.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    try:
-        return importlib.import_module("cbor2")
-    except ImportError as error:
-        raise MissingExtraError("the dectris detector", "cbor2", "dectris") from error

@@ -141,6 +141,15 @@ def test_a_blob_that_lies_is_not_whole(blob, in_python):
     assert not whole[0]
 
 
+@pytest.mark.parametrize("in_python", WAYS)
+@pytest.mark.parametrize("element", [0, 3, 8, 1 << 40])
+def test_elements_of_an_impossible_size_are_not_whole(element, in_python):
+    rows = new_rows(1)
+    rows[0, [CODEC, ELEMENT, ITEM, SIZE]] = BSLZ4, element, 2, len(GOOD)
+    data, pixels = np.frombuffer(GOOD, np.uint8).copy(), np.zeros((1, 96, 96), "<u2")
+    assert not Decoder(1, in_python=in_python).decode(data, rows, pixels)[0]
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=8),
