@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
+from queue import Empty, LifoQueue, SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,7 +117,8 @@ class SlabSink:
         used_ids: Iterable[str] = (),
     ) -> None:
         self.events: SimpleQueue[Event] = SimpleQueue()
-        self.free: SimpleQueue[int] = SimpleQueue()
+        # The slot that came back last is still in the caches: it goes out first.
+        self.free: LifoQueue[int] = LifoQueue()
         self.stages = Stages()
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.waiting = False
