@@ -14,6 +14,7 @@ from tests.engine.small import acquisition
 from scopeside.detector import StopRequested
 from scopeside.errors import SlabError, SourceError
 from scopeside.ingest.sink import (
+    PATIENCE,
     Ended,
     Filled,
     Finished,
@@ -437,3 +438,11 @@ def test_what_the_detector_counts_does_not_number_the_lines():
     (ended,) = told(sink, Missed, Ended)
     assert ended.total is None
     os.close(sink.wake)
+
+
+def test_frames_may_wait_longer_for_others_while_the_engine_is_behind(sink):
+    sink.start(acquisition())
+    usual = sink.max_latency_s
+    while sink.free.qsize() > 40:
+        sink.free.get()
+    assert usual < sink.max_latency_s <= PATIENCE * usual

@@ -31,6 +31,12 @@ from scopeside.slab import Layout, Slab
 log = logging.getLogger(__name__)
 
 
+USUALLY_IN_USE = 4
+"""Slots that are filled or not settled yet while the engine keeps up."""
+PATIENCE = 10.0
+"""Frames wait at most so many times `max_latency_ms`."""
+
+
 class Started(NamedTuple):
     """An acquisition has begun."""
 
@@ -146,8 +152,13 @@ class SlabSink:
 
     @property
     def max_latency_s(self) -> float:
-        """For how long frames may wait in a slot for others, s."""
-        return self._settings.max_latency_ms / 1e3
+        """For how long frames may wait in a slot for others, s.
+
+        Frames that would only wait behind others may as well wait in their slot: full
+        batches cost the least, so an engine that falls behind catches up.
+        """
+        behind = (len(self._slots) - self.free.qsize()) / USUALLY_IN_USE
+        return self._settings.max_latency_ms / 1e3 * min(max(behind, 1.0), PATIENCE)
 
     def start(
         self, acquisition: Acquisition, *, batch_frames: int | None = None

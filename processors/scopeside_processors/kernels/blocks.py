@@ -24,6 +24,8 @@ IntArray = npt.NDArray[np.int64]
 
 _MOST_ADDED = {1: 128, 2: 1 << 15, 4: 1 << 30}
 """Blocks that lanes can take up, by the size of a pixel: each adds two of them."""
+_TURNS = 4
+"""Lanes of each label that take turns, so that no block waits for the one before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +35,8 @@ class Blocks:
     Attributes
     ----------
     blocks
-        (3, b) int64: where a block begins, bytes from the first pixel; the label
-        whose pixels it holds; which of `masks` they are behind.
+        (3, b) int64: where a block begins, bytes from the first pixel; which lanes
+        take it up, `_TURNS` for each label; which of `masks` its pixels are behind.
     masks
         (m, 64) uint8: 255 in each byte of a pixel that counts, else 0.
     """
@@ -70,11 +72,10 @@ def blocks_of(label: IntArray, itemsize: int) -> Blocks:
         masks.append(np.packbits(there[held], axis=1))
     few, mask = _different(np.concatenate(masks))
     found = np.stack([np.concatenate(at), np.concatenate(who), mask])
+    found = found[:, np.argsort(found[0], kind="stable")]
+    found[1] = _TURNS * found[1] + np.arange(found.shape[1]) % _TURNS
     bits = np.unpackbits(few, axis=1, count=width) * np.uint8(255)
-    return Blocks(
-        found[:, np.argsort(found[0], kind="stable")],
-        np.repeat(bits, itemsize, axis=1),
-    )
+    return Blocks(found, np.repeat(bits, itemsize, axis=1))
 
 
 def _different(rows: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], IntArray]:
@@ -95,8 +96,9 @@ def sum_blocks(frames: Array, blocks: Blocks, labels: int) -> IntArray:
     out = np.zeros((len(frames), labels), np.int64)
     itemsize = frames.itemsize
     wide = np.dtype(f"{frames.dtype.kind}{2 * itemsize}")
-    sums = np.zeros((labels, BLOCK // wide.itemsize), wide)
-    _sum(frames, blocks.blocks, blocks.masks, sums, _MOST_ADDED[itemsize], out)
+    sums = np.zeros((_TURNS * labels, BLOCK // wide.itemsize), wide)
+    most = _TURNS * _MOST_ADDED[itemsize]
+    _sum(frames, blocks.blocks, blocks.masks, sums, most, out)
     return out
 
 
@@ -104,23 +106,22 @@ def sum_blocks(frames: Array, blocks: Blocks, labels: int) -> IntArray:
 def _sum(
     frames: Array, blocks: Array, masks: Array, sums: Array, most: int, out: Array
 ) -> None:
-    n, labels = out.shape
     size = frames.itemsize * frames.shape[1] * frames.shape[2]
     pixels, behind, taken = frames.ctypes.data, masks.ctypes.data, sums.ctypes.data
-    at, label, mask = blocks[0], blocks[1], blocks[2]
-    for f in range(n):
+    at, lane, mask = blocks[0], blocks[1], blocks[2]
+    for f in range(len(frames)):
         frame = np.uintp(pixels) + np.uintp(f * size)
         for first in range(0, at.size, most):
             for b in range(first, min(first + most, at.size)):
                 add_block(  # type: ignore[call-arg]  # the first is numba's own
                     frame + np.uintp(at[b]),
                     np.uintp(behind) + np.uintp(BLOCK * mask[b]),
-                    np.uintp(taken) + np.uintp(BLOCK * label[b]),
+                    np.uintp(taken) + np.uintp(BLOCK * lane[b]),
                     frames,
                 )
-            for one in range(labels):
+            for one in range(len(sums)):
                 total = np.int64(0)
                 for k in range(sums.shape[1]):
                     total += np.int64(sums[one, k])
-                out[f, one] += total
+                out[f, one // _TURNS] += total
             sums[:] = 0
