@@ -21,9 +21,9 @@ ChipPlace = tuple[int, int, int, str]
 class Timepix3Params(Params):
     """``[detector] kind = "timepix3"``."""
 
-    stream: Literal["raw", "csr", "packets", "images"] = "raw"
-    """raw: TPX3 words; csr: ASI's sparse frames; packets: 12-byte packets of the live
-    tool; images: Serval's jsonimage or pgm channel."""
+    stream: Literal["raw", "csr", "images"] = "raw"
+    """raw: TPX3 words; csr: ASI's sparse frames; images: Serval's jsonimage or pgm
+    channel."""
     listen: Address = "127.0.0.1:8085"
     """HOST:PORT at which Serval connects to us."""
     accept_from: tuple[str, ...] = ()
@@ -88,6 +88,8 @@ class Timepix3Params(Params):
     """And within so many rows and columns."""
     max_message_mib: int = Field(256, ge=1, le=4096)
     """Largest message of a csr stream, or image; larger ones are refused."""
+    quiet_s: float = Field(1.0, gt=0)
+    """After so long a silence lines are taken to have ended, without more words."""
     silence_s: float = Field(30.0, gt=0)
     """An acquisition of which nothing is heard for so long has failed."""
 

@@ -184,6 +184,7 @@ class Timepix3Detector:
             name,
             live=live,
             silence_s=params.silence_s,
+            quiet_s=params.quiet_s,
             watch=watch,
         )
 
