@@ -40,7 +40,7 @@ from scopeside_adapters.timepix3.synthetic import Beam, SyntheticScan  # noqa: E
 from scopeside_processors.kernels.events import labels_of, sum_labels  # noqa: E402
 from scopeside_processors.kernels.virtual import runs_of  # noqa: E402
 
-COLUMNS, LINES = 1024, 200
+COLUMNS, LINES = 1024, 40
 SHAPE = (256, 256)
 _SLOT = 1 << 18
 _FRAMES = 16384
