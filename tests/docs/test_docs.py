@@ -32,6 +32,7 @@ from scopeside.supervise.metrics import EngineMetrics
 from scopeside_adapters.simulator.movie import MovieParams, MovieTruth
 from scopeside_adapters.simulator.parameters import SimulatorParams
 from scopeside_adapters.simulator.scan4d import Scan4DParams, Scan4DTruth
+from scopeside_adapters.timepix3.simulator import Timepix3SimulatorParams
 from scopeside_processors.stem.detectors import Detector as VirtualDetector
 
 ROOT = Path(__file__).parents[2]
@@ -197,6 +198,8 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/simulator.md", Scan4DParams),
         ("docs/detectors/simulator.md", MovieParams),
         ("docs/detectors/file.md", detector_class("file").Params),
+        ("docs/detectors/timepix3.md", detector_class("timepix3").Params),
+        ("docs/detectors/timepix3.md", Timepix3SimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),

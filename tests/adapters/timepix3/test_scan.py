@@ -263,7 +263,9 @@ def test_global_time_tells_how_many_wraps_a_pause_has_held():
 
 def test_a_clock_that_begins_anew_does_not_stop_the_scan():
     words = []
-    for number, start in enumerate((5_000_000_000, 40_000_000, 30_000_000, 20_000_000), 1):
+    for number, start in enumerate(
+        (5_000_000_000, 40_000_000, 30_000_000, 20_000_000), 1
+    ):
         edges = [
             w.tdc(w.TDC1_RISE, number, start), w.tdc(w.TDC1_FALL, number, start + 1000),
         ]  # fmt: skip
