@@ -37,6 +37,7 @@ from scopeside_adapters.merlin.simulator import MerlinSimulatorParams
 from scopeside_adapters.simulator.movie import MovieParams, MovieTruth
 from scopeside_adapters.simulator.parameters import SimulatorParams
 from scopeside_adapters.simulator.scan4d import Scan4DParams, Scan4DTruth
+from scopeside_adapters.timepix3.simulator import Timepix3SimulatorParams
 from scopeside_processors.stem.detectors import Detector as VirtualDetector
 
 ROOT = Path(__file__).parents[2]
@@ -218,6 +219,8 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/file.md", RawLayout),
         ("docs/detectors/watch.md", detector_class("watch").Params),
         ("docs/detectors/video.md", detector_class("video").Params),
+        ("docs/detectors/timepix3.md", detector_class("timepix3").Params),
+        ("docs/detectors/timepix3.md", Timepix3SimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/channels.md", channel_class("csv").Params),
         ("docs/channels.md", channel_class("zmq").Params),

@@ -91,6 +91,8 @@ def rise(time: int, counter: int, m: Array) -> None:
             and m[k.START_AT + newest] - time > m[k.REORDER]
         ):
             time += k.HIT_WRAP  # edges are in order: the clock began anew
+            m[k.TDC_OFFSET] += k.HIT_WRAP
+            m[k.COUNTER] = -1  # and so did the counter
             m[k.NOW] = max(m[k.NOW], time - m[k.DELAY])
         spent = time - m[k.START_AT + newest]
         if spent <= 0:

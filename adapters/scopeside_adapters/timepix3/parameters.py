@@ -21,9 +21,8 @@ ChipPlace = tuple[int, int, int, str]
 class Timepix3Params(Params):
     """``[detector] kind = "timepix3"``."""
 
-    stream: Literal["raw", "csr", "packets", "images"] = "raw"
-    """raw: TPX3 words; csr: ASI's sparse frames; packets: 12-byte packets of the live
-    tool; images: Serval's jsonimage or pgm channel."""
+    stream: Literal["raw", "csr"] = "raw"
+    """raw: TPX3 words; csr: ASI's sparse frames."""
     listen: Address = "127.0.0.1:8085"
     """HOST:PORT at which Serval connects to us."""
     accept_from: tuple[str, ...] = ()
@@ -87,7 +86,9 @@ class Timepix3Params(Params):
     cluster_radius: int = Field(2, ge=1, le=64)
     """And within so many rows and columns."""
     max_message_mib: int = Field(256, ge=1, le=4096)
-    """Largest message of a csr stream, or image; larger ones are refused."""
+    """Largest message of a csr stream, MiB; larger ones are refused."""
+    quiet_s: float = Field(1.0, gt=0)
+    """After so long a silence lines are taken to have ended, without more words."""
     silence_s: float = Field(30.0, gt=0)
     """An acquisition of which nothing is heard for so long has failed."""
 
@@ -103,8 +104,8 @@ class Timepix3Params(Params):
             raise ValueError("arm needs serval, the address of Serval")
         if self.arm and (self.path is not None or self.connect is not None):
             raise ValueError("arm has Serval connect to us: leave out path and connect")
-        if self.arm and self.stream not in ("raw", "images"):
-            raise ValueError("Serval sends stream = 'raw' or 'images'")
+        if self.arm and self.stream != "raw":
+            raise ValueError("arm has Serval send its raw stream: stream = 'raw'")
         return self
 
     def _check_listen(self) -> None:

@@ -15,6 +15,7 @@ from scopeside_adapters.timepix3.tables import Array
 
 WRAP = k.HIT_WRAP - 1
 HALF = k.HIT_WRAP >> 1
+_FOREVER = np.iinfo(np.int64).max
 _MOST_PENDING_AGE = 4  # shares of the pending room that must come free
 
 
@@ -154,8 +155,8 @@ def _wait(time: int, event: int, m: Array) -> None:
     if m[k.PENDING] == room:
         _give_up(m[k.NOW] - m[k.REORDER], m)
         if m[k.PENDING] > room - room // _MOST_PENDING_AGE:
-            m[k.OUTSIDE] += 1
-            return
+            # Or every hit that follows would look through all of them again.
+            _give_up(_FOREVER, m)
     at = m[k.PENDING_AT] + 2 * m[k.PENDING]
     m[at], m[at + 1] = time, event
     m[k.PENDING] += 1
@@ -205,4 +206,4 @@ def settle(m: Array) -> None:
 @compiled
 def finish(m: Array) -> None:
     """Nothing more will come: count what still waits."""
-    _give_up(np.iinfo(np.int64).max, m)
+    _give_up(_FOREVER, m)

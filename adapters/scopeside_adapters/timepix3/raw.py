@@ -20,8 +20,6 @@ from scopeside_adapters.timepix3.serval import Watch
 
 BUFFER = 1 << 20
 """Bytes that are received at once: they stay in the second-level cache."""
-_QUIET_S = 0.25
-"""After so long a silence, time goes on without words."""
 _ASK_AFTER_S = 2.0
 _LOOK_S = 0.2
 
@@ -38,12 +36,14 @@ class RawStream:
         *,
         live: bool = True,
         silence_s: float = 30.0,
+        quiet_s: float = 1.0,
         watch: Watch | None = None,
     ) -> None:
         self._parser = parser
         self._sink = sink
         self._name = name
         self._silence_s = silence_s
+        self._quiet_s = quiet_s
         self._delivery = Delivery(parser.memory, sink, about, live=live)
         self._heard = self._delivered = self._began = time.monotonic()
         self._watch = watch
@@ -95,7 +95,7 @@ class RawStream:
 
     def _take(self, words: k.Array, n: int) -> None:
         m, now = self._parser.memory, time.monotonic()
-        if now - self._heard > _QUIET_S:
+        if now - self._heard > self._quiet_s:
             self._parser.resume(now - self._heard)
         self._heard = now
         done = 0
@@ -140,7 +140,7 @@ class RawStream:
             raise StopRequested
         self._look()
         m, silent_s = self._parser.memory, time.monotonic() - self._heard
-        ahead = silent_s if silent_s > _QUIET_S else 0.0
+        ahead = silent_s if silent_s > self._quiet_s else 0.0
         self._delivery.deliver(int(m[k.NOW] + ahead * k.TICKS_PER_S - m[k.REORDER]))
         if silent_s > self._silence_s and self._delivery.acquisition is not None:
             self._parser.finish()

@@ -123,13 +123,11 @@ class Serval:
         return answer
 
 
-def with_ours(
-    destination: dict[str, Any], kind: str, ours: dict[str, Any]
-) -> dict[str, Any]:
-    """Return `destination` with our channel besides those of others."""
-    others = destination.get(kind) or []
+def with_ours(destination: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """Return `destination` with our raw channel besides those of others."""
+    others = destination.get("Raw") or []
     kept = [one for one in others if one.get("Base") != ours["Base"]]
-    return {**destination, kind: [*kept, ours]}
+    return {**destination, "Raw": [*kept, ours]}
 
 
 class Watch:

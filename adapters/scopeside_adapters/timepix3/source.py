@@ -130,15 +130,8 @@ class Timepix3Detector:
         )
         before = serval.destination()
         base = f"tcp://connect@{params.advertise or here}"
-        raw = {"Base": base, "FilePattern": "", "QueueSize": 16384}
-        image = {
-            "Base": base,
-            "FilePattern": "",
-            "Format": "jsonimage",
-            "Mode": "count",
-        }
-        kind, ours = ("Raw", raw) if params.stream == "raw" else ("Image", image)
-        serval.send_to(with_ours(before, kind, ours))
+        ours = {"Base": base, "FilePattern": "", "QueueSize": 16384}
+        serval.send_to(with_ours(before, ours))
         try:
             serval.start()
             yield
@@ -185,6 +178,7 @@ class Timepix3Detector:
             name,
             live=live,
             silence_s=params.silence_s,
+            quiet_s=params.quiet_s,
             watch=watch,
         )
 

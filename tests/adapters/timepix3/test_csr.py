@@ -92,7 +92,7 @@ def chunk(frames=1, events=0, indices=8, values=8, dtype=2):
     [
         (chunk(frames=1 << 31), "too_many"),
         (chunk(frames=POSITIONS + 1, indices=1 << 20, values=1 << 20), "too_many"),
-        (chunk(events=1 << 30, indices=8, values=0xFFFFFFFF), "oversized"),
+        (chunk(events=1 << 28, indices=8, values=0xFFFFFFFF), "oversized"),
         (chunk(values=0xFFFFFFFF), "oversized"),
         (chunk(indices=4), "wrong_header"),
         (chunk(events=2, indices=8, values=12), "wrong_header"),
@@ -110,8 +110,8 @@ def test_headers_that_contradict_themselves_fail_the_scan(raw, cause):
 
 
 def body(bounds, index, values):
-    return b"".join([np.array(bounds, "<u4").tobytes(), np.array(index, "<u4").tobytes(),
-                     bytes(values)])  # fmt: skip
+    words = [np.array(part, "<u4").tobytes() for part in (bounds, index)]
+    return b"".join([*words, bytes(values)])
 
 
 @pytest.mark.parametrize(

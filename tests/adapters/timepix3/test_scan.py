@@ -263,14 +263,16 @@ def test_global_time_tells_how_many_wraps_a_pause_has_held():
 
 def test_a_clock_that_begins_anew_does_not_stop_the_scan():
     words = []
-    for number, start in enumerate((5_000_000_000, 1_000_000), 1):
+    for number, start in enumerate(
+        (5_000_000_000, 40_000_000, 30_000_000, 20_000_000), 1
+    ):
         edges = [
             w.tdc(w.TDC1_RISE, number, start), w.tdc(w.TDC1_FALL, number, start + 1000),
         ]  # fmt: skip
         words += [w.chunk(np.array(edges)), w.chunk(hit_at(start + 10))]
-    parser = parser_of(line_plan(1, 2))
+    parser = parser_of(line_plan(1, 4))
     rows = parse(parser, np.concatenate(words))
-    assert rows[:, 0].tolist() == [0, 1]
+    assert rows[:, 0].tolist() == [0, 1, 2, 3]
 
 
 def test_lost_and_repeated_packets_are_counted():

@@ -312,6 +312,7 @@ def test_a_stranger_is_sent_away():
         {"listen": "127.0.0.1:70000"},
         {"connect": "127.0.0.1:1", "path": "a.tpx3"},
         {"stream": "csr", "path": "a.tpx3"},
+        {"stream": "csr", "arm": True, "serval": "http://127.0.0.1:1"},
         {"arm": True},
         {"serval": "ftp://x"},
         {"signal": "frame"},
