@@ -43,7 +43,11 @@ ROOT = Path(__file__).resolve().parents[1]
 for part in ("engine", "adapters", "processors", "."):
     sys.path.insert(0, str(ROOT / part))
 
-from bench.against import ours, waits  # noqa: E402 - found by the lines above
+from bench.against import (  # noqa: E402 - found by the lines above
+    nobody,
+    ours,
+    waits,
+)
 from bench.against.senders import Sender, sender_of  # noqa: E402
 from bench.against.streams import Stream  # noqa: E402
 from bench.against.theirs import WAYS, Peer, peer, request  # noqa: E402
@@ -56,6 +60,8 @@ STREAMS = (
     Stream("dectris", 96, "uint16", (512, 512)),
 )
 US, THEM = "scopeside", "LiberTEM-live"
+NOBODY = "sender alone"
+"""What the simulator sends to somebody who throws it away: the limit of both."""
 BETWEEN_S = 1.0
 """A simulator that is left needs so long to see it."""
 Asked = argparse.Namespace
@@ -68,7 +74,9 @@ class Rates:
 
     stream: str
     frames: int
-    fps: dict[str, list[float]] = field(default_factory=lambda: {US: [], THEM: []})
+    fps: dict[str, list[float]] = field(
+        default_factory=lambda: {US: [], THEM: [], NOBODY: []}
+    )
     asked_for: str = ""
     tried: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -99,6 +107,7 @@ class Course:
         self.found.asked_for = f"{workers} workers, {way}"
         with peer(workers, self._folder) as other:
             for _ in range(asked.runs):
+                self._note(NOBODY, partial(nobody.rate, self._stream, self._sender))
                 self._note(US, self._ours)
                 self._note(THEM, partial(self._theirs, other, way))
         return self.found
@@ -224,11 +233,18 @@ def machine() -> dict[str, Any]:
 def table(rows: list[Rates], about: dict[str, Any]) -> Table:
     """Return the rates as a table."""
     title = f"frames/s, medians; {about['cpu']}, {about['cores']} cores"
-    found = Table("stream", "frames", US, THEM, "ratio", "asked for", title=title)
+    found = Table(
+        "stream", "frames", US, THEM, "ratio", NOBODY, "asked for", title=title
+    )
     for row in rows:
-        numbers = [f"{row.median(US):.0f}", f"{row.median(THEM):.0f}"]
+        numbers = [f"{row.median(who):.0f}" for who in (US, THEM)]
         found.add_row(
-            row.stream, str(row.frames), *numbers, f"{row.ratio:.2f}", row.asked_for
+            row.stream,
+            str(row.frames),
+            *numbers,
+            f"{row.ratio:.2f}",
+            f"{row.median(NOBODY):.0f}",
+            row.asked_for,
         )
     return found
 

@@ -177,7 +177,7 @@ class SlabSettings(Params):
 
     mib: int = Field(256, ge=1, le=1 << 20)
     """Size of the slab, MiB. It bounds how far a slow reader may fall behind."""
-    batch_kib: int = Field(2048, ge=4, le=1 << 20)
+    batch_kib: int = Field(4096, ge=4, le=1 << 20)
     """A batch is closed at this size, KiB (at least one frame)."""
     max_latency_ms: float = Field(2.0, gt=0, le=10_000)
     """Frames wait so long in a slot for others to fill it, ms."""

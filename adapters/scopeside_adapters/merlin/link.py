@@ -12,7 +12,7 @@ from scopeside.errors import SourceError
 from scopeside_adapters.merlin.protocol import Stream
 
 _FAST = 1 << 17  # bytes in one read that show that more are on their way
-_TOGETHER = 1 << 19  # bytes that are then worth waking up for
+_TOGETHER = 1 << 20  # bytes that are then worth waking up for
 _SHORT_S = 0.001
 
 

@@ -33,7 +33,7 @@ PREFIX = 15
 """Bytes before the payload."""
 LARGEST_TEXT = 1 << 16
 """Bytes of an acquisition's header; real ones have 2048."""
-BUFFER = 1 << 20
+BUFFER = 4 << 20
 """Bytes read at once: what stays in a second-level cache until it is unpacked."""
 TOGETHER = 4
 """Messages that the buffer holds at least, unless they are large."""
