@@ -31,7 +31,7 @@ from scopeside_processors.stem.detectors import (
     Shape,
     centre_of,
 )
-from scopeside_processors.stem.frames import check_frames, exceeds
+from scopeside_processors.stem.frames import check_frames, overflows
 from scopeside_processors.stem.layout import pixels_of, stamp_of
 from scopeside_processors.stem.values import FrameValues
 
@@ -135,9 +135,7 @@ class CentreOfMass:
             If its frames are not as the acquisition says.
         """
         check_frames(batch, self._acquisition)
-        height, width = self._acquisition.frame_shape
-        largest = (2**63 - 1) // (height * width * max(height, width))
-        self._overflowed |= exceeds(batch.pixels, largest)
+        self._overflowed |= overflows(batch.pixels)
         com, total = centre_of_mass(batch.pixels, self._region)
         self._seen.add(batch.index, com=com, total=total[:, None])
 

@@ -50,3 +50,12 @@ def exceeds(frames: npt.NDArray[Any], largest: int) -> bool:
     if frames.dtype.kind == "f" or frames.dtype.itemsize < 8 or not frames.size:
         return False
     return int(frames.max()) > largest or int(frames.min()) < -largest
+
+
+def overflows(frames: npt.NDArray[Any]) -> bool:
+    """Return whether sums or first moments of ``frames (n, height, width)`` may not fit.
+
+    That is: whether pixels of 8 bytes are so large that 64 bits do not hold them.
+    """
+    _, height, width = frames.shape
+    return exceeds(frames, (2**63 - 1) // (height * width * max(height, width)))

@@ -24,7 +24,7 @@ from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
-from scopeside_processors.stem.frames import check_events, check_frames, exceeds
+from scopeside_processors.stem.frames import check_events, check_frames, overflows
 from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
 from scopeside_processors.stem.values import FrameValues
 
@@ -135,9 +135,7 @@ class Virtual:
             If its frames are not as the acquisition says.
         """
         check_frames(batch, self._acquisition)
-        height, width = self._acquisition.frame_shape
-        largest = (2**63 - 1) // (height * width * max(height, width))
-        self._overflowed |= exceeds(batch.pixels, largest)
+        self._overflowed |= overflows(batch.pixels)
         counts, weighted = virtual_sums(batch.pixels, self._layout)
         self._seen.add(batch.index, counts=counts, weighted=weighted)
 
