@@ -53,9 +53,9 @@ def exceeds(frames: npt.NDArray[Any], largest: int) -> bool:
 
 
 def overflows(frames: npt.NDArray[Any]) -> bool:
-    """Return whether sums or first moments of ``frames (n, height, width)`` may not fit.
+    """Return whether sums or first moments of frames may not fit into 64 bits.
 
-    That is: whether pixels of 8 bytes are so large that 64 bits do not hold them.
+    `frames` is (n, height, width); only pixels of 8 bytes can be so large.
     """
     _, height, width = frames.shape
     return exceeds(frames, (2**63 - 1) // (height * width * max(height, width)))
