@@ -43,7 +43,7 @@ $(VENV)/bin/python:
 		{ rm -rf $@; echo "tickit-devices cannot be installed: its tests are skipped"; }
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[formats]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[detectors]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/bin/python pyproject.toml
