@@ -21,8 +21,8 @@ ChipPlace = tuple[int, int, int, str]
 class Timepix3Params(Params):
     """``[detector] kind = "timepix3"``."""
 
-    stream: Literal["raw", "csr"] = "raw"
-    """raw: TPX3 words; csr: ASI's sparse frames."""
+    stream: Literal["raw", "csr", "images"] = "raw"
+    """raw: TPX3 words; csr: ASI's sparse frames; images: integrated by Serval."""
     listen: Address = "127.0.0.1:8085"
     """HOST:PORT at which Serval connects to us."""
     accept_from: tuple[str, ...] = ()
@@ -79,6 +79,15 @@ class Timepix3Params(Params):
     """Of each frame when there is no scan."""
     frames: int | None = Field(None, ge=1)
     """Frames that make an acquisition when there is no scan; absent: no end."""
+    image_format: Literal["jsonimage", "pgm"] = "jsonimage"
+    """What images to ask Serval for when armed; either is understood."""
+    image_mode: Literal["count", "tot", "toa"] = "count"
+    """What their pixels are, when armed."""
+    image_channel: dict[str, Any] = {}
+    """Further keys of the image channel when armed, such as { IntegrationSize = 10
+    }."""
+    threshold: int | None = Field(None, ge=0)
+    """thresholdID of the images to take; absent: that of the first."""
     cluster: StrictBool = False
     """One event for each electron, at the centre of its hits; slower."""
     cluster_window_ns: float = Field(200.0, gt=0, le=1e6)
@@ -86,7 +95,7 @@ class Timepix3Params(Params):
     cluster_radius: int = Field(2, ge=1, le=64)
     """And within so many rows and columns."""
     max_message_mib: int = Field(256, ge=1, le=4096)
-    """Largest message of a csr stream, MiB; larger ones are refused."""
+    """Largest message of a csr stream, or image, MiB; larger ones are refused."""
     quiet_s: float = Field(1.0, gt=0)
     """After so long a silence lines are taken to have ended, without more words."""
     silence_s: float = Field(30.0, gt=0)
@@ -104,8 +113,8 @@ class Timepix3Params(Params):
             raise ValueError("arm needs serval, the address of Serval")
         if self.arm and (self.path is not None or self.connect is not None):
             raise ValueError("arm has Serval connect to us: leave out path and connect")
-        if self.arm and self.stream != "raw":
-            raise ValueError("arm has Serval send its raw stream: stream = 'raw'")
+        if self.arm and self.stream == "csr":
+            raise ValueError("arm has Serval send its raw stream or images, not csr")
         return self
 
     def _check_listen(self) -> None:

@@ -118,15 +118,7 @@ class RawStream:
         if watch is None or time.monotonic() - self._looked < _LOOK_S:
             return
         self._looked = time.monotonic()
-        if dropped := watch.dropped():
-            self._sink.reject(
-                dropped,
-                "dropped_by_detector",
-                f"Serval dropped {dropped} frames of data: its network, disk or "
-                "another destination is too slow",
-            )
-        if trouble := watch.trouble():
-            self._sink.note(trouble)
+        watch.tell(self._sink)
 
     def _make_room(self) -> None:
         m = self._parser.memory

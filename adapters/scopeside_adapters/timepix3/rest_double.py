@@ -17,7 +17,7 @@ _LARGEST_BODY = 1 << 20
 
 
 class ServalDouble:
-    """Answers as Serval, and has `measure` send to the raw destination when started.
+    """Answers as Serval, and has `measure` send to the last destination when started.
 
     Attributes
     ----------
@@ -90,13 +90,17 @@ class ServalDouble:
     def _start(self) -> tuple[int, str]:
         if self.running:
             return 409, "measurement already running"
-        raw = self.destination.get("Raw") or []
-        if not raw:
+        channels = [one for kind in ("Raw", "Image") for one in self._channels(kind)]
+        if not channels:
             return 409, "no destination is set"
         self.running = True
-        address = str(raw[-1]["Base"]).removeprefix("tcp://connect@")
+        address = channels[-1].removeprefix("tcp://connect@")
         threading.Thread(target=self._run, args=(address,), daemon=True).start()
         return 200, "Successfully started measurement."
+
+    def _channels(self, kind: str) -> list[str]:
+        bases = [str(one["Base"]) for one in self.destination.get(kind) or []]
+        return [base for base in bases if base.startswith("tcp://connect@")]
 
     def _run(self, address: str) -> None:
         try:

@@ -10,12 +10,15 @@ import threading
 import time
 from typing import Any
 
+from scopeside.detector import Sink
 from scopeside.errors import SourceError
 from scopeside_adapters.rest import RestApi, RestError
 
 log = logging.getLogger(__name__)
 
 _IDLE = "DA_IDLE"
+_OF_EVENTS = ("tpx3", "timepix3")
+_OF_IMAGES = (*_OF_EVENTS, "mpx3", "medipix3")
 _CONFLICT = 409
 _STOP_S = 10.0
 _POLL_S = 0.1
@@ -36,8 +39,8 @@ class Serval:
         """Return the state of server, measurement and detector."""
         return self._table("/dashboard")
 
-    def check_detector(self) -> None:
-        """Refuse a Serval without a Timepix3.
+    def check_detector(self, *, images: bool = False) -> None:
+        """Refuse a Serval without a Timepix3; a Medipix3 sends images alone.
 
         Raises
         ------
@@ -51,9 +54,10 @@ class Serval:
                 "camera on and connect it in Serval"
             )
         kind = str(about.get("DetectorType", "Tpx3"))
-        if kind.lower() not in ("tpx3", "timepix3"):
+        if kind.lower() not in (_OF_IMAGES if images else _OF_EVENTS):
             raise SourceError(
-                f"{self.name} has a {kind} detector; only Tpx3 streams events"
+                f"{self.name} has a {kind} detector; only Tpx3 streams events, and "
+                "Mpx3 images (stream = 'images')"
             )
 
     def layout(self) -> Any:
@@ -123,11 +127,13 @@ class Serval:
         return answer
 
 
-def with_ours(destination: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """Return `destination` with our raw channel besides those of others."""
-    others = destination.get("Raw") or []
+def with_ours(
+    destination: dict[str, Any], ours: dict[str, Any], kind: str = "Raw"
+) -> dict[str, Any]:
+    """Return `destination` with our channel of a kind besides those of others."""
+    others = destination.get(kind) or []
     kept = [one for one in others if one.get("Base") != ours["Base"]]
-    return {**destination, "Raw": [*kept, ours]}
+    return {**destination, kind: [*kept, ours]}
 
 
 class Watch:
@@ -150,6 +156,18 @@ class Watch:
         """End the thread."""
         self._stop.set()
         self._thread.join()
+
+    def tell(self, sink: Sink) -> None:
+        """Tell what is new."""
+        if dropped := self.dropped():
+            sink.reject(
+                dropped,
+                "dropped_by_detector",
+                f"Serval dropped {dropped} frames of data: its network, disk or "
+                "another destination is too slow",
+            )
+        if trouble := self.trouble():
+            sink.note(trouble)
 
     def dropped(self) -> int:
         """Return how many frames the detector has dropped since it was asked."""

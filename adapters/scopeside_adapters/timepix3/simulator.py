@@ -15,11 +15,12 @@ from scopeside.errors import SourceError
 from scopeside.params import Params
 from scopeside_adapters.faults import Fault, Faults, ResetRequested
 from scopeside_adapters.timepix3 import csr_writer
+from scopeside_adapters.timepix3.image_writer import Format, image_of, message
 from scopeside_adapters.timepix3.layout import LAYOUTS
 from scopeside_adapters.timepix3.link import check_address, host_and_port
 from scopeside_adapters.timepix3.rest_double import ServalDouble
 from scopeside_adapters.timepix3.synthetic import Beam, SyntheticScan
-from scopeside_adapters.timepix3.tables import TICKS_PER_S
+from scopeside_adapters.timepix3.tables import TICKS_PER_S, Array
 from scopeside_adapters.timepix3.words import Words
 
 Address = Annotated[str, AfterValidator(check_address)]
@@ -38,8 +39,10 @@ class Timepix3SimulatorParams(Params):
     """Answer as Serval here, and measure when told to."""
     write: Path | None = None
     """Write a .tpx3 file, and send nothing."""
-    stream: Literal["raw", "csr"] = "raw"
-    """Raw TPX3 words, or ASI's sparse frames."""
+    stream: Literal["raw", "csr", "images"] = "raw"
+    """Raw TPX3 words, ASI's sparse frames, or images."""
+    format: Format = "jsonimage"
+    """Of the images."""
     scan: tuple[int, int] = (64, 64)
     """Probe positions as [rows, columns]."""
     scans: int = Field(1, ge=1)
@@ -73,7 +76,8 @@ class Timepix3SimulatorParams(Params):
     seed: int = 2024
     """Of the hits; each scan counts it up."""
     faults: dict[int, Fault] = {}
-    """By the number of the chunk: drop, duplicate, reorder, truncate, stall, reset."""
+    """By the number of the chunk or image: drop, duplicate, reorder, truncate, stall,
+    reset."""
 
 
 class Timepix3Simulator:
@@ -168,10 +172,29 @@ class Timepix3Simulator:
         except OSError as error:
             raise SourceError(f"the engine hung up: {error}") from error
 
+    def image(self, number: int, scan: int = 0) -> Array:
+        """Return an image that is sent: (height, width) uint16."""
+        params = self._params
+        shape = LAYOUTS[params.layout].shape
+        return image_of(params.seed + scan, number, shape, params.hits)
+
+    def _images(self, scan: int) -> Iterator[bytes]:
+        params, began = self._params, time.monotonic()
+        dwell_s = params.dwell_us * 1e-6
+        for number in range(params.scan[0] * params.scan[1]):
+            if params.paced:
+                time.sleep(max(0.0, began + number * dwell_s - time.monotonic()))
+            pixels = self.image(number, scan)
+            yield message(params.format, pixels, number, number * dwell_s)
+
     def _messages(self) -> Iterator[bytes]:
         params = self._params
         if params.stream == "csr":
             yield from csr_writer.messages(self.scans())
+            return
+        if params.stream == "images":
+            for number in range(params.scans):
+                yield from self._images(number)
             return
         packet = 0
         for scan in self.scans():

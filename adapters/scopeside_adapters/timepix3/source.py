@@ -16,6 +16,9 @@ from scopeside.detector import Sink
 from scopeside.errors import ProtocolError, ScopesideError, SourceError
 from scopeside.scan import Scan
 from scopeside.settings import AcquisitionSettings
+from scopeside_adapters.medipix_pixels import warm_all
+from scopeside_adapters.timepix3.image_stream import ImageStream
+from scopeside_adapters.timepix3.images import ImageFollows
 from scopeside_adapters.timepix3.layout import (
     LAYOUTS,
     CameraLayout,
@@ -55,14 +58,15 @@ class Timepix3Detector:
         """Return what would go wrong: the file, the port, Serval, the layout."""
         params, found = self._params, []
         try:
-            self._plan()
+            if params.stream != "images":
+                self._plan()
             if params.path is not None:
                 with params.path.open("rb") as file:
                     check_first_word(file.read(8))
             elif params.connect is None and (problem := problem_with(params.listen)):
                 found.append(f"listen: {params.listen}: {problem}")
             if self._serval is not None:
-                self._serval.check_detector()
+                self._serval.check_detector(images=params.stream == "images")
             self._find_layout()
         except ProtocolError as error:
             found.append(f"{params.path}: {error}")
@@ -74,7 +78,10 @@ class Timepix3Detector:
 
     def prepare(self) -> None:
         """Compile the kernels."""
-        warm(cluster=self._params.cluster)
+        if self._params.stream == "images":
+            warm_all()
+        else:
+            warm(cluster=self._params.cluster)
 
     def run(self, sink: Sink) -> None:
         """Take what comes until the engine is asked to end, or the file has ended."""
@@ -119,19 +126,20 @@ class Timepix3Detector:
         """Have Serval measure, and send it here; stop it in the end."""
         params, serval = self._params, self._serval
         assert serval is not None  # the parameters see to that
-        serval.check_detector()
+        images = params.stream == "images"
+        serval.check_detector(images=images)
         rising_only = params.active_us or params.duty or params.signal == "pixel"
-        serval.configure(
-            {
-                "Tdc": _RISING if rising_only else _BOTH,
-                "GlobalTimestampInterval": 1.0,
-                **params.config,
-            }
-        )
+        tdc = _RISING if rising_only else _BOTH
+        timing = {} if images else {"Tdc": tdc, "GlobalTimestampInterval": 1.0}
+        serval.configure({**timing, **params.config})
         before = serval.destination()
-        base = f"tcp://connect@{params.advertise or here}"
-        ours = {"Base": base, "FilePattern": "", "QueueSize": 16384}
-        serval.send_to(with_ours(before, ours))
+        ours: dict[str, Any] = {"Base": f"tcp://connect@{params.advertise or here}"}
+        if images:
+            about = {"Format": params.image_format, "Mode": params.image_mode}
+            ours |= about | params.image_channel
+        else:
+            ours |= {"FilePattern": "", "QueueSize": 16384}
+        serval.send_to(with_ours(before, ours, "Image" if images else "Raw"))
         try:
             serval.start()
             yield
@@ -155,6 +163,16 @@ class Timepix3Detector:
 
             return SparseStream(
                 sink, self._about_scan, name, params.max_message_mib << 20
+            )
+        if params.stream == "images":
+            return ImageStream(
+                sink,
+                self._about_images,
+                name,
+                largest=params.max_message_mib << 20,
+                threshold=params.threshold,
+                silence_s=params.silence_s,
+                look=lambda: None if watch is None else watch.tell(sink),
             )
         return self._raw(sink, name, watch=watch)
 
@@ -227,6 +245,20 @@ class Timepix3Detector:
             encoding=params.output,
         )
 
+    def _about_images(self, name: str, image: ImageFollows) -> Acquisition:
+        scan = self._settings.scan_of()
+        return Acquisition(
+            name,
+            image.shape,
+            image.dtype,
+            kind="movie" if scan is None else "scan4d",
+            frames=self._params.frames if scan is None else scan.frames,
+            scan=scan,
+            detector="Serval",
+            started_ns=time.time_ns(),
+            metadata=image.metadata,
+        )
+
     def _plan(self) -> ScanPlan:
         """Return how times become positions.
 
@@ -276,6 +308,8 @@ class Timepix3Detector:
 
     def _find_layout(self) -> CameraLayout:
         layout = self._params.layout
+        if self._params.stream == "images":
+            return LAYOUTS["single"]  # not used: images say their size
         if not isinstance(layout, str):
             return layout_of(layout)
         if layout != "auto":
