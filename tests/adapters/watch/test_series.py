@@ -263,7 +263,7 @@ def compressed() -> bytes:
         ("a.mrc", whole(".mrc")[:40], "its header has 40 of 1024 bytes"),
         ("a.mrc", bytes(2048), "its header gives 0 sections of 0 × 0 pixels"),
         ("a.npy", b"\x93NUMPY\x01\x00\x76", "its header cannot be understood"),
-        ("a.mib", b"MQ1,000001,0038", "it begins with 'MQ1', expected|header cannot"),
+        ("a.mib", b"MQ1,000001,0038", "expected a frame header 'MQ1,000001,00384,…'"),
         ("a.tif", b"II*\0\x08\0\0\0", "its first page is not there"),
         ("a.tif", b"HTTP/1.1 200 OK", "it begins with b'HTTP', which is no TIFF"),
         ("a.h5", b"\x89HDF\r\n\x1a\n", "HDF5 says"),
