@@ -144,7 +144,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tickit(tmp_path_factory):
     """tickit-devices' EIGER 16M; its ports by what they are."""
     if not TICKIT.exists():

@@ -5,7 +5,6 @@ independent implementations of the protocol.
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from tests.adapters.epics.playing import detector, running, until
+from tests.peers.programs import program_of
 
 pytestmark = pytest.mark.peers
 
@@ -35,7 +35,7 @@ class Camera:
     """pvapy's simulated camera on ports of its own."""
 
     def __init__(self, *arguments):
-        program = shutil.which("pvapy-ad-sim-server")
+        program = program_of("pvapy-ad-sim-server")
         if program is None:
             pytest.skip("pvapy-ad-sim-server is not installed (pip install pvapy)")
         self.tcp, self.udp = free_port(), free_port(socket.SOCK_DGRAM)

@@ -6,10 +6,8 @@ that is written here.
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.doubles import MemorySink
+from tests.peers.programs import program_of
 from tests.real_data import real
 
 from scopeside.detector import StopRequested
@@ -35,8 +34,7 @@ SCAN = (8, 8)
 
 @pytest.fixture(scope="session")
 def command():
-    beside = Path(sys.executable).parent / "libertem-live-mib-sim"
-    found = str(beside) if beside.exists() else shutil.which("libertem-live-mib-sim")
+    found = program_of("libertem-live-mib-sim")
     if found is None:
         pytest.skip(
             "libertem-live-mib-sim is not installed (pip install libertem-live)"

@@ -1,6 +1,5 @@
 """The timepix3 detector against programs that other people wrote."""
 
-import shutil
 import socket
 import struct
 import subprocess
@@ -19,6 +18,7 @@ from tests.adapters.timepix3.playing import (
     room,
     until,
 )
+from tests.peers.programs import program_of
 
 from scopeside.detector import StopRequested
 from scopeside.settings import AcquisitionSettings
@@ -29,7 +29,7 @@ from scopeside_adapters.timepix3.synthetic import Beam, SyntheticScan
 
 pytestmark = pytest.mark.peers
 
-SIMULATOR = shutil.which("libertem-live-asi-tpx-sim")
+SIMULATOR = program_of("libertem-live-asi-tpx-sim")
 NAV = (16, 16)
 needs_simulator = pytest.mark.skipif(
     SIMULATOR is None, reason="libertem-live-asi-tpx-sim (libertem-live) is missing"

@@ -89,10 +89,12 @@ def array_v2(pixels, tag=69):
     return cbor2.CBORTag(40, [list(pixels.shape), cbor2.CBORTag(tag, pixels.tobytes())])
 
 
-def until(condition):
+def until(condition, sink=None):
+    """Wait for a condition; say what a `sink` was told if it does not come."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, "it never came"
+        told = sink and (sink.notes, sink.ends, sink.rejects, sink.gaps)
+        assert time.monotonic() < deadline, f"it never came: {told}"
         time.sleep(0.002)
 
 
