@@ -22,7 +22,7 @@ from scopeside.wire import Kind, Message
 log = logging.getLogger(__name__)
 
 _IDLE_MS = 1000
-PUBLISH_SHARE = 4
+PUBLISH_SHARE = 3
 """Publishing pauses for so many times what it took."""
 PUBLISH_EVERY_S = 0.002
 """And never comes oftener than this."""

@@ -31,7 +31,7 @@ from scopeside.slab import Layout, Slab
 log = logging.getLogger(__name__)
 
 
-USUALLY_IN_USE = 4
+USUALLY_IN_USE = 8
 """Slots that are filled or not settled yet while the engine keeps up."""
 PATIENCE = 10.0
 """Frames wait at most so many times `max_latency_ms`."""

@@ -31,7 +31,7 @@ MAX_GROUP = 16
 """Batches in one part at most: half the credit, so that work never waits for it."""
 MAX_AGE_NS = 50_000_000
 """A part is sent after this time at the latest."""
-COMMIT_SHARE = 10
+COMMIT_SHARE = 4
 """A part is held back until work has taken so many times what sending it takes."""
 
 
@@ -208,7 +208,7 @@ class Worker:
         """Commit if it is time; else return for how long it is not, milliseconds.
 
         An idle worker commits at once, unless sending parts would then take more
-        than a tenth of the time.
+        than a fifth of the time.
         """
         group = self._group
         if group is None:
