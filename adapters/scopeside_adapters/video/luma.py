@@ -95,7 +95,8 @@ class Luma:
         """Return the luma where the decoder has put it, without copying."""
         if frame.format.is_rgb:
             to = "gray" if self.bits == 8 else "gray16le"
-            frame = frame.reformat(format=to, dst_color_range=_JPEG_RANGE)
+            # One thread: with more, conversions of PyAV 18 now and then spoil a row.
+            frame = frame.reformat(format=to, dst_color_range=_JPEG_RANGE, threads=1)
         plane = frame.planes[0]
         order = ">" if frame.format.is_big_endian else "<"
         size = 1 if self.bits == 8 else 2

@@ -139,7 +139,8 @@ def test_lossless_grey_movies_come_bit_for_bit(tmp_path, name, codec, pix_fmt, f
 def luma_of(pix_fmt, **options):
     """What FFmpeg's own conversion to a format makes of grey, as luma."""
     frame = av.VideoFrame.from_ndarray(NARROW[0], format="gray")
-    return frame.reformat(format=pix_fmt, **options)
+    # With more threads this conversion spoils a row, about once in 400 times.
+    return frame.reformat(format=pix_fmt, threads=1, **options)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "nv12"])
