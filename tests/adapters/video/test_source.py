@@ -38,7 +38,7 @@ def movie(path, frames=WIDE, codec="ffv1", pix_fmt="gray16le", pts=None, **optio
         for number, pixels in enumerate(frames):
             native = pix_fmt.replace("16be", "16le")
             frame = av.VideoFrame.from_ndarray(pixels, format=native)
-            frame = frame.reformat(format=pix_fmt)
+            frame = frame.reformat(format=pix_fmt, threads=1)
             frame.pts = number if pts is None else pts[number]
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
