@@ -28,9 +28,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # About one engine start in 150 has hung, once at start-up and once behind the frame
-    # wire; the cause is not found yet. A test that hangs twice in a row still fails,
-    # and the summary lists every rerun.
+    # Whole engines, real sockets and other people's programs on a machine that does
+    # other things too: about one start in 150 has hung, and the cause is not found. A
+    # test that fails twice in a row still fails. The summary lists every rerun: each is
+    # a bug of the test or of the product that is still to be found.
     for item in items:
-        if item.get_closest_marker("system"):
+        of_adapters = "adapters" in item.path.parts
+        marked = any(item.get_closest_marker(name) for name in ("system", "peers"))
+        if of_adapters or marked:
             item.add_marker(pytest.mark.flaky(reruns=1))
