@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from tests.doubles import MemorySink
@@ -86,8 +86,12 @@ def sent(messages, sink=None, ends=1, **table):
 
 
 def send(address, messages):
+    """Send until all is sent, or the detector has hung up on what it refuses."""
     host, port = address.split(":")
-    with socket.create_connection((host, int(port))) as connection:
+    with (
+        socket.create_connection((host, int(port))) as connection,
+        suppress(ConnectionResetError, BrokenPipeError),
+    ):
         for message in messages:
             connection.sendall(message)
 
