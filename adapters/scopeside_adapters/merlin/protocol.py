@@ -34,7 +34,7 @@ PREFIX = 15
 LARGEST_TEXT = 1 << 16
 """Bytes of an acquisition's header; real ones have 2048."""
 BUFFER = 4 << 20
-"""Bytes read at once: what stays in a second-level cache until it is unpacked."""
+"""Bytes read at once. With 1 MiB half as many frames were taken: each read costs."""
 TOGETHER = 4
 """Messages that the buffer holds at least, unless they are large."""
 LARGE = 16 << 20
