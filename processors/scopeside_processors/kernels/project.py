@@ -4,6 +4,8 @@ Nothing here depends on how frames are cut into batches: each is added up in the
 of its own pixels.
 """
 
+# ruff: noqa: PLR0917 - a kernel takes its arrays by position
+
 from __future__ import annotations
 
 from functools import lru_cache
@@ -13,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels.virtual import as_stored, sum_type
+from scopeside_processors.kernels.virtual import as_stored
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -35,12 +37,12 @@ def bin_frames(frames: Array, binning: int) -> FloatArray:
     Returns
     -------
     (n, height // binning · width // binning) float64, counts
-        Sums of integers are exact before they become floats.
+        Sums of integers are exact up to 2**53.
     """
     frames = as_stored(frames)
     height, width = binned_shape((frames.shape[1], frames.shape[2]), binning)
     out = np.empty((len(frames), height * width))
-    sums = np.empty(width, sum_type(frames.dtype))
+    sums = np.empty(width * binning, _ADDED.get(frames.dtype.str[1:], "f8"))
     _bin(frames, binning, sums, out)
     return out
 
@@ -64,7 +66,8 @@ def project(
     """
     out = np.zeros((len(patterns), onto.shape[1]))
     distance = np.zeros(len(patterns))
-    _project(patterns, onto, weight, mean, out, distance)
+    turned = np.ascontiguousarray(onto.T)
+    _project(np.ascontiguousarray(patterns), turned, weight, mean, out, distance)
     return out, distance
 
 
@@ -75,26 +78,34 @@ def warm(dtype: np.dtype[Any]) -> None:
     project(nothing, np.zeros((1, 1)), np.ones(1), np.ones(1))
 
 
+_ADDED = {"u1": "u4", "u2": "u4", "i1": "i4", "i2": "i4"}
+_ADDED |= dict.fromkeys(("u4", "i4", "u8", "i8"), "i8")
+"""What the rows of a bin are added up in: 65536 of the largest pixels fit."""
+
+
 @numba.njit(nogil=True, cache=True)
 def _bin(frames: Array, binning: int, sums: Array, out: Array) -> None:
-    columns = sums.size
+    columns = sums.size // binning
     rows = frames.shape[1] // binning
     for f in range(frames.shape[0]):
         for row in range(rows):
             sums[:] = 0
             for y in range(row * binning, (row + 1) * binning):
                 # In a slice no index is negative, so LLVM vectorises.
-                line = frames[f, y][: columns * binning]
-                for column in range(columns):
-                    total = sums[column]
-                    for x in range(column * binning, (column + 1) * binning):
-                        total += line[x]
-                    sums[column] = total
+                line = frames[f, y][: sums.size]
+                for x in range(line.size):
+                    sums[x] += line[x]
             for column in range(columns):
-                out[f, row * columns + column] = sums[column]
+                part = sums[column * binning : (column + 1) * binning]
+                total = np.float64(part[0])
+                for x in range(1, part.size):
+                    total += np.float64(part[x])
+                out[f, row * columns + column] = total
 
 
-@numba.njit(nogil=True, cache=True)
+# The order of a sum may be chosen once, when it is compiled: it is the same for each
+# pattern then, whatever the batch.
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _project(
     patterns: Array,
     onto: Array,
@@ -103,16 +114,16 @@ def _project(
     out: Array,
     distance: Array,
 ) -> None:
-    components = onto.shape[1]
     for f in range(patterns.shape[0]):
-        sums = out[f]
+        pattern = patterns[f]
         far = 0.0
-        for p in range(patterns.shape[1]):
-            value = patterns[f, p]
-            step = value * weight[p] - mean[p]
+        for p in range(pattern.size):
+            step = pattern[p] * weight[p] - mean[p]
             far += step * step
-            if value != 0.0:  # most pixels of a sparse pattern
-                row = onto[p]
-                for c in range(components):
-                    sums[c] += value * row[c]
         distance[f] = far
+        for c in range(onto.shape[0]):
+            row = onto[c]
+            total = 0.0
+            for p in range(pattern.size):
+                total += pattern[p] * row[p]
+            out[f, c] = total

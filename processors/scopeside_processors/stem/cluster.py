@@ -139,13 +139,22 @@ class Cluster:
         components); ``components`` (components, height, width). Without a scan series.
         Before ``first`` frames are there, components learnt from those that are.
         """
-        known = self if self._learner.components is not None else self._early()
-        if known is None or not len(known._seen):
+        if self._learner.components is None and len(self._pending) >= _FEWEST:
+            # A copy learns from the few frames there are: asking changes nothing.
+            copy = type(self)(self._acquisition, self._params)
+            copy.restore(self.snapshot())
+            yield from copy.early_results()
+        elif self._learner.components is None:
             reason = f"fewer than {_FEWEST} frames with counts yet"
             for name in self._params.of:
                 yield invalid(name, reason, **self._seen.account())
-            return
-        yield from known._known_results()
+        else:
+            yield from self._known_results()
+
+    def early_results(self) -> Iterator[Result]:
+        """Learn from the frames that wait, and yield what is wanted."""
+        self._begin()
+        yield from self._known_results()
 
     def snapshot(self) -> bytes:
         """Return the positions seen, and what was learnt."""
@@ -207,15 +216,6 @@ class Cluster:
         scaled: FloatArray = patterns * (self._total / patterns.sum(axis=1))[:, None]
         return scaled
 
-    def _early(self) -> Self | None:
-        """Return a copy that has learnt from the few frames there are."""
-        if len(self._pending) < _FEWEST:
-            return None
-        copy = type(self)(self._acquisition, self._params)
-        copy.restore(self.snapshot())
-        copy._begin()
-        return copy
-
     # -- results ----------------------------------------------------------------
 
     def _known_results(self) -> Iterator[Result]:
@@ -234,8 +234,7 @@ class Cluster:
                 yield self._classes(names[good], loads[good])
             else:
                 assert self._learner.components is not None
-                vectors = self._learner.components.vectors
-                yield self._images(name, vectors, {})
+                yield self._images(name, self._learner.components.shown, {})
 
     def _loadings(self) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """Return the loadings (…shape, k) as of now, and where there are any."""
@@ -247,8 +246,7 @@ class Cluster:
         version = self._seen.images("version")[0]
         components = self._learner.components
         assert components is not None
-        found = found[..., : len(components.vectors)]
-        out = np.full(found.shape, np.nan)
+        out = np.full((*good.shape, len(components.shown)), np.nan)
         out[good] = self._learner.now(found[good], version[good])
         return out, good
 

@@ -18,7 +18,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -32,6 +32,8 @@ Method = Literal["pca", "nmf"]
 
 SWEEPS = 100
 """Rounds of alternating least squares when components are learnt."""
+MARGIN = 1.25
+"""A component stands out if it is stronger by this than the strongest of noise."""
 _TINY = 1e-12
 
 
@@ -53,6 +55,8 @@ class Components:
         (0, p) for PCA; (k, p) for NMF: sum of loadings times patterns.
     seen
         Number of patterns that they were learnt from.
+    noise
+        What of the weighted patterns, squared, the vectors leave, summed up.
     """
 
     weight: FloatArray
@@ -61,11 +65,35 @@ class Components:
     strength: FloatArray
     moment: FloatArray
     seen: int
+    noise: float
 
     @property
     def method(self) -> Method:
         """How they were found."""
         return "pca" if self.strength.ndim == 1 else "nmf"
+
+    @property
+    def variance(self) -> float:
+        """Variance of the noise in a pixel of the weighted patterns.
+
+        Of Poisson noise alone it is 1.
+        """
+        n, (k, p) = self.seen, self.vectors.shape
+        return float(self.noise / max(1, n * p - k * (n + p)))
+
+    @property
+    def shown(self) -> FloatArray:
+        """The vectors that stand out, (k', p), maybe none; of NMF all.
+
+        Pure noise has no component stronger than the edge of the law of Marchenko and
+        Pastur. One that is weaker fits the noise of those that it was learnt from.
+        """
+        if self.method == "nmf":
+            return self.vectors
+        n, p = self.seen, self.vectors.shape[1]
+        edge = self.variance * (1 + np.sqrt(p / n)) ** 2
+        number = int(np.count_nonzero(self.strength**2 / n > MARGIN * edge))
+        return self.vectors[:number]
 
     def loadings(self, patterns: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return how much of each component is in ``patterns (n, p)``, and the rest.
@@ -76,19 +104,20 @@ class Components:
             The rest is the squared distance of the weighted pattern from what the
             components make of it.
         """
-        onto = np.ascontiguousarray((self.vectors * self.weight).T)
+        vectors = self.shown
+        onto = np.ascontiguousarray((vectors * self.weight).T)
         found, distance = project(patterns, onto, self.weight, self.mean)
         if self.method == "pca":
-            found = found - self.vectors @ self.mean
+            found = found - vectors @ self.mean
             return found, distance - (found**2).sum(axis=1)
-        gram = self.vectors @ self.vectors.T
+        gram = vectors @ vectors.T
         loads = _not_negative(gram, found)
         inside = np.array([one @ gram @ one for one in loads]).reshape(len(loads))
         return loads, distance - 2 * (loads * found).sum(axis=1) + inside
 
     def patterns(self, loadings: FloatArray) -> FloatArray:
         """Return the patterns, (n, p), that ``loadings (n, k)`` stand for."""
-        made: FloatArray = (self.mean + loadings @ self.vectors) / self.weight
+        made: FloatArray = (self.mean + loadings @ self.shown) / self.weight
         return made
 
     def bettered(self, patterns: FloatArray) -> Self:
@@ -96,12 +125,17 @@ class Components:
         weighted = patterns * self.weight
         if self.method == "pca":
             return self._bettered_pca(weighted)
-        loads, _ = self.loadings(patterns)
+        loads, rest = self.loadings(patterns)
         strength = self.strength + loads.T @ loads
         moment = self.moment + loads.T @ weighted
         vectors = _refined(self.vectors.copy(), strength, moment, rounds=5)
-        return type(self)(
-            self.weight, self.mean, vectors, strength, moment, self.seen + len(patterns)
+        return replace(
+            self,
+            vectors=vectors,
+            strength=strength,
+            moment=moment,
+            seen=self.seen + len(patterns),
+            noise=self.noise + float(rest.sum()),
         )
 
     def to_values(self) -> dict[str, Any]:
@@ -111,7 +145,13 @@ class Components:
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
         """Return what `to_values` gave."""
-        return cls(**values)
+        # Copies: what is unpacked lies anywhere in memory, and the bits of a product
+        # may depend on where.
+        copies: dict[str, Any] = {
+            k: np.array(v) if isinstance(v, np.ndarray) else v
+            for k, v in values.items()
+        }
+        return cls(**copies)
 
     def _bettered_pca(self, weighted: FloatArray) -> Self:
         n, m = self.seen, len(weighted)
@@ -121,8 +161,16 @@ class Components:
             [self.strength[:, None] * self.vectors, weighted - fresh, between]
         )
         values, vectors = _leading(stack, len(self.vectors))
-        mean = (n * self.mean + m * fresh) / (n + m)
-        return type(self)(self.weight, mean, vectors, values, self.moment, n + m)
+        kept = float((values**2).sum())
+        return replace(
+            self,
+            mean=(n * self.mean + m * fresh) / (n + m),
+            vectors=vectors,
+            strength=values,
+            seen=n + m,
+            # Turning the axes keeps the sum of squares: what is not kept is noise.
+            noise=self.noise + float((stack**2).sum()) - kept,
+        )
 
 
 def learn(patterns: FloatArray, number: int, method: Method, seed: int) -> Components:
@@ -131,55 +179,59 @@ def learn(patterns: FloatArray, number: int, method: Method, seed: int) -> Compo
     Parameters
     ----------
     patterns : (n, p) float64, counts ≥ 0 (NMF takes negative ones as 0), n ≥ 1
-    number : of components; fewer if the patterns have not so many
+    number : of components; at most a quarter of the patterns
     method : ``pca`` or ``nmf``
     seed : of what NMF begins with
     """
-    mean = patterns.mean(axis=0)
+    mean = np.asarray(patterns.mean(axis=0), np.float64)
     # A pixel that has hardly counted says little: its weight is bounded.
     weight = 1 / np.sqrt(np.maximum(mean, max(1e-3 * mean.mean(), _TINY)))
-    number = min(number, *patterns.shape)
+    number = min(number, max(1, len(patterns) // 4), patterns.shape[1])
     weighted = patterns * weight
     if method == "pca":
-        middle = weighted.mean(axis=0)
+        middle = np.asarray(weighted.mean(axis=0), np.float64)
         values, vectors = _leading(weighted - middle, number)
         none = np.empty((0, patterns.shape[1]))
-        return Components(weight, middle, vectors, values, none, len(patterns))
-    weighted = np.maximum(weighted, 0)
-    loads, vectors = _factors(weighted, number, seed)
+        noise = float(((weighted - middle) ** 2).sum() - (values**2).sum())
+        return Components(weight, middle, vectors, values, none, len(patterns), noise)
+    positive: FloatArray = np.maximum(weighted, 0)
+    loads, vectors = _factors(positive, number, seed)
     return Components(
         weight,
         np.zeros_like(mean),
         vectors,
         loads.T @ loads,
-        loads.T @ weighted,
+        loads.T @ positive,
         len(patterns),
+        float(((positive - loads @ vectors) ** 2).sum()),
     )
 
 
 def transfer(old: Components, new: Components) -> tuple[FloatArray, FloatArray]:
-    """Return T (k, k') and s (k',): loadings · T + s are those of the new components.
+    """Return T (k, m) and s (m,): loadings · T + s are those of the new components.
 
     What the old ones could not describe is lost; of NMF negative ones become zero.
     """
     if old.method == "pca":
         # Both bear the same weights: `bettered` keeps them.
-        turn = old.vectors @ new.vectors.T
-        return turn, new.vectors @ (old.mean - new.mean)
-    gram = new.vectors @ new.vectors.T
-    gram += _TINY * np.trace(gram) * np.eye(len(gram))
-    turn = np.linalg.solve(gram, new.vectors @ old.vectors.T).T
+        turn = old.shown @ new.shown.T
+        return turn, new.shown @ (old.mean - new.mean)
+    gram: FloatArray = new.vectors @ new.vectors.T
+    gram = gram + _TINY * np.trace(gram) * np.eye(len(gram))
+    turn = np.asarray(np.linalg.solve(gram, new.vectors @ old.vectors.T).T, np.float64)
     return turn, np.zeros(len(gram))
 
 
 def _leading(rows: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:
     """Return the largest singular values (k,), and their vectors (k, p)."""
-    _, values, vectors = np.linalg.svd(rows, full_matrices=False)
-    vectors = vectors[:number]
+    # There are fewer rows than pixels: their products are a small matrix.
+    squares, turns = np.linalg.eigh(rows @ rows.T)
+    values = np.sqrt(np.maximum(squares[::-1][:number], 0))
+    vectors = turns[:, ::-1][:, :number].T @ rows / np.maximum(values, _TINY)[:, None]
     # A singular vector has no sign of its own: its largest entry is to be positive.
     largest = np.abs(vectors).argmax(axis=1)
     sign = np.sign(vectors[np.arange(len(vectors)), largest])
-    return values[:number], vectors * np.where(sign == 0, 1, sign)[:, None]
+    return values, vectors * np.where(sign == 0, 1, sign)[:, None]
 
 
 def _factors(

@@ -70,7 +70,7 @@ class Learner:
         self._named = 0
         self._usual = np.zeros(2)
         self._waiting: list[FloatArray] = []
-        self._sample = _Sample()
+        self._sample = _Sample(plan.components)
         self._fit_at = 0
 
     @property
@@ -96,26 +96,21 @@ class Learner:
             self._learn_if_due()
 
     def now(self, loadings: FloatArray, version: IntArray) -> FloatArray:
-        """Return loadings, each of its version (n,), in terms of the components now."""
-        assert self.components is not None
-        out = loadings.copy()
-        for k, (turn, shift) in enumerate(self.steps):
-            old = version <= k
-            if old.any():
-                moved = _times(out[old], turn) + shift
-                out[old] = moved if self.components.method == "pca" else moved.clip(0)
-        return out
+        """Return loadings (n, k), each of its version (n,), in the components now.
 
-    def fit_now(self) -> None:
-        """Find the classes anew; those that are still there keep their names."""
-        points = self.now(*self._sample.points())
-        before = None
-        if self.mixture is not None:
-            before = self.names[self.mixture.classify(points)[0]]
-        plan = self._plan
-        self.mixture = fit(points, plan.classes, plan.seed, plan.spread)
-        self.names = self._names(self.mixture.classify(points)[0], before)
-        self._named = max(self._named, int(self.names.max()) + 1)
+        Each version has as many as stand out; what is beyond them is 0.
+        """
+        assert self.components is not None
+        number = len(self.components.shown)
+        out = np.zeros((len(loadings), number))
+        for known in np.unique(version):
+            which = version == known
+            rows = loadings[which]
+            for turn, shift in self.steps[known:]:
+                rows = _times(rows[:, : len(turn)], turn) + shift
+                rows = rows if self.components.method == "pca" else rows.clip(0)
+            out[which] = rows[:, :number]
+        return out
 
     def classify(self, loadings: FloatArray) -> tuple[IntArray, FloatArray]:
         """Return the class of each of ``loadings (n, k)``, and its probability."""
@@ -148,8 +143,14 @@ class Learner:
 
     def _learn_if_due(self) -> None:
         bettered = len(self._waiting) >= BLOCK
+        if not bettered and self.seen < self._fit_at:
+            return
+        assert self.components is not None
+        before = None
+        if self.mixture is not None:
+            known = self.now(*self._sample.points())
+            before = self.names[self.mixture.classify(known)[0]]
         if bettered:
-            assert self.components is not None
             patterns = np.array(self._waiting)
             self._waiting = []
             old, self.components = self.components, self.components.bettered(patterns)
@@ -157,10 +158,18 @@ class Learner:
             _, rest = self.components.loadings(patterns)
             # What is new stays strange to components that are too few: ask less of it.
             self._usual = np.maximum(self._usual, [np.median(rest), rest.std() / FAR])
-        if bettered or self.seen >= self._fit_at:
-            self.fit_now()
-            while self._fit_at <= self.seen:
-                self._fit_at += max(self._plan.first, self._fit_at // 2)
+        self._fit(before)
+        while self._fit_at <= self.seen:
+            self._fit_at += max(self._plan.first, self._fit_at // 2)
+
+    def _fit(self, before: IntArray | None) -> None:
+        """Find the classes anew; those that are still there keep their names."""
+        assert self.components is not None
+        plan, noise = self._plan, self.components.variance
+        points = self.now(*self._sample.points())
+        self.mixture = fit(points, plan.classes, plan.seed, plan.spread, noise)
+        self.names = self._names(self.mixture.classify(points)[0], before)
+        self._named = max(self._named, int(self.names.max()) + 1)
 
     def _names(self, label: IntArray, before: IntArray | None) -> IntArray:
         """Return names of the new classes: of the old one that each has most of."""
@@ -204,7 +213,8 @@ class Learner:
         found = values["components"]
         self.components = found and Components.from_values(found)
         self.steps = [(turn, shift) for turn, shift in values["steps"]]
-        self.mixture = values["mixture"] and Mixture(*values["mixture"])
+        mixture = values["mixture"]
+        self.mixture = mixture and Mixture(*map(np.array, mixture))
         self.names, self._named = values["names"]
         self._usual = values["usual"]
         self._waiting = list(values["waiting"])
@@ -219,7 +229,8 @@ class _Sample:
     there are twice `SAMPLE` of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
         self._every = 1
         self._count: list[int] = []
         self._loads: list[FloatArray] = []
@@ -228,7 +239,7 @@ class _Sample:
     def add(self, count: IntArray, loads: FloatArray, version: int) -> None:
         for k in np.flatnonzero(count % self._every == 0):
             self._count.append(int(count[k]))
-            self._loads.append(loads[k])
+            self._loads.append(np.pad(loads[k], (0, self._columns - loads.shape[1])))
             self._version.append(version)
         while len(self._count) > 2 * SAMPLE:
             self._every *= 2

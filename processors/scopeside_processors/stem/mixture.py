@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.vq import kmeans2
+from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.special import logsumexp
 
 FloatArray = npt.NDArray[np.float64]
@@ -69,7 +69,7 @@ class Mixture:
         return out
 
     def classify(self, points: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Return the likeliest class of ``points (n, d)``, and its probability, (n,)."""
+        """Return the likeliest class of each point, and its probability, both (n,)."""
         logs = self.log_densities(points)
         found = logs.argmax(axis=1)
         chance = np.exp(logs.max(axis=1) - logsumexp(logs, axis=1))
@@ -81,6 +81,7 @@ def fit(
     classes: int | range,
     seed: int,
     spread: Spread = "full",
+    noise: float = 0.0,
 ) -> Mixture:
     """Return the mixture that describes points best.
 
@@ -91,13 +92,21 @@ def fit(
     seed : of the starts
     spread : ``full``: each class has a covariance of its own; ``equal``: all are balls
         of one size, as k-means has it
+    noise : variance of a coordinate of one point; no class is narrower
     """
+    if points.shape[1] == 0:  # nothing to tell them apart by
+        return Mixture(np.ones(1), np.zeros((1, 0)), np.zeros((1, 0, 0)))
+    narrowest = max(
+        noise, FLOOR * float(points.var(axis=0).mean()), 1e-12 * (1 + (points**2).max())
+    )
     numbers = range(classes, classes + 1) if isinstance(classes, int) else classes
     best: tuple[float, Mixture] | None = None
     for number in numbers:
         if best is not None and number * (points.shape[1] + 2) > len(points):
             break  # too few points to tell so many classes apart
-        found, likelihood = _expectation_maximisation(points, number, seed, spread)
+        found, likelihood = _expectation_maximisation(
+            points, number, seed, spread, narrowest
+        )
         score = _parameters(found, spread) * np.log(len(points)) - 2 * likelihood
         if best is None or score < best[0]:
             best = (score, found)
@@ -108,18 +117,17 @@ def fit(
 def _parameters(found: Mixture, spread: Spread) -> int:
     k, d = found.mean.shape
     of_spread = 1 if spread == "equal" else k * d * (d + 1) // 2
-    return k - 1 + k * d + of_spread
+    return int(k - 1 + k * d + of_spread)
 
 
 def _expectation_maximisation(
-    points: FloatArray, number: int, seed: int, spread: Spread
+    points: FloatArray, number: int, seed: int, spread: Spread, narrowest: float
 ) -> tuple[Mixture, float]:
     """Return the mixture of so many classes, and its log-likelihood."""
-    floor = FLOOR * max(points.var(axis=0).mean(), np.finfo(float).tiny * 1e6)
     member = np.eye(number)[_start(points, number, seed)]
     known = -np.inf
     for _ in range(ROUNDS):
-        found = _maximised(points, member, floor, spread)
+        found = _maximised(points, member, narrowest, spread)
         logs = _logs(found, points)
         each = logsumexp(logs, axis=1)
         member = np.exp(logs - each[:, None])
@@ -134,17 +142,18 @@ def _start(points: FloatArray, number: int, seed: int) -> IntArray:
     """Return a class for each point: the best of four seeded k-means."""
     if number == 1:
         return np.zeros(len(points), np.int64)
-    best: tuple[float, IntArray] | None = None
+    least, best = np.inf, np.zeros(len(points), np.int64)
     for turn in range(4):
         rng = np.random.default_rng([seed, number, turn])
-        centres, label = kmeans2(
-            points, _spread_out(points, number, rng), minit="matrix", missing="warn"
-        )
+        start = _spread_out(points, number, rng)
+        try:
+            centres, label = kmeans2(points, start, minit="matrix", missing="raise")
+        except ClusterError:
+            continue  # equal points leave a class empty; the other turns may not
         far = float(((points - centres[label]) ** 2).sum())
-        if best is None or far < best[0]:
-            best = (far, label.astype(np.int64))
-    assert best is not None
-    return best[1]
+        if far < least:
+            least, best = far, label.astype(np.int64)
+    return best
 
 
 def _spread_out(
@@ -173,7 +182,7 @@ def _logs(found: Mixture, points: FloatArray) -> FloatArray:
 
 
 def _maximised(
-    points: FloatArray, member: FloatArray, floor: float, spread: Spread
+    points: FloatArray, member: FloatArray, narrowest: float, spread: Spread
 ) -> Mixture:
     """Return the mixture for what part ``member (n, k)`` each class has in a point."""
     d = points.shape[1]
@@ -186,8 +195,9 @@ def _maximised(
     if spread == "equal":
         trace = np.trace(covariance, axis1=1, axis2=2)
         covariance[:] = np.eye(d) * (weight @ trace / weight.sum() / d)
-    covariance += floor * np.eye(d)
+    variance, axes = np.linalg.eigh(covariance)
+    wide = np.maximum(variance, narrowest)[:, None, :] * axes @ axes.transpose(0, 2, 1)
     # cov = L Lᵀ, so its inverse is F Fᵀ with F = L⁻ᵀ, an upper triangle.
-    lower = np.linalg.cholesky(covariance)
+    lower = np.linalg.cholesky(wide)
     factor = np.stack([np.triu(np.linalg.inv(one).T) for one in lower])
     return Mixture(weight / weight.sum(), mean, factor)
