@@ -52,7 +52,7 @@ def block_bytes(data: Array, at: int, end: int, frame_bytes: int, itemsize: int)
     size = big_endian(data, at + 8, 4)
     if size <= 0 or size > MOST_BLOCK or size % (_OCTET * itemsize):
         return -1
-    return size
+    return int(size)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from scopeside.batch import Array, Batch, IntArray
 from scopeside.errors import ShapeError
+from scopeside.events import EventBatch
 
 Words = npt.NDArray[np.uint64]
 
@@ -64,9 +65,7 @@ class PackedBatch:
                 f"frames need as many indices as time stamps, not {self.index.shape} "
                 f"and {self.timestamp_ns.shape}"
             )
-        starts = self.starts
-        ordered = len(starts) == n and bool((np.diff(starts) >= 0).all())
-        if n and not (ordered and starts[0] >= n and starts[-1] <= len(self.words)):
+        if not in_order(self.words, n):
             raise ShapeError(f"the table of {n} packed frames is not in order")
 
     def __len__(self) -> int:
@@ -104,7 +103,7 @@ class PackedBatch:
         """
         start, stop, _ = slice(first, stop).indices(len(self))
         room = np.empty((max(0, stop - start), *self.frame_shape), self.dtype)
-        return self._unpacked(start, room)
+        return _unpacked(self, start, room)
 
     def portions(self, at_most: int = PORTION_BYTES) -> Iterator[tuple[Self, Batch]]:
         """Yield a few frames at a time, packed and unpacked.
@@ -115,9 +114,16 @@ class PackedBatch:
         height, width = self.frame_shape
         n = max(1, at_most // (height * width * self.dtype.itemsize))
         room = np.empty((min(n, len(self)), height, width), self.dtype)
-        for first in range(0, len(self), n):
-            stop = min(first + n, len(self))
-            yield self._piece(first, stop), self._unpacked(first, room[: stop - first])
+        for piece in self.cut(n):
+            yield piece, _unpacked(piece, 0, room[: len(piece)])
+
+    def cut(self, frames: int) -> Iterator[Self]:
+        """Yield the batch in pieces of so many frames."""
+        if len(self) <= frames:
+            yield self
+            return
+        for first in range(0, len(self), frames):
+            yield self._piece(first, min(first + frames, len(self)))
 
     def _piece(self, first: int, stop: int) -> Self:
         n, bounds = stop - first, self.bounds // 8
@@ -131,16 +137,58 @@ class PackedBatch:
             timestamp_ns=self.timestamp_ns[first:stop],
         )
 
-    def _unpacked(self, first: int, room: Array) -> Batch:
-        from scopeside import unpacking as kernels  # noqa: PLC0415 - numba takes a second
 
-        wrong = kernels.unpack(self, first, room)
-        if wrong >= 0:
-            raise ShapeError(
-                f"frame {self.index[wrong]} is no packed frame of {self.frame_shape} "
-                f"{self.dtype}"
-            )
-        pixels = room.view()
-        pixels.flags.writeable = False
-        part = slice(first, first + len(room))
-        return Batch(pixels, self.index[part], self.timestamp_ns[part], self.epoch)
+def _unpacked(packed: PackedBatch, first: int, room: Array) -> Batch:
+    """Return the frames from `first` on as a batch, made in all of `room`."""
+    from scopeside import unpacking as kernels  # noqa: PLC0415 - numba takes a second
+
+    wrong = kernels.unpack(packed, first, room)
+    if wrong >= 0:
+        raise ShapeError(
+            f"frame {packed.index[wrong]} is no packed frame of "
+            f"{packed.frame_shape} {packed.dtype}"
+        )
+    pixels = room.view()
+    pixels.flags.writeable = False
+    part = slice(first, first + len(room))
+    return Batch(pixels, packed.index[part], packed.timestamp_ns[part], packed.epoch)
+
+
+def pack_frames(
+    frames: Array, index: IntArray | None = None, timestamp_ns: IntArray | None = None
+) -> PackedBatch:
+    """Return ``frames (n, height, width)`` packed; for tests and simulators.
+
+    They become no smaller: nothing that repeats is sought (`bitshuffle.pack_frame`).
+    """
+    from scopeside.bitshuffle import pack_frame  # noqa: PLC0415 - numba takes a second
+
+    n = len(frames)
+    count = np.arange(n, dtype=np.int64)
+    table, chunks, at = np.zeros(n, np.uint64), [np.empty(0, np.uint64)], n
+    for k, frame in enumerate(frames):
+        blob = pack_frame(frame)
+        chunks.append(np.frombuffer(blob + bytes(-len(blob) % 8), np.uint64))
+        table[k] = at
+        at += len(chunks[-1])
+    return PackedBatch(
+        np.concatenate([table, *chunks]),
+        count if index is None else index,
+        count if timestamp_ns is None else timestamp_ns,
+        (frames.shape[1], frames.shape[2]),
+        frames.dtype,
+    )
+
+
+AnyBatch = Batch | EventBatch | PackedBatch
+SparseBatch = EventBatch | PackedBatch
+"""Frames that are not there pixel by pixel."""
+
+
+def in_order(words: Words, frames: int) -> bool:
+    """Return whether the table of so many frames leads into `words` and onwards."""
+    starts = (words[:frames] & ~PLAIN).astype(np.int64)
+    if len(starts) < frames or not frames:
+        return len(starts) == frames
+    ascending = bool((np.diff(starts) >= 0).all())
+    return ascending and starts[0] >= frames and starts[-1] <= len(words)

@@ -11,13 +11,14 @@ describes the object. Its laws (`scopeside.testing.check_processor` tests them):
 - frames are left as they were;
 - restore(snapshot()) is invisible;
 - empty batches, one-frame batches and gaps are survived;
-- with `TakesEvents`: events bring what the frames made of them bring.
+- with `TakesEvents`: events bring what the frames made of them bring;
+- with `TakesPacked`: packed frames bring what the frames in them bring.
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -27,6 +28,7 @@ from pydantic import BaseModel
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.events import EventBatch
+from scopeside.packed import PackedBatch, SparseBatch
 from scopeside.result import Result
 
 Device = Literal["cpu", "gpu"]
@@ -84,6 +86,27 @@ class TakesEvents(Protocol):
 
     def process_events(self, batch: EventBatch) -> EventBatch | None:
         """Take in the events; return a batch only to replace them in the chain."""
+
+
+@runtime_checkable
+class TakesPacked(Protocol):
+    """A processor that can do without pixels where a detector sends packed frames.
+
+    It gives the same results as for the frames that the chain would make of them.
+    """
+
+    def process_packed(self, batch: PackedBatch) -> PackedBatch | None:
+        """Take in the frames; return a batch only to replace them in the chain."""
+
+
+Take = Callable[[Any], SparseBatch | None]
+
+
+def take_of(processor: Processor, batch: SparseBatch) -> Take | None:
+    """Return what takes in such a batch as it is; None if the processor cannot."""
+    if isinstance(batch, EventBatch):
+        return processor.process_events if isinstance(processor, TakesEvents) else None
+    return processor.process_packed if isinstance(processor, TakesPacked) else None
 
 
 @runtime_checkable

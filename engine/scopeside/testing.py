@@ -20,7 +20,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.equality import equal
 from scopeside.errors import ShapeError
-from scopeside.events import AnyBatch
+from scopeside.packed import AnyBatch
 from scopeside.processor import Keyed, Mergeable, Order, Processor
 from scopeside.result import Result
 from scopeside.scan import Scan
@@ -80,7 +80,10 @@ def check_processor(
         law(case)
     if (events := case.as_events()) is not None:
         events_and_frames_agree(case)
-        _test_on_events(events)
+        _test_again(events, "events")
+    if (packed := case.as_packed()) is not None:
+        _agree(_run(case, case.cut(2))[-1], _run(packed, packed.cut(2))[-1], "packed")
+        _test_again(packed, "packed frames")
 
 
 def frames_are_left_as_they_were(case: Case) -> None:
@@ -242,6 +245,7 @@ _MESSAGES = {
     "parts": "parts merged in order equal the whole",
     "device": "CPU and GPU agree",
     "events": "events bring what the frames made of them bring",
+    "packed": "packed frames bring what the frames in them bring",
 }
 
 
@@ -250,12 +254,12 @@ def _hold(kept: bool, law: str, detail: str = "") -> None:
         raise AssertionError(f"law: {_MESSAGES[law]}{detail and f' ({detail})'}")
 
 
-def _test_on_events(events: Case) -> None:
+def _test_again(case: Case, what: str) -> None:
     for law in LAWS:
         try:
-            law(events)
+            law(case)
         except AssertionError as error:
-            raise AssertionError(f"{error}, with events") from error
+            raise AssertionError(f"{error}, with {what}") from error
 
 
 def _agree(expected: Sequence[Result], found: Sequence[Result], law: str) -> None:

@@ -169,6 +169,7 @@ class Tee:
             "dtype": acquisition.dtype.str,
             "codec": "raw",
             "events": event.events,
+            "encoding": acquisition.encoding,
             "runs": event.runs,
             "t_ns": event.timestamp_ns,
             "received_ns": event.received_ns,

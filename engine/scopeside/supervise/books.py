@@ -195,8 +195,8 @@ def _add(into: dict[str, Account], edges: Mapping[str, Account]) -> None:
 
 
 def _size(acquisition: Mapping[str, Any], ingest: Mapping[str, Any]) -> int:
-    """Return how many bytes came; an event has 8."""
-    if acquisition.get("encoding") == "events":
+    """Return how many bytes came; an event has 8, and so has a word."""
+    if acquisition.get("encoding") in ("events", "packed"):
         return 8 * int(ingest["events"])
     height, width = acquisition["shape"]
     pixel = np.dtype(acquisition["dtype"]).itemsize

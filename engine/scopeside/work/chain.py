@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, cast
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ChainRefusedError
-from scopeside.events import AnyBatch, EventBatch
+from scopeside.packed import AnyBatch, SparseBatch
 from scopeside.pipeline import Chain, Step
-from scopeside.processor import Device, Keyed, Order, Processor, TakesEvents
+from scopeside.processor import Device, Keyed, Order, Processor, take_of
 from scopeside.publication import to_header
 from scopeside.result import Result
 
@@ -65,41 +65,41 @@ class ChainRun:
 
     def process(self, batch: AnyBatch) -> None:
         """Run a batch through all processors."""
-        if isinstance(batch, EventBatch):
-            self._process_events(batch)
-        else:
+        if isinstance(batch, Batch):
             self._process(0, None, batch)
+        else:
+            self._process_sparse(batch)
 
-    def _process(self, first: int, events: EventBatch | None, frames: Batch) -> None:
+    def _process(self, first: int, sparse: SparseBatch | None, frames: Batch) -> None:
         """Run frames through the processors from number `first` on.
 
-        `events`: what they were made of, for the processors that take it.
+        `sparse`: what they were made of, for the processors that take it.
         """
         for k in range(first, len(self._processors)):
             processor = self._processors[k]
-            if events is not None and isinstance(processor, TakesEvents):
-                changed = processor.process_events(events)
-                if changed is not None:
-                    events, frames = changed, changed.dense()
-            else:
+            take = None if sparse is None else take_of(processor, sparse)
+            if take is None:
                 replaced = processor.process(frames)
                 if replaced is not None:
-                    events, frames = None, replaced
+                    sparse, frames = None, replaced
+            elif (changed := take(sparse)) is not None:
+                sparse, frames = changed, changed.dense()
             self._listen(k)
 
-    def _process_events(self, events: EventBatch) -> None:
-        """Run events through the processors.
+    def _process_sparse(self, sparse: SparseBatch) -> None:
+        """Run events, or packed frames, through the processors.
 
         From the first on that wants frames they get them a few at a time: each frame
         is made once for all of them.
         """
         for k, processor in enumerate(self._processors):
-            if not isinstance(processor, TakesEvents):
-                for piece, frames in events.portions():
+            take = take_of(processor, sparse)
+            if take is None:
+                for piece, frames in sparse.portions():
                     self._process(k, piece, frames)
                 return
-            changed = processor.process_events(events)
-            events = events if changed is None else changed
+            changed = take(sparse)
+            sparse = sparse if changed is None else changed
             self._listen(k)
 
     def _listen(self, k: int) -> None:
