@@ -254,7 +254,7 @@ def test_between_acquisitions_it_holds_from_the_first_frame_of_the_next(tmp_path
 
 
 def test_a_new_adapter_process_goes_on_with_the_changed_parameters(tmp_path):
-    pipeline = simulated(tmp_path, scan=[40, 40])
+    pipeline = simulated(tmp_path, scan=[40, 40], acquisitions=0)
     with start(tmp_path, pipeline, "--acquisitions", 2) as engine:
         engine.until(lambda s: s["rates"]["frames"] > 100, "in mid-scan")
         done = change(tmp_path, {KEY: NEW})
