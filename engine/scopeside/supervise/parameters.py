@@ -122,7 +122,9 @@ class Parameters:
     def close(self, reason: str) -> None:
         """Take no more changes."""
         self._over = self._over or reason
-        self._go_on()
+        queue, self._queue = self._queue, deque()
+        for asked in queue:
+            self._refuse(asked, f"{asked.name}: {self._over}")
 
     def end(self) -> None:
         """Tell those who still wait that no frame will come."""
@@ -287,5 +289,5 @@ def _put(values: Mapping[str, Any], key: str, value: Any, where: str) -> dict[st
         return {**values, head: value}
     inner = values.get(head, {})
     if not isinstance(inner, Mapping):
-        raise ConfigError(f"{where}.{head}: is no table, so {key!r} is not in it")
+        raise ConfigError(f"{where}.{head}: is no table, so {rest!r} is not in it")
     return {**values, head: _put(inner, rest, value, f"{where}.{head}")}

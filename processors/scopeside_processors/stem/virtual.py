@@ -153,7 +153,7 @@ class Virtual:
                 "detectors: one at rest, one with weights, and one that follows the "
                 "pattern can become each other only between acquisitions"
             )
-        self._layout = new
+        self._names, self._layout = tuple(params.detectors), new
 
     def process(self, batch: Batch) -> None:
         """Sum the frames of `batch`.
