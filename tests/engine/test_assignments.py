@@ -7,17 +7,8 @@ from scopeside.errors import ConfigError
 
 
 def test_values_are_those_of_a_pipeline_file():
-    found = assignments(
-        [
-            "a=1",
-            "b=[1, 2.5]",
-            'c="text"',
-            "d.e={ disk = [1, 2, 3] }",
-            "f=plain",
-            "g = x",
-        ],
-        "a=1",
-    )
+    settings = ["a=1", "b=[1, 2.5]", 'c="text"', "d.e={ disk = [1, 2, 3] }"]
+    found = assignments([*settings, "f=plain", "g = x"], "a=1")
     assert found == {
         "a": 1, "b": [1, 2.5], "c": "text", "d.e": {"disk": [1, 2, 3]}, "f": "plain",
         "g": " x",

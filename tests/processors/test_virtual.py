@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.errors import ShapeError
+from scopeside.errors import ConfigError, ShapeError
 from scopeside.scan import Scan
 from scopeside.state import unpack
 from scopeside.testing import check_processor
@@ -258,11 +258,8 @@ def test_a_detector_can_be_moved_and_reshaped_live(changed):
 def test_frames_that_were_seen_keep_the_sums_of_the_old_detector():
     processor = new()
     processor.process(batch(FRAMES[:5]))
-    processor.change(
-        Virtual.Params.model_validate(
-            {"detectors": {"bf": {"rectangle": [0, 0, 7, 8]}}}
-        )
-    )
+    whole = {"detectors": {"bf": {"rectangle": [0, 0, 7, 8]}}}
+    processor.change(Virtual.Params.model_validate(whole))
     processor.process(batch(FRAMES[5:], np.arange(5, 12)))
     plain = new()
     plain.process(batch(FRAMES))
