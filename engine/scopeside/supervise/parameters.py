@@ -169,7 +169,7 @@ class Parameters:
             raise ConfigError(f"{asked.name}: {self._over}")
         current = self._current(asked.name)
         step = current.step
-        if not isinstance(step.cls, type) or not hasattr(step.cls, "change"):
+        if not hasattr(step.cls, "change"):
             raise ConfigError(
                 f"{asked.name}: a processor of kind {step.kind!r} cannot change while "
                 "the engine runs; stop it, change the pipeline file, start again"
