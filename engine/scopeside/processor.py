@@ -11,6 +11,7 @@ describes the object. Its laws (`scopeside.testing.check_processor` tests them):
 - frames are left as they were;
 - restore(snapshot()) is invisible;
 - empty batches, one-frame batches and gaps are survived;
+- with `Adjustable`: a change at a frame is kept by snapshots and merges;
 - with `TakesEvents`: events bring what the frames made of them bring;
 - with `TakesPacked`: packed frames bring what the frames in them bring.
 """
@@ -133,6 +134,26 @@ def prepare(processors: Iterable[type[Processor]], lock: Path) -> None:
         for cls in processors:
             if isinstance(cls, Prepared):
                 cls.prepare()
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A processor that takes new parameters in the middle of an acquisition."""
+
+    def change(self, params: Any) -> None:
+        """Use `params` for the frames from now on, and for what is worked out of all.
+
+        What was seen stays. Whether it can be done depends on the acquisition and on
+        the parameters, those before and these, and not on what was seen: it is tried
+        on an object that has seen nothing. A snapshot taken after it is restored into
+        an object that was made with `params`; what was seen with other parameters is
+        merged with what was seen with these, in any order if the processor is ANY.
+
+        Raises
+        ------
+        ConfigError
+            If it is impossible in mid-acquisition; nothing has changed then.
+        """
 
 
 class Mergeable(Processor, Protocol):

@@ -27,6 +27,7 @@ class Case:
 
     `words` are all events of the frames; None where they come as pixels, or packed, as
     the acquisition says.
+    `changed` are other parameters that it can change to.
     """
 
     cls: type[Processor]
@@ -34,10 +35,11 @@ class Case:
     params: BaseModel
     frames: Array
     words: Words | None = None
+    changed: BaseModel | None = None
 
-    def new(self) -> Processor:
-        """Return a fresh processor."""
-        return self.cls(self.acquisition, self.params)
+    def new(self, params: BaseModel | None = None) -> Processor:
+        """Return a fresh processor, with other parameters if there are some."""
+        return self.cls(self.acquisition, params or self.params)
 
     def batch(self, first: int, stop: int, *, locked: bool = True) -> AnyBatch:
         """Return frames `first` to `stop`, read-only as in a live chain."""

@@ -11,6 +11,14 @@ from scopeside.batch import Batch
 from scopeside.packed import AnyBatch
 
 
+def keep(folder: Path, acquisition: str, chain: str, batch: AnyBatch) -> str:
+    """Write `batch` to a file; return in words where it is, or why it could not be."""
+    try:
+        return f"kept in {write(folder, acquisition, chain, batch)}"
+    except OSError as error:
+        return f"could not be kept: {error}"
+
+
 def write(folder: Path, acquisition: str, chain: str, batch: AnyBatch) -> Path:
     """Write `batch` to an .npz file and return its path.
 
