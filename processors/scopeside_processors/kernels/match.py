@@ -1,11 +1,10 @@
-"""The template that fits best to what is seen on rings, and how it is turned.
+"""The templates that fit best to what is seen on rings, and how they are turned.
 
 A template is a list of spots. Its correlation with a pattern, as a function of the
 in-plane rotation, is the sum of the rings' intensities, each shifted by a spot's
 azimuth and weighted by its strength. With some tens of spots this is less work than
-the Fourier transforms that full templates would need.
-
-First all templates are tried at coarse azimuths, then the best of them at fine ones.
+the Fourier transforms that full templates would need. All are tried at coarse
+azimuths, the best of them at fine ones; `kernels.refine` takes over from there.
 """
 
 # ruff: noqa: PLR0917 - a kernel takes its arrays by position
@@ -19,68 +18,24 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
 
 COARSE = 128
 """Rotations at which all templates are tried."""
 FINE = 3 * COARSE
 """Nodes of a ring."""
-_CANDIDATES = 32
+LEADING = 64
+"""Templates that are tried at fine azimuths."""
 _REACH = 4
 
-ENTRY, TURN, SCORE, COARSE_BEST, COARSE_OTHER, RIGHT, UP = range(7)
-"""Columns of what `best_matches` gives."""
 
-
-def best_matches(
-    rings: npt.NDArray[np.float32],
-    ring: npt.NDArray[np.int32],
-    azimuth: npt.NDArray[np.float32],
-    weight: npt.NDArray[np.float32],
-    alike: tuple[Array, Array],
-    near: Array,
-    fit: FloatArray,
-) -> FloatArray:
-    """Return the best template of each pattern.
-
-    Parameters
-    ----------
-    rings : (n, rings, FINE) float32, intensity at evenly spaced azimuths from 0
-    ring, azimuth, weight : (templates, spots)
-        Ring and azimuth (in nodes) of each spot, and its weight, 0 beyond the last.
-    alike : (templates + 1,) and (m,) int32
-        Which templates are no other zone than a template's, one list after another,
-        and where each begins.
-    near : (templates, k) int32
-        Itself and those beside it, padded with -1.
-    fit : (templates, 6, k) float64
-        Turns their scores into 1, a, b, a², ab, b² over the tangent plane.
-
-    Returns
-    -------
-    (n, 7) float64
-        Template; its rotation in nodes; its score; the best score of all at coarse
-        azimuths, and of those that are not alike; tilt (a, b) to where the scores
-        around it have their maximum, 0 if they have none.
-    """
-    found = np.zeros((len(rings), 7))
-    place = np.round(azimuth / 3).astype(np.int32) % COARSE
-    _best(rings, ring, azimuth, place, weight, *alike, near, fit, found)
-    return found
-
-
-def warm() -> None:
-    """Compile (or load from the cache) what `best_matches` needs."""
-    one = np.zeros((1, 1), np.int32)
-    alike = np.array([0, 1], np.int32), np.zeros(1, np.int32)
-    weight = np.ones((1, 1), np.float32)
-    rings = np.zeros((1, 1, FINE), np.float32)
-    best_matches(rings, one, weight, weight, alike, one, np.zeros((1, 6, 1)))
+def coarse_places(azimuth: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    """Return the coarse azimuth of spots whose azimuth is in nodes, as `lead` needs."""
+    return np.round(azimuth / 3).astype(np.int32) % COARSE
 
 
 @numba.njit(nogil=True, cache=True)
 def _coarsen(rings: Array, out: Array) -> None:
-    """Average three nodes around every third, twice over."""
+    """Average three nodes around every third; write it twice over."""
     for r in range(rings.shape[0]):
         for j in range(COARSE):
             value = rings[r, 3 * j - 1] + rings[r, 3 * j] + rings[r, 3 * j + 1]
@@ -115,58 +70,37 @@ def _try_all(
 
 
 @numba.njit(nogil=True, cache=True)
-def _score_at(rings: Array, e: int, j: int, spots: tuple[Array, Array, Array]) -> float:
-    ring, azimuth, weight = spots
-    total = 0.0
-    for s in range(ring.shape[1]):
-        if weight[e, s] == 0:
-            break
-        at = azimuth[e, s]
-        whole = int(np.floor(at))
-        part = at - whole
-        row = rings[ring[e, s]]
-        here = row[(whole + j) % FINE]
-        total += weight[e, s] * (here + part * (row[(whole + j + 1) % FINE] - here))
-    return total
+def between(row: Array, at: float) -> float:
+    """Return a ring's value at an azimuth in nodes, 0 ≤ at < 2 FINE."""
+    whole = int(at)
+    part = at - whole
+    here = row[whole % FINE]
+    value: float = here + part * (row[(whole + 1) % FINE] - here)
+    return value
 
 
 @numba.njit(nogil=True, cache=True)
 def _look_closer(
-    rings: Array, e: int, turn: int, spots: tuple[Array, Array, Array]
-) -> tuple[float, float]:
-    """Return the rotation around a coarse one that fits best, and its score."""
-    best, at = -np.inf, 3 * turn
+    rings: Array, e: int, turn: int, ring: Array, azimuth: Array, weight: Array
+) -> tuple[float, int]:
+    """Return the best score at nodes around a coarse rotation, and the node."""
+    best, at = -np.inf, 0
     for j in range(3 * turn - _REACH, 3 * turn + _REACH + 1):
-        value = _score_at(rings, e, j, spots)
-        if value > best:
-            best, at = value, j
-    before = _score_at(rings, e, at - 1, spots)
-    after = _score_at(rings, e, at + 1, spots)
-    bend = before - 2 * best + after
-    if bend >= 0:
-        return float(at), best
-    shift = min(max(0.5 * (before - after) / bend, -0.5), 0.5)
-    return at + shift, best - 0.25 * (before - after) * shift
+        total = 0.0
+        for s in range(ring.shape[1]):
+            if weight[e, s] == 0:
+                break
+            total += weight[e, s] * between(
+                rings[ring[e, s]], azimuth[e, s] + (j + FINE) % FINE
+            )
+        if total > best:
+            best, at = total, (j + FINE) % FINE
+    return best, at
 
 
 @numba.njit(nogil=True, cache=True)
-def _summit(score: Array, fit: Array) -> tuple[float, float]:
-    """Return where the fitted scores are largest; (0, 0) if they have no summit."""
-    c = np.zeros(6)
-    for i in range(6):
-        for k in range(score.size):
-            c[i] += fit[i, k] * score[k]
-    determinant = 4 * c[3] * c[5] - c[4] * c[4]
-    if c[3] >= 0 or determinant <= 0:
-        return 0.0, 0.0
-    a = (c[4] * c[2] - 2 * c[5] * c[1]) / determinant
-    b = (c[4] * c[1] - 2 * c[3] * c[2]) / determinant
-    return a, b
-
-
-@numba.njit(nogil=True, cache=True)
-def _leading(score: Array, chosen: Array) -> int:
-    """Choose the templates of the highest scores; return how many."""
+def _rank(score: Array, chosen: Array) -> int:
+    """Choose the entries of the highest scores, highest first; return how many."""
     count = 0
     for e in range(score.size):
         if count == chosen.size and score[e] <= score[chosen[count - 1]]:
@@ -181,44 +115,38 @@ def _leading(score: Array, chosen: Array) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def _best(
+def lead(
     rings: Array,
     ring: Array,
     azimuth: Array,
     place: Array,
     weight: Array,
-    bounds: Array,
-    alike: Array,
-    near: Array,
-    fit: Array,
-    found: Array,
-) -> None:
-    templates = ring.shape[0]
-    coarse = np.zeros((rings.shape[1], 2 * COARSE), np.float32)
-    sums, score = np.zeros(COARSE, np.float32), np.zeros(templates, np.float32)
-    turn, chosen = np.zeros(templates, np.int64), np.zeros(_CANDIDATES, np.int64)
-    around = np.zeros(near.shape[1])
-    spots = (ring, azimuth, weight)
-    for n in range(rings.shape[0]):
-        pattern = rings[n]
-        _coarsen(pattern, coarse)
-        _try_all(coarse, ring, place, weight, sums, score, turn)
-        best, at, high = 0, 0.0, -np.inf
-        for k in range(_leading(score, chosen)):
-            where, value = _look_closer(pattern, chosen[k], turn[chosen[k]], spots)
-            if value > high:
-                best, at, high = chosen[k], where, value
-        found[n, 0], found[n, 1], found[n, 2] = best, at, high
-        found[n, 3] = score[best]
-        for k in range(near.shape[1]):
-            beside = near[best, k]
-            if beside < 0:
-                around[k] = 0
-            else:
-                _, around[k] = _look_closer(
-                    pattern, beside, int(np.round(at / 3)), spots
-                )
-        found[n, 5], found[n, 6] = _summit(around, fit[best])
-        for k in range(bounds[best], bounds[best + 1]):
-            score[alike[k]] = -np.inf
-        found[n, 4] = score.max()
+    room: tuple[Array, Array, Array, Array],
+    leading: Array,
+) -> int:
+    """Find the leading templates of one pattern; return how many.
+
+    Parameters
+    ----------
+    rings : (rings, FINE) float32, intensity at evenly spaced azimuths from 0
+    ring, azimuth, place, weight : (templates, spots)
+        Ring, azimuth in nodes and in coarse steps, and weight, 0 beyond the last spot.
+    room : (rings, 2 COARSE) and (COARSE,) float32; (templates,) float32 and int64
+    leading : (LEADING, 3) float64
+        Is filled with template, score and rotation in nodes, the best first.
+    """
+    coarse, sums, score, turn = room
+    _coarsen(rings, coarse)
+    _try_all(coarse, ring, place, weight, sums, score, turn)
+    chosen, order = np.zeros(LEADING, np.int64), np.zeros(LEADING, np.int64)
+    count = _rank(score, chosen)
+    close, node = np.zeros(count), np.zeros(count)
+    for k in range(count):
+        close[k], node[k] = _look_closer(
+            rings, chosen[k], turn[chosen[k]], ring, azimuth, weight
+        )
+    _rank(close, order)
+    for k in range(count):
+        leading[k, 0] = chosen[order[k]]
+        leading[k, 1], leading[k, 2] = close[order[k]], node[order[k]]
+    return count

@@ -77,7 +77,7 @@ def gather(
     power : that means are raised to; negative ones count as zero
     out : (k, rings, nodes) float32
         Is filled; the mean of each ring over its nodes is subtracted. Nodes whose
-        weights are all zero stay zero.
+        weights are all zero become zero.
     """
     _gather(_flat(frames), which, pixel, weight, power, out)
 
@@ -145,23 +145,23 @@ def _gather(
         for ring in range(rings):
             held, mean = 0, 0.0
             for node in range(nodes):
-                value, share = np.float64(0), np.float64(0)
+                value, share = 0.0, 0.0
                 for i in range(near):
-                    value += weight[ring, node, i] * np.float64(
-                        frame[pixel[ring, node, i]]
-                    )
-                    share += weight[ring, node, i]
+                    one = np.float64(weight[ring, node, i])
+                    value += one * np.float64(frame[pixel[ring, node, i]])
+                    share += one
+                if share == 0:
+                    out[k, ring, node] = np.nan
+                    continue
                 value = max(value, 0.0)
                 if power == 0.5:
                     value = np.sqrt(value)
                 elif power != 1:
                     value **= power
                 out[k, ring, node] = value
-                if share > 0:
-                    held += 1
-                    mean += value
+                mean += value
+                held += 1
             mean /= max(held, 1)
             for node in range(nodes):
-                out[k, ring, node] -= mean
-                if weight[ring, node, 0] == 0:
-                    out[k, ring, node] = 0
+                value = out[k, ring, node]
+                out[k, ring, node] = 0.0 if np.isnan(value) else value - mean

@@ -8,10 +8,10 @@ whose columns and rows run along the scan's. Angles count from the columns' dire
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,65 @@ Unit = Literal["px", "mrad", "1/Å"]
 LEAST_SHARE = 0.75
 """Of its area an annulus must have on the detector."""
 _SUBPIXEL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How the camera lies against the scan, and which of its pixels count.
+
+    Attributes
+    ----------
+    shape
+        (height, width) of frames, pixels.
+    living
+        (height, width) bool as bytes, the pixels that count.
+    ellipse, pitch, matrix
+        ``ellipse``, ``detector_rad_per_px`` and `Calibration.to_scan` of the
+        calibration.
+    """
+
+    shape: Shape
+    living: bytes
+    ellipse: tuple[float, float]
+    pitch: tuple[float, float]
+    matrix: tuple[float, float, float, float]
+
+    @property
+    def held(self) -> BoolArray:
+        """The pixels that count, (height, width)."""
+        return np.frombuffer(self.living, np.bool_).reshape(self.shape)
+
+    def straightened(self, centre: Point) -> tuple[FloatArray, FloatArray]:
+        """Return where each pixel lies from `centre`, (height, width) y and x.
+
+        An ellipse is made a circle whose radius is the geometric mean of its half-axes,
+        pixels are made squares of the same area, then they are turned into the scan.
+        """
+        row, column = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float64)
+        y, x = row - centre[0], column - centre[1]
+        ratio, angle = self.ellipse
+        if ratio != 1:
+            cos, sin = math.cos(angle), math.sin(angle)
+            along = (x * cos + y * sin) / math.sqrt(ratio)
+            across = (y * cos - x * sin) * math.sqrt(ratio)
+            y, x = along * sin + across * cos, along * cos - across * sin
+        tall, wide = self.pitch
+        y, x = y * math.sqrt(tall / wide), x * math.sqrt(wide / tall)
+        a, b, c, d = self.matrix
+        return a * y + b * x, c * y + d * x
+
+
+def geometry_of(living: BoolArray, calibration: Calibration) -> Geometry:
+    """Return the geometry that a calibration says, with the pixels that count."""
+    known = calibration.known
+    a, b, c, d = calibration.to_scan().reshape(4).tolist()
+    return Geometry(
+        calibration.frame_shape,
+        living.tobytes(),
+        known.ellipse or (1.0, 0.0),
+        known.detector_rad_per_px or (1.0, 1.0),
+        (a, b, c, d),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,29 +110,6 @@ class Annulus:
     share: float
 
 
-def straightened(
-    shape: Shape, centre: Point, calibration: Calibration
-) -> tuple[FloatArray, FloatArray]:
-    """Return where each pixel lies from `centre`, (height, width) y and x.
-
-    An ellipse is made a circle whose radius is the geometric mean of its half-axes,
-    pixels are made squares of the same area, then `Calibration.to_scan` is applied.
-    """
-    known = calibration.known
-    row, column = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
-    y, x = row - centre[0], column - centre[1]
-    ratio, angle = known.ellipse or (1.0, 0.0)
-    if ratio != 1:
-        cos, sin = math.cos(angle), math.sin(angle)
-        along = (x * cos + y * sin) / math.sqrt(ratio)
-        across = (y * cos - x * sin) * math.sqrt(ratio)
-        y, x = along * sin + across * cos, along * cos - across * sin
-    tall, wide = known.detector_rad_per_px or (1.0, 1.0)
-    y, x = y * math.sqrt(tall / wide), x * math.sqrt(wide / tall)
-    (a, b), (c, d) = calibration.to_scan()
-    return a * y + b * x, c * y + d * x
-
-
 def pixels_per_unit(unit: Unit, calibration: Calibration, who: str) -> float:
     """Return how many pixels, of the mean pitch, one `unit` is.
 
@@ -88,6 +124,14 @@ def pixels_per_unit(unit: Unit, calibration: Calibration, who: str) -> float:
     if unit == "mrad":
         return 1e-3 / pitch
     return 1e10 * calibration.wavelength_m(who) / pitch
+
+
+def usual_unit(calibration: Calibration) -> Unit:
+    """Return 1/Å, mrad if the beam is not calibrated, px if the camera is not."""
+    known = calibration.known
+    if known.detector_rad_per_px is None:
+        return "px"
+    return "mrad" if known.beam_energy_eV is None else "1/Å"
 
 
 class Centres:
@@ -137,22 +181,16 @@ class Centres:
         return self.calibration.centres(place, self._scan.shape[1])
 
 
-def annulus(
-    held: BoolArray, centre: Point, radii: tuple[float, float], known: Calibration
-) -> Annulus:
-    """Return the pixels between two radii, in px, that are `held`."""
-    y, x = straightened((held.shape[0], held.shape[1]), centre, known)
+@lru_cache(maxsize=64)
+def annulus(geometry: Geometry, centre: Point, radii: tuple[float, float]) -> Annulus:
+    """Return the pixels between two radii, in px, that count."""
+    y, x = geometry.straightened(centre)
     r = np.hypot(y, x)
-    inside = held & (r >= radii[0]) & (r <= radii[1])
+    inside = geometry.held & (r >= radii[0]) & (r <= radii[1])
     area = math.pi * (radii[1] ** 2 - radii[0] ** 2)
     pixel = np.flatnonzero(inside)
     share = min(1.0, len(pixel) / area)
     return Annulus(pixel, y.reshape(-1)[pixel], x.reshape(-1)[pixel], share)
-
-
-def kept(make: Callable[[Point], Any], most: int) -> Callable[[Point], Any]:
-    """Return `make`, which remembers what it made for the last `most` centres."""
-    return lru_cache(maxsize=most)(make)
 
 
 def must_be_on_detector(found: Annulus, radii: tuple[float, float], who: str) -> None:

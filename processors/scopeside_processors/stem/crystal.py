@@ -157,7 +157,7 @@ def _from_table(gemmi: Any, table: CrystalTable) -> Any:
             f"a number from 1 to 230, found {table.spacegroup!r}"
         )
     structure.spacegroup_hm = group.xhm()
-    structure.determine_and_set_spacegroup("h")
+    structure.determine_and_set_spacegroup("2")
     for atom in table.atoms:
         structure.add_site(_site(gemmi, atom))
     structure.setup_cell_images()

@@ -7,6 +7,7 @@ angle. It is as sharp as the counts allow and knows no bins.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Harmonics:
     weight: FloatArray
 
 
+@lru_cache(maxsize=64)
 def harmonics_of(ring: Annulus, folds: tuple[int, ...]) -> Harmonics | None:
     """Return the weights for some folds; None if the pixels are too few for them.
 
@@ -54,7 +56,9 @@ def harmonics_of(ring: Annulus, folds: tuple[int, ...]) -> Harmonics | None:
     azimuth = np.arctan2(ring.y, ring.x)
     angle = np.outer(azimuth, folds)
     waves = np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(len(angle), -1)
-    _, radius = np.unique(np.hypot(ring.y, ring.x).astype(np.int64), return_inverse=True)
+    _, radius = np.unique(
+        np.hypot(ring.y, ring.x).astype(np.int64), return_inverse=True
+    )
     count = np.bincount(radius)
     sums = np.stack([np.bincount(radius, wave) for wave in waves.T], axis=1)
     waves = waves - (sums / count[:, None])[radius]

@@ -37,21 +37,6 @@ def from_bunge(angles: FloatArray) -> FloatArray:
     return found
 
 
-def to_bunge(orientation: FloatArray) -> FloatArray:
-    """Return (φ1, Φ, φ2) of orientations (…, 3, 3); φ2 is 0 where Φ is 0 or π."""
-    z = orientation[..., 2, :]
-    middle = np.arctan2(np.hypot(z[..., 0], z[..., 1]), z[..., 2])
-    flat = np.hypot(z[..., 0], z[..., 1]) < 1e-9
-    first = np.where(
-        flat,
-        np.arctan2(orientation[..., 1, 0], orientation[..., 0, 0]),
-        np.arctan2(orientation[..., 0, 2], -orientation[..., 1, 2]),
-    )
-    last = np.where(flat, 0.0, np.arctan2(z[..., 0], z[..., 1]))
-    angles = np.stack([np.mod(first, 2 * np.pi), middle, np.mod(last, 2 * np.pi)], -1)
-    return np.asarray(angles, np.float64)
-
-
 def looking_along(zones: FloatArray) -> FloatArray:
     """Return orientations (n, 3, 3) with φ1 = 0 that turn ``zones (n, 3)`` into z."""
     middle = np.arctan2(np.hypot(zones[:, 0], zones[:, 1]), zones[:, 2])
