@@ -44,29 +44,38 @@ def _coarsen(rings: Array, out: Array) -> None:
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
+def _turn(rings: Array, ring: Array, place: Array, weight: Array, sums: Array) -> None:
+    """Correlate one template with a pattern, at all coarse rotations."""
+    sums[:] = 0
+    for s in range(ring.size):
+        w, first = weight[s], place[s]
+        if w == 0:
+            break
+        row = rings[ring[s]][first : first + COARSE]
+        for j in range(COARSE):
+            sums[j] += w * row[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def _largest(sums: Array) -> float:
+    """Return the largest of COARSE values, which it overwrites, half by half."""
+    half = COARSE // 2
+    while half:
+        for j in range(half):
+            one, two = sums[j], sums[j + half]
+            sums[j] = one if one > two else two
+        half //= 2
+    largest: float = sums[0]
+    return largest
+
+
+@numba.njit(nogil=True, cache=True)
 def _try_all(
-    rings: Array,
-    ring: Array,
-    place: Array,
-    weight: Array,
-    sums: Array,
-    score: Array,
-    turn: Array,
+    rings: Array, ring: Array, place: Array, weight: Array, sums: Array, score: Array
 ) -> None:
     for e in range(ring.shape[0]):
-        sums[:] = 0
-        for s in range(ring.shape[1]):
-            w, first = weight[e, s], place[e, s]
-            if w == 0:
-                break
-            row = rings[ring[e, s]][first : first + COARSE]
-            for j in range(COARSE):
-                sums[j] += w * row[j]
-        best = 0
-        for j in range(1, COARSE):
-            if sums[j] > sums[best]:
-                best = j
-        score[e], turn[e] = sums[best], best
+        _turn(rings, ring[e], place[e], weight[e], sums)
+        score[e] = _largest(sums)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -121,7 +130,7 @@ def lead(
     azimuth: Array,
     place: Array,
     weight: Array,
-    room: tuple[Array, Array, Array, Array],
+    room: tuple[Array, Array, Array],
     leading: Array,
 ) -> int:
     """Find the leading templates of one pattern; return how many.
@@ -131,20 +140,21 @@ def lead(
     rings : (rings, FINE) float32, intensity at evenly spaced azimuths from 0
     ring, azimuth, place, weight : (templates, spots)
         Ring, azimuth in nodes and in coarse steps, and weight, 0 beyond the last spot.
-    room : (rings, 2 COARSE) and (COARSE,) float32; (templates,) float32 and int64
+    room : (rings, 2 COARSE), (COARSE,) and (templates,) float32
     leading : (LEADING, 3) float64
         Is filled with template, score and rotation in nodes, the best first.
     """
-    coarse, sums, score, turn = room
+    coarse, sums, score = room
     _coarsen(rings, coarse)
-    _try_all(coarse, ring, place, weight, sums, score, turn)
+    _try_all(coarse, ring, place, weight, sums, score)
     chosen, order = np.zeros(LEADING, np.int64), np.zeros(LEADING, np.int64)
     count = _rank(score, chosen)
     close, node = np.zeros(count), np.zeros(count)
     for k in range(count):
-        close[k], node[k] = _look_closer(
-            rings, chosen[k], turn[chosen[k]], ring, azimuth, weight
-        )
+        e = chosen[k]
+        _turn(coarse, ring[e], place[e], weight[e], sums)
+        turn = int(sums.argmax())
+        close[k], node[k] = _look_closer(rings, e, turn, ring, azimuth, weight)
     _rank(close, order)
     for k in range(count):
         leading[k, 0] = chosen[order[k]]

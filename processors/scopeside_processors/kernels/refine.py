@@ -29,6 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _FINALISTS = 8
 _LEVELS = 4
+_HOPELESS = 0.85
+"""Of the leading score; what has less is not bettered."""
 _APART = 1.5
 """Finalists of one sign are so many steps apart."""
 
@@ -267,7 +269,6 @@ def _best(
         np.zeros((rings.shape[1], 2 * COARSE), np.float32),
         np.zeros(COARSE, np.float32),
         np.zeros(templates, np.float32),
-        np.zeros(templates, np.int64),
     )
     leading, chosen = np.zeros((LEADING, 3)), np.zeros(_FINALISTS, np.int64)
     held = np.zeros(reflections[0].shape[0], np.int64)
@@ -281,6 +282,10 @@ def _best(
             start = leading[chosen[k]]
             e = int(start[0])
             at[k, 0], at[k, 1], at[k, 2] = 0, 0, start[2] * (2 * np.pi / FINE)
+            if start[1] < _HOPELESS * leading[0, 1]:
+                score[k] = start[1]
+                _tilted(base[e], 0.0, 0.0, at[k, 2], matrix[k])
+                continue
             near = _within_reach(base[e], reflections, beam, step, held)
             score[k] = _better(
                 rings[n],

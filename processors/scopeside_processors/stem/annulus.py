@@ -100,14 +100,22 @@ class Annulus:
         (m,) int64, flat.
     y, x
         (m,) float64, px of the mean pitch, from the beam, along the scan's axes.
+    living
+        (m,) bool, those that count.
     share
-        Of the area of the annulus that they cover.
+        Of the area of the annulus that those cover.
     """
 
     pixel: IntArray
     y: FloatArray
     x: FloatArray
+    living: BoolArray
     share: float
+
+    @property
+    def counted(self) -> IntArray:
+        """The pixels that count, (k,) int64, flat."""
+        return self.pixel[self.living]
 
 
 def pixels_per_unit(unit: Unit, calibration: Calibration, who: str) -> float:
@@ -183,14 +191,14 @@ class Centres:
 
 @lru_cache(maxsize=64)
 def annulus(geometry: Geometry, centre: Point, radii: tuple[float, float]) -> Annulus:
-    """Return the pixels between two radii, in px, that count."""
+    """Return the pixels between two radii, in px."""
     y, x = geometry.straightened(centre)
     r = np.hypot(y, x)
-    inside = geometry.held & (r >= radii[0]) & (r <= radii[1])
+    pixel = np.flatnonzero((r >= radii[0]) & (r <= radii[1]))
+    living = geometry.held.reshape(-1)[pixel]
     area = math.pi * (radii[1] ** 2 - radii[0] ** 2)
-    pixel = np.flatnonzero(inside)
-    share = min(1.0, len(pixel) / area)
-    return Annulus(pixel, y.reshape(-1)[pixel], x.reshape(-1)[pixel], share)
+    share = min(1.0, float(living.sum()) / area)
+    return Annulus(pixel, y.reshape(-1)[pixel], x.reshape(-1)[pixel], living, share)
 
 
 def must_be_on_detector(found: Annulus, radii: tuple[float, float], who: str) -> None:

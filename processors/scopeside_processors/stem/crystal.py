@@ -20,6 +20,8 @@ Angle = Annotated[float, Field(gt=0, lt=180)]
 
 _WEAKEST = 1e-4
 """Reflections below this share of the strongest are left out."""
+_ABSENT = 1e-6
+"""Of what all atoms in phase would scatter: below it, a factor is rounding."""
 _MOST_REFLECTIONS = 50_000
 
 
@@ -99,8 +101,10 @@ def crystal_of(source: CrystalSource, k_max: float) -> Crystal:
     structure = _structure(gemmi, source)
     orth = np.array(structure.cell.orth.mat.tolist())
     hkl, g = _lattice_points(np.linalg.inv(orth).T, k_max)
-    intensity = np.abs(_factors(structure, hkl, g)) ** 2
+    factor, most = _factors(structure, hkl, g)
+    intensity = np.abs(factor) ** 2
     strong = intensity > _WEAKEST * intensity.max(initial=0.0)
+    strong &= np.abs(factor) > _ABSENT * most
     if not strong.any():
         raise ConfigError(
             f"orientation: crystal: no reflection lies within {k_max:.3g} 1/Å: set "
@@ -202,12 +206,12 @@ def _lattice_points(
 
 def _factors(
     structure: Any, hkl: npt.NDArray[np.int64], g: FloatArray
-) -> npt.NDArray[np.complex128]:
-    """Return the structure factors, (m,) complex128, Å."""
+) -> tuple[npt.NDArray[np.complex128], FloatArray]:
+    """Return the structure factors, and those of all atoms in phase, (m,), Å."""
     squared = (g**2).sum(axis=1) / 4
     values, of = np.unique(np.round(squared, 9), return_inverse=True)
     curves: dict[str, FloatArray] = {}
-    total = np.zeros(len(hkl), np.complex128)
+    total, most = np.zeros(len(hkl), np.complex128), np.zeros(len(hkl))
     for site in structure.get_all_unit_cell_sites():
         symbol = site.element.name
         if symbol not in curves:
@@ -220,8 +224,10 @@ def _factors(
             curves[symbol] = np.array([curve.calculate_sf(s2) for s2 in values])[of]
         damped = np.exp(-8 * math.pi**2 * site.u_iso * squared)
         phase = 2 * math.pi * (hkl @ np.array(site.fract.tolist()))
-        total += site.occ * curves[symbol] * damped * np.exp(1j * phase)
-    return total
+        scattered = site.occ * curves[symbol] * damped
+        total += scattered * np.exp(1j * phase)
+        most += scattered
+    return total, most
 
 
 def _laue(structure: Any, orth: FloatArray) -> FloatArray:

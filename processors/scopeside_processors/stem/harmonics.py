@@ -21,6 +21,10 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 
+EDGE = 3.0
+"""Over so many pixels the weight rises and falls."""
+_FINEST = 4
+"""Pixels that one period has at least, in the middle of the annulus."""
 _ALIKE = 0.7
 """A harmonic this strong against the strongest is no weaker than it: the harmonics of
 a sharp pattern are all alike, and the first of them is its symmetry."""
@@ -35,7 +39,7 @@ class Harmonics:
     pixel
         (m,) int64, flat.
     weight
-        (m, 1 + 2 folds) float64: of the mean; then, of each fold n, those of cos nφ and
+        (m, 1 + 2 folds) float64: of the total; then, of each fold n, those of cos nφ and
         of sin nφ.
     """
 
@@ -44,31 +48,40 @@ class Harmonics:
 
 
 @lru_cache(maxsize=64)
-def harmonics_of(ring: Annulus, folds: tuple[int, ...]) -> Harmonics | None:
+def harmonics_of(
+    ring: Annulus, radii: tuple[float, float], folds: tuple[int, ...]
+) -> Harmonics | None:
     """Return the weights for some folds; None if the pixels are too few for them.
 
     Notes
     -----
-    The intensity is fitted by least squares as a(r) + Σ (b cos nφ + c sin nφ), with a
-    value of its own for each pixel of radius r: what depends on the radius alone gives
-    no component, though pixels lie unevenly and some may be dead.
+    The weights are w(r) and w(r) exp(inφ), where w rises and falls within `EDGE` px of
+    the two radii: with hard edges, a sum over square pixels is no integral. A dead
+    pixel counts as the mean of the others that are as far from the beam.
     """
-    azimuth = np.arctan2(ring.y, ring.x)
-    angle = np.outer(azimuth, folds)
-    waves = np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(len(angle), -1)
-    _, radius = np.unique(
-        np.hypot(ring.y, ring.x).astype(np.int64), return_inverse=True
-    )
-    count = np.bincount(radius)
-    sums = np.stack([np.bincount(radius, wave) for wave in waves.T], axis=1)
-    waves = waves - (sums / count[:, None])[radius]
-    normal = waves.T @ waves
-    if len(waves) < 4 * len(normal) or np.linalg.cond(normal) > 100:
+    if np.pi * sum(radii) < _FINEST * max(folds) or not len(ring.pixel):
         return None
-    weight = np.empty((len(waves), 1 + len(normal)))
-    weight[:, 0] = 1 / len(waves)
-    weight[:, 1:] = np.linalg.solve(normal, waves.T).T
-    return Harmonics(ring.pixel, weight)
+    radius = np.hypot(ring.y, ring.x)
+    weight = _window(radius, radii)
+    angle = np.outer(np.arctan2(ring.y, ring.x), folds)
+    waves = np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(len(angle), -1)
+    waves = weight[:, None] * np.column_stack([np.ones(len(angle)), waves])
+    if not ring.living.all():
+        slot = (radius - radius.min()).astype(np.int64)
+        count = np.bincount(slot, ring.living)
+        lost = np.array(
+            [np.bincount(slot, np.where(ring.living, 0.0, w)) for w in waves.T]
+        )
+        waves += (lost / np.maximum(count, 1)).T[slot]
+    living = ring.living
+    return Harmonics(ring.pixel[living], np.ascontiguousarray(waves[living]))
+
+
+def _window(radius: FloatArray, radii: tuple[float, float]) -> FloatArray:
+    edge = min(EDGE, (radii[1] - radii[0]) / 2)
+    inside = np.minimum(radius - radii[0], radii[1] - radius) / edge
+    window: FloatArray = np.sin(np.pi / 2 * np.clip(inside, 0, 1)) ** 2
+    return window
 
 
 def order_parameters(
@@ -87,13 +100,12 @@ def order_parameters(
         ⟨exp(i n φ)⟩ over the counts of the ring: its length is 1 for n sharp spots and
         0 for a ring without n-fold structure; its phase is n times the angle.
     (k,) float64
-        Counts on the ring.
+        Counts on the ring, weighted.
     """
     sums = weighted_sums(frames, which, harmonics.pixel, harmonics.weight)
-    mean = sums[:, :1]
+    total = sums[:, 0]
     wave = sums[:, 1::2] + 1j * sums[:, 2::2]
-    parameters = wave / (2 * np.where(mean > 0, mean, np.nan))
-    return parameters, mean[:, 0] * len(harmonics.pixel)
+    return wave / np.where(total > 0, total, np.nan)[:, None], total
 
 
 def confidence(strength: FloatArray, electrons: FloatArray) -> FloatArray:

@@ -87,7 +87,7 @@ class Indexing:
         if min(pixels.share, nodes.share) < LEAST_SHARE:
             return np.full(len(which), _OFF, np.uint8), rows
         limit = self._params.saturated_at or np.inf
-        flag = kernels.survey(frames, which, pixels.pixel, limit)
+        flag = kernels.survey(frames, which, pixels.counted, limit)
         good = np.flatnonzero(flag == 0)
         if len(good):
             found = match_patterns(
@@ -128,7 +128,9 @@ class Indexing:
         return replace(found, data=zones, kind="table", mask=None, axes=axes)
 
     def _around(self, centre: Point) -> tuple[Annulus, Nodes]:
-        pixels = annulus(self._geometry, centre, self._radii)
+        reach = self._spot + 0.5
+        radii = max(0.0, self._radii[0] - reach), self._radii[1] + reach
+        pixels = annulus(self._geometry, centre, radii)
         return pixels, nodes_of(self._geometry, centre, self.library, self._spot)
 
 

@@ -75,9 +75,8 @@ class Lattice:
             must_be_on_detector(first, self._radii, "orientation")
         if harmonics is None and first.share >= LEAST_SHARE:
             raise ConfigError(
-                f"orientation: {len(first.pixel)} pixels between r_in and r_out are "
-                f"too few for a {max(self._folds)}-fold pattern: set r_in, r_out or "
-                "fold"
+                f"orientation: pixels between r_in and r_out are too coarse for a "
+                f"{max(self._folds)}-fold pattern: set r_in, r_out or fold"
             )
 
     @property
@@ -95,7 +94,7 @@ class Lattice:
         certain = np.full((len(which), 1), np.nan)
         if ring.share >= LEAST_SHARE and harmonics is not None:
             limit = self._params.saturated_at or np.inf
-            flag = kernels.survey(frames, which, ring.pixel, limit)
+            flag = kernels.survey(frames, which, ring.counted, limit)
             good = flag == 0
             found, counts = order_parameters(frames, which[good], harmonics)
             waves[good] = np.ascontiguousarray(found).view(np.float64)
@@ -130,7 +129,7 @@ class Lattice:
 
     def _around(self, centre: Point) -> tuple[Annulus, Harmonics | None]:
         ring = annulus(self._geometry, centre, self._radii)
-        return ring, harmonics_of(ring, self._folds)
+        return ring, harmonics_of(ring, self._radii, self._folds)
 
     def _fold(self, found: npt.NDArray[np.complex128], seen: FrameValues) -> int:
         """Return the fold that all frames together have."""

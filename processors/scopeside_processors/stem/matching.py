@@ -93,6 +93,12 @@ def nodes_of(geometry: Geometry, centre: Point, library: Library, spot: float) -
     pixel = np.where(inside, pixel, 0)
     weight = np.where(inside, 1 - (np.where(inside, far, 0.0) / reach) ** 2, 0.0)
     weight *= geometry.held.reshape(-1)[pixel]
+    filled = np.flatnonzero((weight > 0).reshape(-1, k).any(axis=0))
+    used = int(filled.max(initial=0)) + 1
+    pixel, weight = pixel[..., :used], weight[..., :used]
+    # A dead pixel may be NaN, which a weight of 0 does not silence.
+    heaviest = np.take_along_axis(pixel, weight.argmax(axis=2)[..., None], axis=2)
+    pixel = np.where(weight > 0, pixel, heaviest)
     total = weight.sum(axis=2)
     # The sum over a lattice of unit pitch is the integral of the weight, π R²/2.
     enough = total > 0.5 * np.pi * reach**2 / 2
@@ -135,7 +141,7 @@ def _lengths(rings: npt.NDArray[np.float32], extent: FloatArray) -> FloatArray:
 
 
 def _orientations(rings: npt.NDArray[np.float32], library: Library) -> FloatArray:
-    found: FloatArray = kernels.best_orientations(
+    return kernels.best_orientations(
         rings,
         (library.ring, library.azimuth, library.weight),
         library.orientation,
@@ -144,7 +150,6 @@ def _orientations(rings: npt.NDArray[np.float32], library: Library) -> FloatArra
         library.step,
         library.proper,
     )
-    return found
 
 
 def _matches(found: FloatArray, length: FloatArray, library: Library) -> Matches:
