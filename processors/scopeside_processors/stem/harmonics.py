@@ -39,8 +39,8 @@ class Harmonics:
     pixel
         (m,) int64, flat.
     weight
-        (m, 1 + 2 folds) float64: of the total; then, of each fold n, those of cos nφ and
-        of sin nφ.
+        (m, 1 + 2 folds) float64: of the total; then, of each fold n, those of cos nφ
+        and of sin nφ.
     """
 
     pixel: IntArray
@@ -105,7 +105,9 @@ def order_parameters(
     sums = weighted_sums(frames, which, harmonics.pixel, harmonics.weight)
     total = sums[:, 0]
     wave = sums[:, 1::2] + 1j * sums[:, 2::2]
-    return wave / np.where(total > 0, total, np.nan)[:, None], total
+    counted = np.where(total > 0, total, np.nan)
+    parameters: ComplexArray = (wave / counted[:, None]).astype(np.complex128)
+    return parameters, total
 
 
 def confidence(strength: FloatArray, electrons: FloatArray) -> FloatArray:

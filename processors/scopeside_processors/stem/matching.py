@@ -137,7 +137,8 @@ def match_patterns(
 def _lengths(rings: npt.NDArray[np.float32], extent: FloatArray) -> FloatArray:
     """Return √ΣP² over the spots of each pattern, (n,)."""
     squared = np.array([(one.astype(np.float64) ** 2).sum(axis=1) for one in rings])
-    return np.sqrt(np.array([(one / extent).sum() for one in squared]))
+    total: FloatArray = np.array([(one / extent).sum() for one in squared])
+    return np.sqrt(total)
 
 
 def _orientations(rings: npt.NDArray[np.float32], library: Library) -> FloatArray:
