@@ -23,7 +23,7 @@ from scopeside.batch import Batch
 from scopeside.errors import ConfigError, MissingExtraError, ShapeError
 from scopeside.messages import validate
 from scopeside.testing import check_processor
-from scopeside_processors.kernels import refine
+from scopeside_processors.kernels import refine, ring
 from scopeside_processors.stem.crystal import CrystalTable, crystal_of
 from scopeside_processors.stem.harmonics import likely_fold
 from scopeside_processors.stem.orientation import Orientation
@@ -340,6 +340,18 @@ def test_dead_pixels_of_a_pattern_do_not_matter():
     assert not found["orientation"].meta.get("invalid")
 
 
+def test_nothing_is_compiled_once_it_is_warm():
+    about = Acquisition("a", (128, 128), np.dtype("u2"))
+    Orientation.prepare(about)
+    kernels = (refine._best, ring._gather, ring._survey, ring._weighted_sums)
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    frames, _, _ = patterns(COPPER, 5)
+    frames.flags.writeable = False
+    index_patterns(frames, COPPER)
+    run(frames[1:], {"r_in": 5, "r_out": 20, "units": "px"})
+    assert [len(kernel.signatures) for kernel in kernels] == compiled
+
+
 def test_zones_are_named():
     frames, truth, known = patterns(COPPER, 3)
     found = index_patterns(frames, COPPER, of=["zone", "zones"])
@@ -364,6 +376,37 @@ def test_library_keeps_the_laws_of_a_processor(dtype):
         params=params,
         changed={**params, "min_correlation": 0.4, "r_out": 1.5},
     )
+
+
+@pytest.mark.parametrize("params", [{**RING, "r_out": 22}, {**LIBRARY, "step_deg": 4}])
+def test_a_centre_that_wanders_keeps_the_laws(params):
+    frames, _, _ = patterns(COPPER, 8)
+    frames = np.stack([np.roll(frame, k, axis=1) for k, frame in enumerate(frames)])
+    plane = [[63.25, 0.1, 0], [64.5, 0, 0.4]]
+    acquisition = Acquisition(
+        "a",
+        (128, 128),
+        frames.dtype,
+        scan=Scan((2, 4)),
+        calibration={**CALIBRATION, "descan_px": plane},
+    )
+    params = {**params, "centre": "calibration"}
+    check_processor(Orientation, frames, acquisition=acquisition, params=params)
+
+
+def test_a_library_follows_descan_and_turns_with_the_scan():
+    frames, truth, known = patterns(COPPER, 4)
+    frames = np.stack([np.roll(frame, 2 * k, axis=1) for k, frame in enumerate(frames)])
+    calibration = {
+        **CALIBRATION,
+        "descan_px": [[63.25, 0, 0], [64.5, 0, 2]],
+        "scan_rotation_rad": 0.4,
+    }
+    found = run(frames, LIBRARY, scan=Scan((1, 4)), calibration=calibration)
+    cos, sin = np.cos(-0.4), np.sin(-0.4)
+    turned = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ truth
+    error = misorientation(from_bunge(found["orientation"].data[0]), turned, known.laue)
+    assert np.degrees(np.median(error)) < 0.5
 
 
 # -- the stream ---------------------------------------------------------------------

@@ -253,6 +253,43 @@ def bunge_of(matrix: Array, out: Array) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
+def _better_all(
+    rings: Array,
+    first: Array,
+    base: Array,
+    reflections: Any,
+    beam: Any,
+    step: float,
+    held: Array,
+    finals: tuple[Array, Array, Array],
+) -> None:
+    """Better the finalists: of each, write tilts and rotation, matrix, and score."""
+    at, matrix, score = finals
+    for k in range(first.shape[0]):
+        e = int(first[k, 0])
+        at[k, 0], at[k, 1], at[k, 2] = 0, 0, first[k, 2] * (2 * np.pi / FINE)
+        if first[k, 1] < _HOPELESS * first[0, 1]:
+            score[k] = first[k, 1]
+            _tilted(base[e], 0.0, 0.0, at[k, 2], matrix[k])
+            continue
+        near = _within_reach(base[e], reflections, beam, step, held)
+        score[k] = _better(
+            rings, base[e], at[k], reflections, beam, step, held[:near], matrix[k]
+        )
+
+
+@numba.njit(nogil=True, cache=True)
+def _runner_up(best: int, matrix: Array, score: Array, proper: Array) -> float:
+    """Return the best score of an orientation that differs, or else the worst."""
+    other, distinct = score.min(), False
+    for k in range(score.size):
+        if _apart(matrix[k], matrix[best], proper):
+            other = max(other, score[k]) if distinct else score[k]
+            distinct = True
+    return float(other)
+
+
+@numba.njit(nogil=True, cache=True)
 def _best(
     rings: Array,
     spots: Any,
@@ -264,46 +301,23 @@ def _best(
     found: Array,
 ) -> None:
     ring, azimuth, place, weight = spots
-    templates = ring.shape[0]
     room = (
         np.zeros((rings.shape[1], 2 * COARSE), np.float32),
         np.zeros(COARSE, np.float32),
-        np.zeros(templates, np.float32),
+        np.zeros(ring.shape[0], np.float32),
     )
     leading, chosen = np.zeros((LEADING, 3)), np.zeros(_FINALISTS, np.int64)
     held = np.zeros(reflections[0].shape[0], np.int64)
-    matrix, at = np.zeros((_FINALISTS, 3, 3)), np.zeros((_FINALISTS, 3))
-    score = np.zeros(_FINALISTS)
+    at, matrix = np.zeros((_FINALISTS, 3)), np.zeros((_FINALISTS, 3, 3))
+    score, first = np.zeros(_FINALISTS), np.zeros((_FINALISTS, 3))
     for n in range(rings.shape[0]):
         count = lead(rings[n], ring, azimuth, place, weight, room, leading)
         last = _finalists(leading, count, base, step, chosen)
-        best = 0
         for k in range(last):
-            start = leading[chosen[k]]
-            e = int(start[0])
-            at[k, 0], at[k, 1], at[k, 2] = 0, 0, start[2] * (2 * np.pi / FINE)
-            if start[1] < _HOPELESS * leading[0, 1]:
-                score[k] = start[1]
-                _tilted(base[e], 0.0, 0.0, at[k, 2], matrix[k])
-                continue
-            near = _within_reach(base[e], reflections, beam, step, held)
-            score[k] = _better(
-                rings[n],
-                base[e],
-                at[k],
-                reflections,
-                beam,
-                step,
-                held[:near],
-                matrix[k],
-            )
-            if score[k] > score[best]:
-                best = k
-        other, distinct = score[:last].min(), False
-        for k in range(last):
-            if _apart(matrix[k], matrix[best], proper):
-                other = score[k] if not distinct else max(other, score[k])
-                distinct = True
-        found[n, 0], found[n, 1] = leading[chosen[best], 0], at[best, 2]
-        found[n, 2], found[n, 3] = score[best], other
+            first[k] = leading[chosen[k]]
+        finals = (at[:last], matrix[:last], score[:last])
+        _better_all(rings[n], first[:last], base, reflections, beam, step, held, finals)
+        best = int(score[:last].argmax())
+        found[n, 0], found[n, 1], found[n, 2] = first[best, 0], at[best, 2], score[best]
+        found[n, 3] = _runner_up(best, matrix[:last], score[:last], proper)
         bunge_of(matrix[best], found[n, 4:])
