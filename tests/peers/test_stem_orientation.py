@@ -18,7 +18,7 @@ from tests.spot_patterns import (
 import scopeside
 from scopeside_processors.stem.crystal import CrystalTable, crystal_of
 from scopeside_processors.stem.rotations import from_bunge, misorientation
-from scopeside_processors.stem.templates import Beam, excited
+from scopeside_processors.stem.crystal_templates import Beam, excited
 
 pytestmark = [
     pytest.mark.peers,

@@ -33,7 +33,7 @@ from scopeside_processors.stem.rotations import (
     looking_along,
     misorientation,
 )
-from scopeside_processors.stem.templates import Beam, excited
+from scopeside_processors.stem.crystal_templates import Beam, excited
 
 RING = {"r_in": 8, "r_out": 24, "centre": [31, 32.5], "units": "px"}
 ALL = ["angle", "strength", "confidence", "colour", "validity"]

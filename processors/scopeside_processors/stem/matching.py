@@ -16,7 +16,7 @@ from scopeside_processors.kernels.match import FINE
 from scopeside_processors.kernels.ring import gather
 from scopeside_processors.stem.annulus import Geometry
 from scopeside_processors.stem.detectors import Point
-from scopeside_processors.stem.templates import Library
+from scopeside_processors.stem.crystal_templates import Library
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]

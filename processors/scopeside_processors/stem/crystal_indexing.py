@@ -33,7 +33,7 @@ from scopeside_processors.stem.orientationparams import (
     OrientationParams,
     living_pixels,
 )
-from scopeside_processors.stem.templates import Beam, Library, library_of
+from scopeside_processors.stem.crystal_templates import Beam, Library, library_of
 from scopeside_processors.stem.values import FrameValues
 
 Array = npt.NDArray[Any]
