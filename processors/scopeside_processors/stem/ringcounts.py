@@ -16,7 +16,7 @@ from scopeside_processors.kernels import events as event_kernels
 from scopeside_processors.kernels import radial as kernels
 from scopeside_processors.kernels.virtual import sum_type
 from scopeside_processors.stem.frames import check_events, check_frames
-from scopeside_processors.stem.rings import RingMaps, RingParams
+from scopeside_processors.stem.rings import RingMaps, RingParams, RingSet
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -44,7 +44,7 @@ class RingCounts:
     sums, squares
         (n, bins) int64, or float64 of floats: counts, and squared counts or (n, 0).
     pixels
-        (n, bins) int64: how many pixels each ring has.
+        (n, bins) int64: how many pixels each ring has; if they are split, parts.
     flag
         (n,) uint8: 0, or the number of the reason in `REASONS`, from 1.
     """
@@ -85,7 +85,7 @@ class RingCounter:
         self._squares = squares
         self._most = params.saturated_at
         self._maps = RingMaps(params, acquisition, who)
-        self._labels: event_kernels.Labels | None = None
+        self._labels: list[event_kernels.Labels] = []
 
     @property
     def maps(self) -> RingMaps:
@@ -105,7 +105,7 @@ class RingCounter:
         flag = np.zeros(len(place), np.uint8)
         if not self._maps.moves:
             rings = self._maps.fixed
-            sums, squares = kernels.ring_sums(frames, rings, squares=self._squares)
+            sums, squares = self._sums(frames, rings, np.arange(len(frames)))
             pixels = np.broadcast_to(rings.pixels, sums.shape)
         else:
             sums, squares, pixels = self._moving(frames, place, flag)
@@ -128,22 +128,25 @@ class RingCounter:
             parts = [self.count(frames) for _, frames in batch.portions()]
             if parts:
                 return _joined(parts)
-        if self._labels is None:
+        if not self._labels:
             self._labels = self._event_labels()
-        sums = event_kernels.sum_labels(batch, self._labels)
+        sums = event_kernels.sum_labels(batch, self._labels[0])
+        for labels in self._labels[1:]:
+            sums += event_kernels.sum_labels(batch, labels)
         flag = np.where(sums.sum(axis=1) > 0, 0, NO_COUNTS).astype(np.uint8)
         pixels = np.broadcast_to(self._maps.fixed.pixels, sums.shape)
         place = self._place_of(batch.index)
         return RingCounts(place, sums, sums[:, :0], pixels, flag)
 
-    def _event_labels(self) -> event_kernels.Labels:
-        axis, shape = self._maps.axis, self._acquisition.frame_shape
-        label = self._maps.axis.label(shape, self._maps.middle)
-        label = np.where(self._maps.held, label, -1) + 1
-        kind = np.uint8 if axis.bins < 255 else np.uint32
-        ring = np.arange(axis.bins)
+    def _event_labels(self) -> list[event_kernels.Labels]:
+        bins = self._maps.axis.bins
+        kind = np.uint8 if bins < 255 else np.uint32
+        ring = np.arange(bins)
         pairs = np.stack([ring + 1, ring], axis=1)
-        return event_kernels.Labels(label.astype(kind), pairs, axis.bins + 1, axis.bins)
+        return [
+            event_kernels.Labels((label + 1).astype(kind), pairs, bins + 1, bins)
+            for label in self._maps.labels(self._maps.middle)
+        ]
 
     def _moving(
         self, frames: Array, place: IntArray, flag: FlagArray
@@ -160,10 +163,20 @@ class RingCounter:
             here = np.flatnonzero((which.reshape(-1) == number) & (flag == 0))
             if len(here):
                 rings = self._maps.of((y, x))
-                found = kernels.ring_sums(frames, rings, here, squares=self._squares)
-                sums[here], squares[here] = found
+                sums[here], squares[here] = self._sums(frames, rings, here)
                 pixels[here] = rings.pixels
         return sums, squares, pixels
+
+    def _sums(
+        self, frames: Array, rings: RingSet, which: IntArray
+    ) -> tuple[Array, Array]:
+        first, *rest = rings.parts
+        sums, squares = kernels.ring_sums(frames, first, which, squares=self._squares)
+        for part in rest:
+            more = kernels.ring_sums(frames, part, which, squares=self._squares)
+            sums += more[0]
+            squares += more[1]
+        return sums, squares
 
     def _flag(self, frames: Array, sums: Array, flag: FlagArray) -> None:
         """Flag the frames that have no profile, in place."""
@@ -181,7 +194,7 @@ class RingCounter:
 
     def _too_large(self, frames: Array) -> BoolArray:
         """Return which frames, of integers, may not be summed in 64 bits."""
-        most = (2**63 - 1) // self._maps.held.size
+        most = (2**63 - 1) // (self._maps.held.size * self._maps.split**2)
         limit = math.isqrt(most) if self._squares else most
         if int(np.iinfo(frames.dtype).max) <= limit or not len(frames):
             return np.zeros(len(frames), np.bool_)

@@ -2,13 +2,16 @@
 
 Bins tile the radii from `r_min` to `r_max` in equal steps. Bin k has its middle at
 ``r_min + (k + 1/2) step`` and holds the pixels whose centre is nearer to it than to any
-other middle; halfway, the upper bin has it. A pixel is never split.
+other middle; halfway, the upper bin has it. If pixels are split, this holds for their
+parts, n x n of the same size, each of which bears the counts of the whole pixel: sums
+stay whole numbers, and means are those of pixels that are shared out by area.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -66,6 +69,9 @@ class RingParams(params.Params):
     shape that holds 1 for them and 0 for the others."""
     subpixel: int = Field(4, ge=1, le=16)
     """Centres that follow descan are rounded to 1/subpixel px."""
+    split: int = Field(1, ge=1, le=8)
+    """Into split x split parts each pixel is divided, which belong to bins of their
+    own; the work grows with their number."""
     saturated_at: Annotated[float, Field(gt=0)] | None = None
     """Counts from which a pixel is saturated; a frame with one that counts is invalid.
     None: no pixel is."""
@@ -204,6 +210,22 @@ def centre_is_known(params: RingParams, calibration: Calibration, who: str) -> N
         calibration.need("centre_px", who)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RingSet:
+    """The rings around one centre.
+
+    Attributes
+    ----------
+    parts
+        Of the same part of each pixel.
+    pixels
+        (bins,) int64: how many parts of pixels each ring has.
+    """
+
+    parts: tuple[Rings, ...]
+    pixels: IntArray
+
+
 class RingMaps:
     """The rings of frames, whose centre may move.
 
@@ -220,9 +242,9 @@ class RingMaps:
         self.middle = _middle(params, calibration)
         self._shape = acquisition.frame_shape
         self.held = held_by(params, self._shape, self.middle, who)
-        self._subpixel = params.subpixel
+        self._subpixel, self.split = params.subpixel, params.split
         self.moves = _moves(params, acquisition, calibration)
-        self._kept: OrderedDict[Point, Rings] = OrderedDict()
+        self._kept: OrderedDict[Point, RingSet] = OrderedDict()
         if not self.of(self.middle).pixels.any():
             raise ConfigError(
                 f"{who}: no pixel that counts lies between r_min = {self.axis.r_min:g} "
@@ -232,21 +254,32 @@ class RingMaps:
             )
 
     @property
-    def fixed(self) -> Rings:
+    def fixed(self) -> RingSet:
         """The rings where the centre does not move, else those in mid-scan."""
         return self.of(self.middle)
 
-    def of(self, centre: Point) -> Rings:
+    def of(self, centre: Point) -> RingSet:
         """Return the rings around a centre (y, x)."""
         found = self._kept.pop(centre, None)
         if found is None:
-            label = self.axis.label(self._shape, centre)
-            found = rings_of(np.where(self.held, label, -1), self.axis.bins)
-            most = max(2, _KEPT_BYTES // (2 * self.held.size))
+            parts = tuple(
+                rings_of(label, self.axis.bins) for label in self.labels(centre)
+            )
+            pixels = np.sum([part.pixels for part in parts], axis=0)
+            found = RingSet(parts, pixels)
+            most = max(2, _KEPT_BYTES // (2 * self.held.size * len(parts)))
             while len(self._kept) >= most:
                 self._kept.popitem(last=False)
         self._kept[centre] = found
         return found
+
+    def labels(self, centre: Point) -> Iterator[IntArray]:
+        """Yield the bin of each part of the pixels, (height, width), -1 for none."""
+        offsets = (np.arange(self.split) + 0.5) / self.split - 0.5
+        for y in offsets.tolist():
+            for x in offsets.tolist():
+                label = self.axis.label(self._shape, (centre[0] - y, centre[1] - x))
+                yield np.where(self.held, label, -1)
 
     def centres(self, places: IntArray) -> FloatArray:
         """Return the rounded centre at flat places of the scan, (n, 2)."""
