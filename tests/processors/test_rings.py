@@ -9,7 +9,7 @@ from scopeside.acquisition import Acquisition, Scan
 from scopeside.errors import ConfigError
 from scopeside_processors.kernels import radial as kernels
 from scopeside_processors.stem.calibration import Calibration
-from scopeside_processors.stem.rings import Axis, RingMaps, RingParams, axis_of
+from scopeside_processors.stem.ring_bins import Axis, RingMaps, RingParams, axis_of
 
 INTEGERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy.optimize import OptimizeWarning, curve_fit
 
 from scopeside import params
-from scopeside_processors.stem.mixture import gaussian
+from scopeside_processors.stem.references import gaussian
 
 FloatArray = npt.NDArray[np.float64]
 Positive = Annotated[float, Field(gt=0)]

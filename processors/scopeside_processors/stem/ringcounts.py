@@ -16,7 +16,7 @@ from scopeside_processors.kernels import events as event_kernels
 from scopeside_processors.kernels import radial as kernels
 from scopeside_processors.kernels.virtual import sum_type
 from scopeside_processors.stem.frames import check_events, check_frames
-from scopeside_processors.stem.rings import RingMaps, RingParams, RingSet
+from scopeside_processors.stem.ring_bins import RingMaps, RingParams, RingSet
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
