@@ -34,6 +34,9 @@ from scopeside_processors.kernels.vectors import (
     FRAMES,
     add,
     add_product,
+    any_high,
+    flip,
+    join,
     load,
     load_frames,
     prefetch,
@@ -71,6 +74,7 @@ class Cut:
     mask: npt.NDArray[np.uint64]
     groups: IntArray
     bounds: IntArray
+    counts: IntArray
     constants: Array
     labels: int
 
@@ -118,16 +122,26 @@ def cut_of(label: IntArray, regions: BoolArray, itemsize: int) -> Cut:
     code = segment * (labels + 1) + who
     groups = np.flatnonzero(np.diff(code, prepend=-1))
     bounds = np.searchsorted(segment[groups], np.arange(len(segments)))
+    counts = np.add.reduceat(np.bitwise_count(mask).astype(np.int64), groups)
+    # An odd one out gets an entry of no pixel beside it.
+    length = np.diff(np.append(groups, len(block)))
+    odd = groups[length % 2 == 1]
+    lane_ = who[groups]
+    after = np.repeat(odd, 1)
+    at_ = np.insert(start[block] * itemsize, odd, start[block[odd]] * itemsize)
+    mask = np.insert(mask, odd, 0)
+    groups_ = np.append(0, np.cumsum(length + length % 2))
     return Cut(
         first,
         np.array(segments),
         masks,
         wraps,
-        start[block] * itemsize,
-        who[groups] * FRAMES * BLOCK,
+        at_,
+        lane_,
         mask,
-        np.append(groups, len(block)),
+        groups_,
         bounds,
+        counts,
         np.concatenate([np.arange(-lanes + 1, lanes)]).astype(f"i{itemsize}"),
         labels,
     )
@@ -158,6 +172,8 @@ def _sum(
     mask,
     groups,
     bounds,
+    counts,
+    bias,
     constants,
     flips,
     scratch,
@@ -172,8 +188,7 @@ def _sum(
     held = np.uintp(scratch.ctypes.data)
     table = np.uintp(constants.ctypes.data)
     middle = table + np.uintp((lanes - 1) * pixels.itemsize)
-    flip = load(np.uintp(flips.ctypes.data))
-    ones = load(np.uintp(flips.ctypes.data) + np.uintp(BLOCK))
+    ones = load(np.uintp(flips.ctypes.data))
     n_labels = out.shape[1]
     n_regions = len(masks)
     for f in range(0, n, FRAMES):
@@ -191,12 +206,15 @@ def _sum(
             for region in range(n_regions):
                 t, m, y, l, c = zeros(), zeros(), zeros(), zeros(), zeros()
                 v = zeros()
+                o = zeros()
                 chosen = masks[region]
                 for row in range(top, bottom):
                     for b in range(rows[row], rows[row + 1]):
                         place = np.uintp(b * BLOCK)
                         there = min(place, last)
-                        v = load_frames(frame + there, steps, flip)
+                        v = load_frames(frame + there, steps)
+                        o = join(o, v)
+                        v = flip(v, pixels)
                         prefetch(frame + there + np.uintp(_AHEAD), steps)
                         weights = load(
                             middle - np.uintp(place - there)
@@ -219,12 +237,24 @@ def _sum(
                     moments[f + k, region, 0] += tt[k]
                     moments[f + k, region, 1] += bottom * tt[k] - yy[k] + cc[k]
                     moments[f + k, region, 2] += lanes * (stop * tt[k] - mm[k]) + ll[k]
+            turned = any_high(o, pixels)
             for g in range(bounds[s], bounds[s + 1]):
-                t = zeros()
-                for e in range(groups[g], groups[g + 1]):
-                    v = load_frames(frame + np.uintp(at[e]), steps, flip)
-                    t = add_product(t, v, where(mask[e], ones, pixels), pixels)
-                where_to = held + np.uintp(lane[g])
+                t, u = zeros(), zeros()
+                if turned:
+                    for e in range(groups[g], groups[g + 1]):
+                        v = flip(load_frames(frame + np.uintp(at[e]), steps), pixels)
+                        t = add_product(t, v, where(mask[e], ones, pixels), pixels)
+                    more = bias * counts[g]
+                    for k in range(min(FRAMES, n - f)):
+                        out[f + k, lane[g]] += more
+                else:
+                    for e in range(groups[g], groups[g + 1], 2):
+                        v = load_frames(frame + np.uintp(at[e]), steps)
+                        t = add_product(t, v, where(mask[e], ones, pixels), pixels)
+                        v = load_frames(frame + np.uintp(at[e + 1]), steps)
+                        u = add_product(u, v, where(mask[e + 1], ones, pixels), pixels)
+                    t = add(t, u)
+                where_to = held + np.uintp(lane[g] * (FRAMES * BLOCK))
                 put(where_to, add(take(where_to), t))
         for one in range(n_labels):
             found = totals(take(held + np.uintp(one * FRAMES * BLOCK)))

@@ -104,23 +104,74 @@ def load(_typing: Any, address: Any) -> Any:
 
 
 @intrinsic
-def load_frames(_typing: Any, address: Any, steps: Any, flip: Any) -> Any:
-    """Return the 64 bytes of each frame, with the bits of `flip` turned over.
+def load_frames(_typing: Any, address: Any, steps: Any) -> Any:
+    """Return the 64 bytes of each frame.
 
     The first frame's are at `address`, the others' at ``address + steps[k]``.
     """
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
         def one(k: int) -> Any:
-            step = builder.extract_value(given[1], k)
-            place = builder.add(given[0], step)
+            place = builder.add(given[0], builder.extract_value(given[1], k))
             pointer = builder.inttoptr(place, _LANES.as_pointer())
-            return builder.xor(builder.load(pointer, align=1), given[2])
+            return builder.load(pointer, align=1)
 
         return _each(builder, one)
 
-    steps = types.UniTuple(types.uintp, FRAMES)
-    return bundle(types.uintp, steps, vector), generate
+    return bundle(types.uintp, types.UniTuple(types.uintp, FRAMES)), generate
+
+
+@intrinsic
+def flip(_typing: Any, pixels: Any, frames: Any) -> Any:
+    """Return pixels as the instructions take them.
+
+    Unsigned 16 bits become signed by taking 2**15 off, signed 8 bits unsigned by
+    adding 2**7: the highest bit is turned over. Others are left as they are.
+    """
+    dtype = frames.dtype
+    turned = dtype.bitwidth == (8 if dtype.signed else 16)
+    pattern = 0x80808080 if dtype.bitwidth == 8 else 0x80008000
+    high = ir.Constant(_LANES, [pattern] * 16)
+
+    def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        if not turned:
+            return given[0]
+        return _each(
+            builder, lambda k: builder.xor(builder.extract_value(given[0], k), high)
+        )
+
+    return bundle(bundle, frames), generate
+
+
+@intrinsic
+def join(_typing: Any, one: Any, other: Any) -> Any:
+    """Return the bits that are set in either bundle."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        def both(k: int) -> Any:
+            return builder.or_(*(builder.extract_value(each, k) for each in given))
+
+        return _each(builder, both)
+
+    return bundle(bundle, bundle), generate
+
+
+@intrinsic
+def any_high(_typing: Any, bits: Any, frames: Any) -> Any:
+    """Return whether the highest bit of a pixel is set in `bits`."""
+    pattern = 0x80808080 if frames.dtype.bitwidth == 8 else 0x80008000
+    high = ir.Constant(_LANES, [pattern] * 16)
+
+    def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        every = builder.extract_value(given[0], 0)
+        for k in range(1, FRAMES):
+            every = builder.or_(every, builder.extract_value(given[0], k))
+        zero = ir.Constant(_LANES, [0] * 16)
+        found = builder.icmp_unsigned("!=", builder.and_(every, high), zero)
+        packed = builder.bitcast(found, ir.IntType(16))
+        return builder.icmp_unsigned("!=", packed, ir.Constant(ir.IntType(16), 0))
+
+    return types.boolean(bundle, frames), generate
 
 
 @intrinsic
