@@ -77,6 +77,15 @@ def region_of(held: BoolArray) -> Region:
     )
 
 
+def pixels_of(region: Region, shape: tuple[int, int]) -> BoolArray:
+    """Return the pixels of a region of frames of ``shape (height, width)``."""
+    held = np.zeros(shape, np.bool_)
+    for group in range(len(region.bounds) - 1):
+        for row, first, stop in region.parts[slice(*region.bounds[group : group + 2])]:
+            held[row : row + 2 - group % 2, first:stop] = True
+    return held
+
+
 def moments(frames: Array, region: Region) -> tuple[Array, FloatArray]:
     """Return the sum and the first moments of each frame over a region.
 

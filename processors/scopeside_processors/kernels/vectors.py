@@ -100,7 +100,7 @@ def load(_typing: Any, address: Any) -> Any:
         pointer = builder.inttoptr(given[0], _LANES.as_pointer())
         return builder.load(pointer, align=1)
 
-    return vector(types.uintp), generate
+    return vector(types.uint64), generate
 
 
 @intrinsic
@@ -118,7 +118,7 @@ def load_frames(_typing: Any, address: Any, steps: Any) -> Any:
 
         return _each(builder, one)
 
-    return bundle(types.uintp, types.UniTuple(types.uintp, FRAMES)), generate
+    return bundle(types.uint64, types.UniTuple(types.uint64, FRAMES)), generate
 
 
 @intrinsic
@@ -144,7 +144,7 @@ def flip(_typing: Any, pixels: Any, frames: Any) -> Any:
 
 
 @intrinsic
-def join(_typing: Any, one: Any, other: Any) -> Any:
+def either(_typing: Any, one: Any, other: Any) -> Any:
     """Return the bits that are set in either bundle."""
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
@@ -158,11 +158,16 @@ def join(_typing: Any, one: Any, other: Any) -> Any:
 
 @intrinsic
 def any_high(_typing: Any, bits: Any, frames: Any) -> Any:
-    """Return whether the highest bit of a pixel is set in `bits`."""
-    pattern = 0x80808080 if frames.dtype.bitwidth == 8 else 0x80008000
-    high = ir.Constant(_LANES, [pattern] * 16)
+    """Return whether pixels need `flip`, of which `bits` holds every bit that is set.
+
+    All of signed 8 bits do, and those of unsigned 16 bits if one exceeds 32767.
+    """
+    dtype = frames.dtype
+    high = ir.Constant(_LANES, [0x80008000] * 16)
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        if (dtype.bitwidth, dtype.signed) != (16, False):
+            return ir.Constant(ir.IntType(1), int(dtype.signed and dtype.bitwidth == 8))
         every = builder.extract_value(given[0], 0)
         for k in range(1, FRAMES):
             every = builder.or_(every, builder.extract_value(given[0], k))
@@ -187,7 +192,7 @@ def prefetch(_typing: Any, address: Any, steps: Any) -> Any:
             builder.call(call, [builder.inttoptr(place, _BYTES), *constants])
         return context.get_dummy_value()
 
-    return types.void(types.uintp, types.UniTuple(types.uintp, FRAMES)), generate
+    return types.void(types.uint64, types.UniTuple(types.uint64, FRAMES)), generate
 
 
 @intrinsic
@@ -199,9 +204,9 @@ def where(_typing: Any, mask: Any, weights: Any, frames: Any) -> Any:
     pixels = _PIXELS[frames.dtype.bitwidth // 8]
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
-        bits = builder.trunc(given[0], ir.IntType(pixels.count))
-        if pixels.count == 64:
-            bits = given[0]
+        bits = given[0]
+        if pixels.count < 64:
+            bits = builder.trunc(bits, ir.IntType(pixels.count))
         chosen = builder.bitcast(bits, ir.VectorType(ir.IntType(1), pixels.count))
         held = builder.bitcast(given[1], pixels)
         nothing = ir.Constant(pixels, [0] * pixels.count)
@@ -264,7 +269,7 @@ def take(_typing: Any, address: Any) -> Any:
 
         return _each(builder, one)
 
-    return bundle(types.uintp), generate
+    return bundle(types.uint64), generate
 
 
 @intrinsic
@@ -278,7 +283,7 @@ def put(_typing: Any, address: Any, given_bundle: Any) -> Any:
             builder.store(builder.extract_value(given[1], k), place, align=BLOCK)
         return context.get_dummy_value()
 
-    return types.void(types.uintp, bundle), generate
+    return types.void(types.uint64, bundle), generate
 
 
 @intrinsic
