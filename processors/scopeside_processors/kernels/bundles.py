@@ -145,7 +145,7 @@ def cut_of(label: IntArray, regions: BoolArray, itemsize: int) -> Cut:
     start = np.minimum(blocks * lanes, label.size - lanes)
     place = start[:, None] + np.arange(lanes)
     fresh = place >= blocks[:, None] * lanes
-    held = regions.reshape(len(regions), -1)[:, place] & fresh
+    held = regions.reshape(len(regions), label.size)[:, place] & fresh
     last = rows[1:] - 1
     below = place[last] // width > np.arange(height)[:, None]
     segments = _segments(rows)
