@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from scopeside.acquisition import Acquisition
 from scopeside.scan import Scan
-from scopeside_processors.stem.values import FrameValues, Table
+from scopeside.state import pack, unpack
+from scopeside_processors.stem.values import NOT_SEEN, FrameValues, Table
 
 
 def values(scan=None, frames=None, dtype=np.int64):
@@ -81,3 +82,37 @@ def test_a_table_keeps_what_it_had_when_it_grows():
     expected = [i for i in range(100) for _ in range(i % 3)]
     assert len(table) == len(expected)
     assert table.rows[:, 1].tolist() == expected
+
+
+def flagging():
+    about = Acquisition("a", (2, 2), np.dtype("u1"), scan=Scan((2, 2)))
+    return FrameValues(about, {"a": (1, np.float64)}, ["no counts", "edge"])
+
+
+def test_a_flagged_frame_is_invalid_at_its_position_alone():
+    values = flagging()
+    rows = np.array([[1.0], [2.0], [3.0]])
+    values.add(np.arange(3), flag=np.array([0, 2, 0], np.uint8), a=rows)
+    result = values.result("a", values.images("a")[0], "px")
+    np.testing.assert_array_equal(result.data, [[1, np.nan], [3, np.nan]])
+    np.testing.assert_array_equal(result.mask, [[True, False], [True, False]])
+    assert result.meta["invalid"] == {"edge": 1}
+    assert result.used == 3
+
+
+def test_validity_names_the_reason_at_each_position():
+    values = flagging()
+    values.add(np.arange(3), flag=np.array([0, 2, 1], np.uint8), a=np.zeros((3, 1)))
+    found = values.validity()
+    np.testing.assert_array_equal(found.data, [[0, 2], [1, NOT_SEEN]])
+    assert found.meta["reasons"] == {"1": "no counts", "2": "edge"}
+
+
+def test_flags_travel_with_a_share():
+    one = flagging()
+    one.add(np.arange(2), flag=np.array([1, 0], np.uint8), a=np.ones((2, 1)))
+    sent = flagging()
+    sent.restore(unpack(pack(one.snapshot())))
+    whole = flagging()
+    whole.merge(sent)
+    assert whole.account()["meta"]["invalid"] == {"no counts": 1}

@@ -2,12 +2,16 @@
 
 They are handed over sparse, so that a worker's share is small, and looked at dense:
 whoever merges looks after every few frames, and draws only what is new.
+
+A frame that was seen may still have no value: it holds no counts, or too few disks. It
+is *flagged* with the reason. Results are then invalid at exactly its position.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +26,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 LONGEST_SERIES = 1 << 27
 """A frame index beyond it is no frame of a movie whose length nobody has said."""
+NOT_SEEN = 255
+"""Stands in ``validity`` where there is no frame; 1 to 254 are reasons, 0 is none."""
+_FLAG = "flag"
 
 
 class Table:
@@ -86,12 +93,20 @@ class FrameValues:
         Its scan, or its length, says where a frame belongs.
     tables
         Number of columns and dtype of each table, by name.
+    reasons
+        Why a frame may have no value, in words; flag k stands for ``reasons[k - 1]``.
     """
 
     def __init__(
-        self, acquisition: Acquisition, tables: Mapping[str, tuple[int, npt.DTypeLike]]
+        self,
+        acquisition: Acquisition,
+        tables: Mapping[str, tuple[int, npt.DTypeLike]],
+        reasons: Sequence[str] = (),
     ) -> None:
         self._acquisition = acquisition
+        self._reasons = tuple(reasons)
+        if reasons:
+            tables = {**tables, _FLAG: (1, np.uint8)}
         self._places = Table(1, np.int64)
         self._tables = {name: Table(*form) for name, form in tables.items()}
         self._canvases = {name: Canvas(*form) for name, form in tables.items()}
@@ -102,11 +117,20 @@ class FrameValues:
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, index: IntArray, **rows: Array) -> None:
+    def add(
+        self,
+        index: IntArray,
+        flag: npt.NDArray[np.uint8] | None = None,
+        **rows: Array,
+    ) -> None:
         """Add the rows, (n, columns) each, of the frames ``index (n,)``.
 
-        Frames without a position, as during fly-back, are only counted.
+        Frames without a position, as during fly-back, are only counted. Where
+        ``flag (n,)`` is k > 0, the frame has no value because of ``reasons[k - 1]``.
         """
+        if self._reasons:
+            flags = np.zeros(len(index), np.uint8) if flag is None else flag
+            rows[_FLAG] = flags[:, None]
         places = self._place_of(index)
         inside = places >= 0
         self._outside += int(np.count_nonzero(~inside))
@@ -123,14 +147,22 @@ class FrameValues:
             self._stands_on(other._first, other._last)
 
     def account(self) -> dict[str, Any]:
-        """Return what a `Result` is to say about the frames it stands on."""
+        """Return what a `Result` is to say about the frames it stands on.
+
+        ``meta["invalid"]``, where a frame is flagged, counts them by reason.
+        """
         scan = self._acquisition.scan
+        meta: dict[str, Any] = {"outside": self._outside}
+        if self._reasons:
+            count = np.bincount(self._tables[_FLAG].rows[:, 0], minlength=1)[1:]
+            found = {self._reasons[k]: int(count[k]) for k in np.flatnonzero(count)}
+            meta |= {"invalid": found} if found else {}
         return {
             "frame": self._last,
             "first": self._first,
             "used": len(self),
             "expected": self._acquisition.frames if scan is None else scan.expected,
-            "meta": {"outside": self._outside},
+            "meta": meta,
         }
 
     @property
@@ -154,6 +186,30 @@ class FrameValues:
         seen = self._seen.draw(places, rows, math.prod(self.shape))[0]
         return None if seen.all() else seen.reshape(self.shape)
 
+    @property
+    def flagged(self) -> BoolArray | None:
+        """Where a frame was seen that has no value, (…shape); None: nowhere."""
+        if not self._reasons:
+            return None
+        flagged = self.images(_FLAG)[0] > 0
+        return flagged if flagged.any() else None
+
+    def validity(self) -> Result:
+        """Return why each position has no value, as the result ``validity``.
+
+        (…shape) uint8: 0 where it has one, `NOT_SEEN` where there is no frame, else
+        k, for the reason k in ``meta["reasons"]``.
+        """
+        mask = self.mask
+        flags = self.images(_FLAG)[0] if self._reasons else np.zeros(self.shape, "u1")
+        found = self.result(
+            "validity",
+            flags if mask is None else np.where(mask, flags, np.uint8(NOT_SEEN)),
+            "",
+        )
+        reasons = {str(k): reason for k, reason in enumerate(self._reasons, 1)}
+        return replace(found, mask=None, meta={**found.meta, "reasons": reasons})
+
     def result(
         self, name: str, data: Array, units: str, axes: tuple[str, ...] = ()
     ) -> Result:
@@ -163,14 +219,21 @@ class FrameValues:
         ----------
         data : (…shape, …), copied
         axes : of the values, beyond those of the scan
+
+        Floats are NaN where a frame is flagged; there the mask is False.
         """
-        scan, mask = self._acquisition.scan, self.mask
+        scan, mask, flagged = self._acquisition.scan, self.mask, self.flagged
+        data = data.copy()
+        if flagged is not None:
+            mask = ~flagged if mask is None else mask & ~flagged
+            if data.dtype.kind in "fc":
+                data[flagged] = np.nan
         if mask is not None:
             beyond = mask.reshape(*mask.shape, *[1] * (data.ndim - mask.ndim))
             mask = np.broadcast_to(beyond, data.shape).copy()
         return Result(
             name,
-            data.copy(),
+            data,
             "series" if scan is None else "image",
             mask=mask,
             units=units,
