@@ -19,7 +19,8 @@ FRAMES = np.random.default_rng(2024).poisson(0.1, (12, 7, 8)).astype(np.uint16)
 
 def new(params=None, dtype="u2", shape=(7, 8), **acquisition):
     about = Acquisition("a", shape, np.dtype(dtype), **acquisition)
-    found = validate(CentreOfMass.Params, params or {}, where="com")
+    wanted = {"of": ["com"]} | (params or {})
+    found = validate(CentreOfMass.Params, wanted, where="com")
     return CentreOfMass(about, found)
 
 
