@@ -42,4 +42,5 @@ def wheel(field: FloatArray, full: float) -> npt.NDArray[np.uint8]:
     sixth = np.where(np.isfinite(length), np.degrees(np.arctan2(y, x)) / 60, 0.0)
     place = (np.array([5, 3, 1]) + sixth[..., None]) % 6
     share = 1 - np.clip(np.minimum(place, 4 - place), 0, 1)
-    return np.rint(255 * value[..., None] * share).astype(np.uint8)
+    rgb: npt.NDArray[np.uint8] = np.rint(255 * value[..., None] * share).astype("u1")
+    return rgb

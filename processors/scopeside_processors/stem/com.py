@@ -277,13 +277,12 @@ class CentreOfMass:
         middle = known.centre_px or _middle(acquisition.frame_shape)
         centre = centre_of(params.centre, acquisition)
         measure = Measure("px", to_rad, "detector_rad_per_px")
-        self._images = FieldImages(
-            "com", acquisition, params, centre or middle, measure
-        )
-        self._origin, self._scale, self._units = centre or (0.0, 0.0), 1.0, "px"
+        rest = centre or middle
+        self._images = FieldImages("com", acquisition, params, rest, measure)
+        self._origin, self._scale, self._units = centre or (0.0, 0.0), np.ones(2), "px"
         if params.units != "px" and to_rad is not None:
-            self._origin, self._units = centre or middle, "mrad"
-            self._scale = 1e3 * np.array(to_rad)
+            self._origin, self._scale = rest, 1e3 * np.array(to_rad)
+            self._units = "mrad"
         self._params = params
 
     def _add(self, batch: Batch | EventBatch, com: FloatArray, total: Array) -> None:
@@ -299,7 +298,7 @@ class CentreOfMass:
             return self._counts()
         com = np.moveaxis(self._seen.images("com"), 0, -1)
         if name in _IMAGES:
-            return self._images.result(name, _IMAGES[name], self._seen, com)
+            return self._images.result(name, _IMAGES[name], self._seen, lambda: com)
         com = (com - self._origin) * self._scale
         if name == "com":
             return self._seen.result(name, com, self._units, ("yx",))

@@ -46,7 +46,7 @@ def fit_plane(positions: FloatArray, known: BoolArray) -> FloatArray:
     return plane
 
 
-def plane_over(plane: FloatArray, shape: tuple[int, int]) -> FloatArray:
+def plane_over(plane: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Return ``plane (2, 3)`` at each position of a scan, (rows, columns, 2)."""
     row, column = np.ogrid[: shape[0], : shape[1]]
     return np.stack([p[0] + p[1] * row + p[2] * column for p in plane], axis=-1)
@@ -81,9 +81,8 @@ def filled(field: FloatArray, known: BoolArray, holes: BoolArray) -> FloatArray:
     if holes.any():
         rows, columns = known.shape
         edged = np.pad(known, 1)
-        values = np.pad(
-            np.where(known[..., None], field, 0.0), ((1, 1), (1, 1), (0, 0))
-        )
+        values = np.where(known[..., None], field, 0.0)
+        values = np.pad(values, ((1, 1), (1, 1), (0, 0)))
         for i, j in _AROUND:
             around += edged[i : i + rows, j : j + columns]
             sums += values[i : i + rows, j : j + columns]

@@ -16,7 +16,9 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 FAULTS = ("no counts", "not a number", "saturated", "beam at the edge of the camera")
-"""In the order of the flags 1, 2, …; where several are true the first one counts."""
+"""Flag k stands for the k-th of them."""
+_ROUNDING = 1e-6
+"""Pixels; float frames may have all counts in the outermost row."""
 
 
 def faults_of(
@@ -36,8 +38,8 @@ def faults_of(
     shape : (height, width) of a frame
     margin : pixels; a centre closer to the outermost pixels, or beyond, is at the edge
     """
-    far = np.array(shape) - 1.0 - margin
-    inside = ((com >= margin) & (com <= far)).all(axis=1)
+    near, far = margin - _ROUNDING, np.array(shape) - 1.0 - margin + _ROUNDING
+    inside = ((com >= near) & (com <= far)).all(axis=1)
     broken = ~np.isfinite(total) | ((total > 0) & ~np.isfinite(com).all(axis=1))
     found = np.select([broken, total <= 0, full, ~inside], [2, 1, 3, 4], 0)
     return found.astype(np.uint8)

@@ -35,6 +35,7 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Point = tuple[float, float]
+Positions = Callable[[], FloatArray]
 Image = Literal["field", "colour", "phase", "charge"]
 
 
@@ -125,19 +126,19 @@ class FieldImages:
         }
 
     def result(
-        self, name: str, image: Image, seen: FrameValues, positions: FloatArray
+        self, name: str, image: Image, seen: FrameValues, positions: Positions
     ) -> Result:
         """Return an image as the result `name`, invalid if something is missing.
 
         Parameters
         ----------
         seen : the frames it stands on
-        positions : (…shape, 2), where the beam was at each of them
+        positions : gives where the beam was at each of them, (…shape, 2)
         """
         if reason := self._lacks(name, image):
             return invalid(name, reason, **seen.account())
         if self._drawn is None or self._drawn.frames != len(seen):
-            self._drawn = self._deflections(seen, positions)
+            self._drawn = self._deflections(seen, positions())
         drawn = self._drawn
         if image not in drawn.images:
             drawn.images[image] = self._draw[image](drawn)
@@ -160,14 +161,12 @@ class FieldImages:
                 f"{who}: descan = {wanted!r} needs a scan; the acquisition has none"
             )
         if wanted == "calibration":
-            said = self._calibration.need(
-                "descan_px", f"{who} with descan = {wanted!r}"
-            )
+            who = f"{who} with descan = 'calibration'"
+            said = self._calibration.need("descan_px", who)
             if self._measure.units != "px":
                 raise ConfigError(
-                    f"{who}: descan_px is in pixels, the deflection in "
-                    f"{self._measure.units}: set disk_radius_px, or detector_rad_per_px "
-                    "in [acquisition.calibration]"
+                    f"{who} needs the deflection in pixels: set disk_radius_px, or "
+                    "detector_rad_per_px in [acquisition.calibration]"
                 )
         usable = self._acquisition.scan is not None and self._measure.units == "px"
         if wanted in ("none", "fit") or said is None or not usable:
@@ -198,10 +197,8 @@ class FieldImages:
         rest: Array = self._centre
         meta: dict[str, Any] = {"centre_px": self._centre.tolist()}
         if plane is not None:
-            rest, meta = (
-                plane_over(plane, seen.shape[-2:]),
-                {"descan_px": plane.tolist()},
-            )
+            rest = plane_over(plane, seen.shape[-2:])
+            meta = {"descan_px": plane.tolist()}
         if self._measure.units != "px":
             meta = {}
         scale = np.array(self._measure.to_rad or (1.0, 1.0))
@@ -212,11 +209,8 @@ class FieldImages:
     def _colour(self, drawn: _Drawn) -> tuple[Array, str, dict[str, Any]]:
         field = np.where(drawn.known[..., None], drawn.vectors, np.nan)
         full = self._params.colour_scale or colour.full_length(field)
-        return (
-            colour.wheel(field, full),
-            "",
-            {"scale": full, "scale_units": self._units},
-        )
+        meta = {"scale": full, "scale_units": self._units}
+        return colour.wheel(field, full), "", meta
 
     def _phase(self, drawn: _Drawn) -> tuple[Array, str, dict[str, Any]]:
         known, boundary = self._calibration.known, self._params.boundary

@@ -97,9 +97,8 @@ def _slope(values: FloatArray, step: float, known: BoolArray) -> FloatArray:
     below[:-1] = np.where(down[:-1], here[1:], here[:-1])
     steps = up.astype(np.float64) + down
     usable = known & (steps > 0)
-    return np.where(
-        usable, (below - above) / (np.where(usable, steps, 1) * step), np.nan
-    )
+    over = np.where(usable, steps, 1.0) * step
+    return np.where(usable, (below - above) / over, np.nan)
 
 
 def _filtered(k_squared: FloatArray, high_pass: float) -> FloatArray:
@@ -141,7 +140,7 @@ def _mirrored(gradient: FloatArray, step: Step, high_pass: float) -> FloatArray:
 
 def _sines(values: FloatArray, axis: int) -> FloatArray:
     """Return the amplitudes of sin(π p (j + ½) / n) for p = 0 … n - 1 along `axis`."""
-    found = np.roll(fft.dst(values, type=2, axis=axis), 1, axis=axis)
+    found: FloatArray = np.roll(fft.dst(values, type=2, axis=axis), 1, axis=axis)
     # What comes round is p = n: the Nyquist frequency. sin 0 has no amplitude.
     np.moveaxis(found, axis, 0)[0] = 0
     return found
