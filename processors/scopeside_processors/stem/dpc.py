@@ -315,13 +315,16 @@ def _response(
 def _pixel_response(ring: Ring, radii: Point | None, aperture: bytes) -> Response:
     """Return the response of pixels; `aperture` is float64, where `radii` is None."""
     masks = _cut(ring)[0]
+    reach = ring.outer or math.inf
+    disk = "as in aperture" if radii is None else "of {:g}, {:g} px".format(*radii)
     try:
-        if radii is not None:
-            return of_disk(masks, ring.centre, radii)
-        return of_aperture(masks, np.frombuffer(aperture).reshape(ring.shape))
+        if radii is None:
+            return of_aperture(masks, np.frombuffer(aperture).reshape(ring.shape))
+        if not ring.inner < min(radii) <= max(radii) < reach:
+            raise ValueError("a ring that the edge of the disk lies in is needed")
+        return of_disk(masks, ring.centre, radii)
     except ValueError as error:
-        disk = "as in aperture" if radii is None else "of {:g}, {:g} px".format(*radii)
         raise ConfigError(
             f"dpc: {error}: inner_px = {ring.inner:g}, outer_px = {ring.outer}, disk "
-            f"{disk}; the edge of the disk must lie between the two"
+            f"{disk}; choose inner_px below its radius and outer_px above"
         ) from error
