@@ -227,7 +227,8 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/channels.md", channel_class("epics").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
-        ("docs/processors.md", processor_class("com").Params),
+        ("docs/processors/com.md", processor_class("com").Params),
+        ("docs/processors/dpc.md", processor_class("dpc").Params),
         ("docs/processors.md", VirtualDetector),
     ],
 )

@@ -56,14 +56,15 @@ def of_ideal_disk(segments: int, start_deg: float) -> Response:
 
         d / R = π / (n sin(π / n)) Σ u_i s_i,
 
-    which for four quadrants is the known d = π R / 4 · (right - left) / total for the
-    two halves [1]_. A shift of d moves 2 R sin(π / n) (u_i · d) / (π R²) of the counts
-    into segment i, and Σ u_i (u_i · d) = n d / 2.
+    which for four quadrants is d = π R / 4 · (right - left) / total of the two halves.
+    A shift of d moves 2 R sin(π / n) (u_i · d) / (π R²) of the counts into segment i,
+    and Σ u_i (u_i · d) = n d / 2. How far a field that varies within the probe is from
+    such a shift is said in [1]_.
 
     References
     ----------
-    .. [1] T. J. Pennycook et al., Ultramicroscopy 151, 160 (2015) and, for segments
-       in general, H. Yang, T. J. Pennycook, P. D. Nellist, ibid., 232 (2015)
+    .. [1] R. Close, Z. Chen, N. Shibata, S. D. Findlay, Ultramicroscopy 159, 124
+       (2015), doi:10.1016/j.ultramic.2015.09.002
     """
     angle = np.radians(start_deg) + 2 * np.pi * (np.arange(segments) + 0.5) / segments
     towards = np.stack([np.sin(angle), np.cos(angle)])
