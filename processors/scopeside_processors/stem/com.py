@@ -17,6 +17,8 @@ from pydantic import Field, model_validator
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.device.lanes import CardFrames, Lanes
+from scopeside.device.twin import Finish
 from scopeside.errors import ConfigError
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
@@ -24,6 +26,7 @@ from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import com as kernels
 from scopeside_processors.kernels.virtual import sum_type
+from scopeside_processors.stem import on_card
 from scopeside_processors.stem.detectors import (
     Centre,
     Detector,
@@ -70,17 +73,23 @@ def centre_of_mass(
     if region is None:
         region = _all_of((frames.shape[1], frames.shape[2]))
     total, moment = kernels.moments(frames, region)
+    return _centres(total, moment), total
+
+
+def _centres(total: Array, moment: FloatArray) -> FloatArray:
+    """Return moments divided by counts, NaN where there are none."""
     # NaN rather than zero marks an empty frame without a warning.
     counts = np.where(total > 0, total, np.nan)
     with np.errstate(invalid="ignore", over="ignore"):  # of infinite pixels
         com: FloatArray = moment / counts[:, None]
-    return com, total
+    return com
 
 
 class CentreOfMass:
     """Maps the centre of mass over one scan."""
 
     order: ClassVar[Order] = Order.ANY
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
 
     class Params(params.Params):
         """What it is measured from, which pixels count, and what is wanted."""
@@ -114,9 +123,10 @@ class CentreOfMass:
         self,
         acquisition: Acquisition,
         params: Params,
-        device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
+        device: Device = "cpu",
     ) -> None:
         self._acquisition = acquisition
+        self._device = device
         self._wanted = params.of
         self._centre = centre_of(params.centre, acquisition)
         self._region = _region(params.mask, acquisition.frame_shape, self._centre)
@@ -138,6 +148,27 @@ class CentreOfMass:
         self._overflowed |= overflows(batch.pixels)
         com, total = centre_of_mass(batch.pixels, self._region)
         self._seen.add(batch.index, com=com, total=total[:, None])
+
+    @classmethod
+    def prepare_card(cls, lanes: Lanes) -> None:
+        """Compile the kernels of the GPU twin."""
+        on_card.prepare_labels(lanes)
+
+    def takes_card(self) -> bool:
+        """Return whether a GPU can do it."""
+        return self._device == "gpu" and on_card.takes(self._acquisition)
+
+    def launch(self, frames: CardFrames) -> Finish:
+        """Have a GPU find the moments; see `scopeside.device.twin.OnCard`."""
+        check_frames(frames.batch, self._acquisition)
+        found = on_card.moments(frames, self._region)
+
+        def finish() -> None:
+            total, moment = found()
+            com = _centres(total, moment)
+            self._seen.add(frames.batch.index, com=com, total=total[:, None])
+
+        return finish
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""
