@@ -145,9 +145,7 @@ class EmulatedCard:
     def copy_out(self, to, source, stream):
         self._call("copy_out")
         self.copied_out += to.nbytes
-        self._give(
-            stream, lambda: ctypes.memmove(to.ctypes.data, source, to.nbytes)
-        )
+        self._give(stream, lambda: ctypes.memmove(to.ctypes.data, source, to.nbytes))
 
     def clear(self, address, size, stream):
         self._give(stream, lambda: ctypes.memset(address, 0, size))

@@ -33,7 +33,7 @@ class Card(Protocol):
     """Its multiprocessors: how many blocks it runs side by side at least."""
 
     def register(self, address: int, size: int) -> None:
-        """Lock memory of this machine, so that it is copied at the link's full speed."""
+        """Lock this machine's memory, so that it is copied at the link's full speed."""
 
     def unregister(self, address: int) -> None:
         """Undo `register`."""

@@ -73,4 +73,6 @@ def choose(
             why = str(error)
     if device == "auto":
         return Choice(None, None)
-    return Choice(None, f"device = {device!r} cannot be had, the CPU does it all: {why}")
+    return Choice(
+        None, f"device = {device!r} cannot be had, the CPU does it all: {why}"
+    )

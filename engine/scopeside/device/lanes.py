@@ -176,18 +176,25 @@ class CardFrames:
         The same frames in this machine's memory.
     lanes
         Where kernels on them run; they come after the copy.
-    address, pitch
-        Of the first frame, and from one to the next, bytes, multiples of `ALIGNED`.
-        What follows the last pixel of a frame can be read and means nothing.
+    room
+        Where on the card; the first frame is at its beginning.
+    pitch
+        From one frame to the next, bytes, a multiple of `ALIGNED`. What follows the
+        last pixel of a frame can be read and means nothing.
     """
 
     batch: Batch
     lanes: Lanes
-    address: int
+    room: Loan[Memory]
     pitch: int
 
     def __len__(self) -> int:
         return len(self.batch)
+
+    @property
+    def address(self) -> int:
+        """Where the first frame is."""
+        return self.room.what.address
 
 
 @dataclass(slots=True)
@@ -241,9 +248,7 @@ class Ring:
             self._done(next(iter(self._coming)))  # one that nobody has asked for
         place = self._coming[_key(batch)]
         self._lanes.card.wait_for(self._lanes.computing, place.copied)
-        return CardFrames(
-            batch, self._lanes, place.room.what.address, pitch_of(batch)
-        )
+        return CardFrames(batch, self._lanes, place.room, pitch_of(batch))
 
     def leave(self, batch: Batch) -> None:
         """Give a batch's place back; all kernels on it are done."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeGuard
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from scopeside.device.twin import Finish, OnCard
 from scopeside.errors import DeviceFailedError
 from scopeside.events import AnyBatch, EventBatch
 from scopeside.pipeline import Chain
-from scopeside.processor import Device
+from scopeside.processor import Device, Processor
 from scopeside.slab import Slab
 from scopeside.work.chain import ChainRun, Said
 
@@ -68,8 +69,9 @@ class Gpu:
         try:
             self._lanes.card.register(slab.address, slab.size)
         except DeviceFailedError as error:
-            self._tell(f"the slab cannot be locked, copies to {self.name} are slower: "
-                       f"{error}")
+            self._tell(
+                f"the slab cannot be locked, copies to {self.name} are slower: {error}"
+            )
 
     def prepare(self, chain: Chain) -> None:
         """Compile the kernels of a chain; a card that cannot is given up."""
@@ -202,7 +204,7 @@ class GpuRun(ChainRun):
         on_host, replaced = batch, False
         finishes: list[tuple[int, Finish]] = []
         for k, processor in enumerate(self._processors):
-            if not replaced and isinstance(processor, OnCard) and processor.takes_card():
+            if not replaced and _goes_on_card(processor):
                 frames = frames or ring.frames(batch)
                 finishes.append((k, processor.launch(frames)))
                 continue
@@ -231,13 +233,17 @@ class GpuRun(ChainRun):
             finishes = [
                 processor.launch(frames_on_card)
                 for processor in self._processors
-                if isinstance(processor, OnCard) and processor.takes_card()
+                if _goes_on_card(processor)
             ]
             assert self._gpu.lanes is not None
             self._gpu.lanes.settle()
             for finish in finishes:
                 finish()
         self.rollback()
+
+
+def _goes_on_card(processor: Processor) -> TypeGuard[OnCard]:
+    return isinstance(processor, OnCard) and processor.takes_card()
 
 
 def _can_go(batch: AnyBatch) -> bool:

@@ -61,7 +61,7 @@ def fits(shape: tuple[int, int]) -> bool:
 
 
 def labels_of_runs(runs: Runs, shape: tuple[int, int]) -> IntArray:
-    """Return the label of each pixel that a run holds, (height, width); -1 elsewhere."""
+    """Return the label of each pixel in a run, (height, width); -1 elsewhere."""
     row, first, stop, label = runs.runs.T
     length = stop - first
     before = np.cumsum(length) - length
