@@ -230,16 +230,10 @@ class Ring:
             return True
         if not self._free:
             return False
-        place, pitch = self._free.pop(), pitch_of(batch)
-        if pitch * len(batch) > place.size:
-            place.size = pitch * len(batch)
-            place.room = self._lanes.room(place.size)
+        place = self._free[-1]
+        self._copy(batch, place)
+        self._free.pop()  # only now, should the card have failed
         self._coming[key] = place
-        card = self._lanes.card
-        rows = batch.pixels.reshape(len(batch), -1).view(np.uint8)
-        place.rows = rows
-        card.copy_in(place.room.what.address, pitch, rows, self._lanes.copying)
-        card.set_mark(place.copied, self._lanes.copying)
         return True
 
     def frames(self, batch: Batch) -> CardFrames:
@@ -253,6 +247,15 @@ class Ring:
     def leave(self, batch: Batch) -> None:
         """Give a batch's place back; all kernels on it are done."""
         self._done(_key(batch))
+
+    def _copy(self, batch: Batch, place: _Place) -> None:
+        lanes, pitch = self._lanes, pitch_of(batch)
+        if pitch * len(batch) > place.size:
+            place.size = pitch * len(batch)
+            place.room = lanes.room(place.size)
+        place.rows = batch.pixels.reshape(len(batch), -1).view(np.uint8)
+        lanes.card.copy_in(place.room.what.address, pitch, place.rows, lanes.copying)
+        lanes.card.set_mark(place.copied, lanes.copying)
 
     def clear(self) -> None:
         """Give all places back; the lanes have settled, and copies are waited for."""

@@ -52,6 +52,7 @@ class Gpu:
         self.batch_bytes = batch_bytes
         self._tell = tell
         self._lanes: Lanes | None = Lanes(card)
+        self._lost: Lanes | None = None
 
     @property
     def lanes(self) -> Lanes | None:
@@ -87,7 +88,8 @@ class Gpu:
         """Give the card up, for good, and say so."""
         if self._lanes is None:
             return
-        self._lanes = None
+        # Kept, as nothing that a broken card holds can be freed in peace.
+        self._lost, self._lanes = self._lanes, None
         log.warning("%s has failed: %s", self.name, error)
         self._tell(
             f"{self.name} has failed, the CPU goes on from the last part, nothing is "
@@ -184,18 +186,15 @@ class GpuRun(ChainRun):
 
     def _redo_on_cpu(self, error: DeviceFailedError) -> None:
         """Leave the card, and do what came since the last commit again."""
-        again = list(self._since_commit)
         self._gpu.lose(error)
+        self._leave_card()
+
+    def _leave_card(self) -> None:
+        """Go on without the card; another acquisition may have found it broken."""
+        again = list(self._since_commit)
         self.rollback()
         for batch in again:
             # These went well on the card; they lie in their slots as they did.
-            super().process(batch)
-
-    def _leave_card(self) -> None:
-        """Go on without the card, which another acquisition has found broken."""
-        again = list(self._since_commit)
-        self.rollback()
-        for batch in again:
             super().process(batch)
 
     def _process_on_card(self, batch: Batch, ring: Ring) -> None:
@@ -230,15 +229,14 @@ class GpuRun(ChainRun):
         batch = Batch(frames, nowhere, np.zeros(self._frames, np.int64))
         if _can_go(batch):
             frames_on_card = self._ring.frames(batch)
-            finishes = [
+            unread = [
                 processor.launch(frames_on_card)
                 for processor in self._processors
                 if _goes_on_card(processor)
             ]
             assert self._gpu.lanes is not None
             self._gpu.lanes.settle()
-            for finish in finishes:
-                finish()
+            unread.clear()
         self.rollback()
 
 

@@ -134,7 +134,7 @@ __device__ __forceinline__ void sum_labels(
 }
 
 #define KERNEL(NAME, PIXEL, FRAMES, MOMENTS)                                          \
-    extern "C" __global__ void __launch_bounds__(32 * WARPS)                          \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS, 3)                       \
     NAME##_##PIXEL##_##FRAMES(                                                        \
         const u1* frames, u8 pitch, int n, int width, const uint2* items,             \
         const uint4* masks, const int* tasks, int n_tasks, const int* labels,         \
