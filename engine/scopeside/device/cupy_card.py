@@ -150,8 +150,8 @@ class CupyCard:
         stream: Any,
     ) -> None:
         """Run a kernel."""
-        with self._asked("launching a kernel"):
-            kernel((*grid, 1), (block, 1, 1), tuple(arguments), stream=stream)
+        with self._asked("launching a kernel"), stream:
+            kernel((*grid, 1), (block, 1, 1), tuple(arguments))
 
     @contextmanager
     def _asked(self, what: str) -> Iterator[None]:
