@@ -19,9 +19,11 @@ Argument = np.generic
 
 
 class Memory(Protocol):
-    """Memory of a card, from `address` on; it is freed with the object."""
+    """Memory of a card; it is freed with the object."""
 
-    address: int
+    @property
+    def address(self) -> int:
+        """Where it begins."""
 
 
 class Card(Protocol):

@@ -244,7 +244,7 @@ def _goes_on_card(processor: Processor) -> TypeGuard[OnCard]:
     return isinstance(processor, OnCard) and processor.takes_card()
 
 
-def _can_go(batch: AnyBatch) -> bool:
+def _can_go(batch: AnyBatch) -> TypeGuard[Batch]:
     """Return whether a batch can be copied to a card as it lies."""
     if isinstance(batch, EventBatch) or not len(batch):
         return False
