@@ -21,6 +21,7 @@ from tests.engine.small import (
 
 from scopeside.batch import Batch
 from scopeside.board import Board
+from scopeside.changes import Change
 from scopeside.device import lanes as lanes_module
 from scopeside.device.lanes import Lanes, Ring
 from scopeside.errors import DeviceFailedError
@@ -286,7 +287,7 @@ def test_a_card_that_cannot_be_warmed_up_is_given_up_at_once(card):
 def test_a_chain_that_refuses_its_frames_is_no_failure_of_the_card(card):
     told = []
     gpu = Gpu(card, BATCH_BYTES, told.append)
-    run = run_of(chain_of(("Refusing", {})), acquisition(), "cpu", {}, gpu.run)
+    run = run_of(chain_of(("Refusing", {})), acquisition(), "cpu", {}, made=gpu.run)
     assert isinstance(run, RefusedRun)
     assert gpu.lanes is not None
 
@@ -317,6 +318,15 @@ def test_a_place_is_named_by_the_frames_it_holds(card):
     assert ring.coming == 2
 
 
+def test_new_parameters_hold_on_the_card_from_the_next_commit_on(card):
+    run, _, _ = gpu_run(card, ("CardCounts", {"gain": 2}))
+    run.process(batch(1, 1))
+    run.commit()
+    run.adopt({"cardcounts": Change("c", "cardcounts", 2, {"gain": 3})})
+    run.process(batch(2, 1))
+    assert values_of(run.commit()[0][0])["sums"][:3] == [0, 0, 36]
+
+
 # -- the worker ---------------------------------------------------------------------
 
 
@@ -344,7 +354,7 @@ def worker_on(card, told, slab):
     )
     worker.collector = Collector()
     worker.begin_epoch(1)
-    start = {"acquisition": acquisition().to_dict()}
+    start = {"acquisition": acquisition().to_dict(), "change": 0}
     worker.hear_tee(Message(Kind.START, start, []))
     return worker
 
@@ -360,7 +370,7 @@ def header_of(slab, k, n):
     return {
         "acq": "a", "epoch": 1, "seq": k, "n": n, "shape": list(SHAPE),
         "dtype": "<u2", "slab": list(places), "events": None, "received_ns": 0,
-        "t_ns": 0, "runs": [[n * k, n * k + n - 1]],
+        "t_ns": 0, "change": 0, "runs": [[n * k, n * k + n - 1]],
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from scopeside.batch import Batch
 from scopeside.device.card import Card
 from scopeside.device.lanes import Lanes, Ring
 from scopeside.device.twin import OnCard
-from scopeside.events import AnyBatch
+from scopeside.packed import AnyBatch
 from scopeside.processor import Processor
 from scopeside.trial import feed
 

@@ -18,11 +18,12 @@ import numpy as np
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.changes import Held
 from scopeside.device.card import Card
 from scopeside.device.lanes import ALIGNED, CardFrames, Lanes, Ring
 from scopeside.device.twin import Finish, OnCard
 from scopeside.errors import DeviceFailedError
-from scopeside.events import AnyBatch, EventBatch
+from scopeside.packed import AnyBatch
 from scopeside.pipeline import Chain
 from scopeside.processor import Device, Processor
 from scopeside.slab import Slab
@@ -102,14 +103,15 @@ class Gpu:
         acquisition: Acquisition,
         device: Device,
         states: dict[str, bytes] | None,
+        held: Held | None = None,
     ) -> ChainRun:
         """Return the chain for an acquisition, on the card if that still works."""
         if self._lanes is not None:
             try:
-                return GpuRun(chain, acquisition, self, states)
+                return GpuRun(chain, acquisition, self, states, held)
             except DeviceFailedError as error:
                 self.lose(error)
-        return ChainRun(chain, acquisition, device, states)
+        return ChainRun(chain, acquisition, device, states, held)
 
 
 class GpuRun(ChainRun):
@@ -125,6 +127,7 @@ class GpuRun(ChainRun):
         acquisition: Acquisition,
         gpu: Gpu,
         states: dict[str, bytes] | None = None,
+        held: Held | None = None,
     ) -> None:
         assert gpu.lanes is not None
         self._gpu = gpu
@@ -133,7 +136,7 @@ class GpuRun(ChainRun):
         self._frames = max(1, gpu.batch_bytes // acquisition.frame_bytes)
         size = self._frames * (-(-acquisition.frame_bytes // ALIGNED) * ALIGNED)
         self._ring: Ring | None = Ring(gpu.lanes, PLACES, size)
-        super().__init__(chain, acquisition, "gpu", states)
+        super().__init__(chain, acquisition, "gpu", states, held)
         if acquisition.encoding == "frames":
             self._warm()
 
@@ -152,7 +155,7 @@ class GpuRun(ChainRun):
             super().process(batch)
             return
         try:
-            if _can_go(batch):
+            if _can_go(batch) and self._refusal is None:
                 self._process_on_card(batch, self._ring)
             else:
                 super().process(batch)
@@ -246,6 +249,6 @@ def _goes_on_card(processor: Processor) -> TypeGuard[OnCard]:
 
 def _can_go(batch: AnyBatch) -> TypeGuard[Batch]:
     """Return whether a batch can be copied to a card as it lies."""
-    if isinstance(batch, EventBatch) or not len(batch):
+    if not isinstance(batch, Batch) or not len(batch):
         return False
     return batch.pixels.flags.c_contiguous and batch.pixels.dtype.isnative

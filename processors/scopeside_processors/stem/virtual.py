@@ -18,6 +18,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.device.lanes import CardFrames, Lanes
 from scopeside.device.twin import Finish
+from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
@@ -116,11 +117,7 @@ class Virtual:
         self._acquisition = acquisition
         self._device = device
         self._names = tuple(params.detectors)
-        self._layout = layout_of(
-            params.detectors,
-            acquisition.frame_shape,
-            centre_of(params.centre, acquisition),
-        )
+        self._layout = self._layout_of(params)
         plain = len(self._layout.plain) + len(self._layout.moving)
         self._seen = FrameValues(
             acquisition,
@@ -130,6 +127,38 @@ class Virtual:
             },
         )
         self._overflowed = False
+
+    def _layout_of(self, params: Params) -> Layout:
+        # By name, whatever their order in the table: so columns stay theirs.
+        detectors = {name: params.detectors[name] for name in sorted(params.detectors)}
+        centre = centre_of(params.centre, self._acquisition)
+        return layout_of(detectors, self._acquisition.frame_shape, centre)
+
+    def change(self, params: Params) -> None:
+        """Move or reshape the detectors; frames that were seen keep their sums.
+
+        Raises
+        ------
+        ConfigError
+            If the names are others, or one becomes of another sort: at rest, weighted,
+            or following the pattern.
+        """
+        if set(params.detectors) != set(self._names):
+            raise ConfigError(
+                f"detectors: expected {', '.join(sorted(self._names))}; others can be "
+                "had only between acquisitions"
+            )
+        old, new = self._layout, self._layout_of(params)
+        if (old.plain, old.moving, old.weighted) != (
+            new.plain,
+            new.moving,
+            new.weighted,
+        ):
+            raise ConfigError(
+                "detectors: one at rest, one with weights, and one that follows the "
+                "pattern can become each other only between acquisitions"
+            )
+        self._names, self._layout = tuple(params.detectors), new
 
     def process(self, batch: Batch) -> None:
         """Sum the frames of `batch`.
