@@ -288,15 +288,16 @@ def show(console: Console, found: dict[str, Any]) -> None:
         console.print(kernels)
     else:
         console.print(f"kernels not compiled: {found['not_compiled']}", markup=False)
+    if not any(row["resident"] for row in found["rows"]):
+        console.print(f"resident, streamed, latency: {found['device']}", markup=False)
+        console.print(f"goals: {GOALS}", markup=False)
+        return
     table = Table(
         "size", "resident TB/s", "of the copy", "streamed GB/s", "of the link",
         "frames/s", "latency p50 ms", "p99 ms", title=found["device"],
     )  # fmt: skip
     for row in found["rows"]:
         fast, stream = row["resident"], row["streamed"]
-        if not fast:
-            table.add_row(row["size"], *["not measured"] * 7)
-            continue
         numbers = (
             fast["tb_per_s"], fast["share_of_copy"], stream["gb_per_s"],
             stream["share_of_link"], stream["frames_per_s"],

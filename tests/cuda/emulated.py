@@ -36,12 +36,16 @@ class Kernels:
         subprocess.run([*command, path.with_suffix(".so")], check=True, timeout=120)
         self.library = ctypes.CDLL(str(path.with_suffix(".so")))
 
-    def run(self, name, grid, block, arguments):
+    def run(self, name, grid, block, arguments, memories):
+        ends = [(one.address, one.address + one.size) for one in memories]
+        ranges = (ctypes.c_uint64 * (2 * len(ends)))(*(end for e in ends for end in e))
+        self.library.allow(ranges, len(ends))
         words = (ctypes.c_uint64 * len(arguments))(*map(int, arguments))
         kernel = ctypes.cast(getattr(self.library, name), ctypes.c_void_p)
-        stuck = self.library.emulate(kernel, words, len(words), *grid, block)
-        if stuck:
-            raise DeviceFailedError(f"the threads of {name} wait for each other")
+        wrong = self.library.emulate(kernel, words, len(words), *grid, block)
+        if wrong:
+            why = {1: "wait for each other", 2: "load from where there is no memory"}
+            raise DeviceFailedError(f"the threads of {name} {why[wrong]}")
 
 
 @lru_cache
@@ -158,8 +162,11 @@ class EmulatedCard:
         self._call("launch")
         assert all(isinstance(a, np.uint64 | np.int32) for a in arguments)
         source, name = kernel
-        run = self._run or compiled(source, self._folder).run
-        self._give(stream, lambda: run(name, grid, block, arguments))
+        if self._run is not None:
+            self._give(stream, lambda: self._run(name, grid, block, arguments))
+            return
+        run = compiled(source, self._folder).run
+        self._give(stream, lambda: run(name, grid, block, arguments, self.memories))
 
     def _work_up_to(self, mark, number):
         while mark.reached < number:

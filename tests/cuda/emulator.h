@@ -39,6 +39,18 @@ static unsigned current;
 static Kernel kernel;
 static Word argument[14];
 
+static const Word* ranges;
+static int n_ranges;
+static bool astray;
+
+// What is at an address; zero, and an error, where the card has no memory.
+template <typename T> static T loaded(const T* at) {
+    for (int k = 0; k < n_ranges; k++)
+        if ((Word)at >= ranges[2 * k] && (Word)(at + 1) <= ranges[2 * k + 1]) return *at;
+    astray = true;
+    return T();
+}
+
 static void body() {
     const Word* a = argument;
     kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11],
@@ -101,7 +113,14 @@ static bool run_block() {
 
 }  // namespace fibres
 
-// Run a kernel; 0, or 1 if its threads wait for each other for ever.
+// Say which memory there is: first and one past the last byte of each piece.
+extern "C" void allow(const fibres::Word* ranges, int n) {
+    fibres::ranges = ranges;
+    fibres::n_ranges = n;
+}
+
+// Run a kernel; 0, or 1 if its threads wait for each other for ever, or 2 if it has
+// loaded from where there is no memory.
 extern "C" int emulate(void* kernel, const fibres::Word* arguments, int n_arguments,
                        unsigned grid_x, unsigned grid_y, unsigned block) {
     using namespace fibres;
@@ -116,12 +135,13 @@ extern "C" int emulate(void* kernel, const fibres::Word* arguments, int n_argume
     for (auto& one : said) one.resize(block);
     blockDim = {block, 1, 1};
     gridDim = {grid_x, grid_y, 1};
+    astray = false;
     for (unsigned y = 0; y < grid_y; y++)
         for (unsigned x = 0; x < grid_x; x++) {
             blockIdx = {x, y, 0};
             if (!run_block()) return 1;
         }
-    return 0;
+    return astray ? 2 : 0;
 }
 
 static void __syncthreads() { fibres::pause(fibres::AT_BARRIER); }
@@ -139,8 +159,8 @@ template <typename T> T __shfl_xor_sync(unsigned, T value, int lanes) {
     return found;
 }
 
-template <typename T> T __ldg(const T* at) { return *at; }
-template <typename T> T __ldcs(const T* at) { return *at; }
+template <typename T> T __ldg(const T* at) { return fibres::loaded(at); }
+template <typename T> T __ldcs(const T* at) { return fibres::loaded(at); }
 template <typename T> T min(T one, T other) { return one < other ? one : other; }
 template <typename T> T max(T one, T other) { return one > other ? one : other; }
 

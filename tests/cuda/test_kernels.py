@@ -56,7 +56,7 @@ def moments_on_card(card, frames, region):
     return sums[:, 0], sums[:, 1:3] * 2.0**32 + sums[:, 3:]
 
 
-@pytest.mark.parametrize("n", [1, 3, 17])
+@pytest.mark.parametrize("n", [1, 3, 21])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_label_sums_are_those_of_the_cpu(card, dtype, shape, n):
@@ -206,6 +206,15 @@ def test_pixels_without_a_kernel_are_known():
         if cuda.takes(code)
     ]
     assert taken == ["u1", "<u2", "<u4", "<f4"]
+
+
+def test_the_emulator_finds_loads_beyond_the_memory(card):
+    source = 'extern "C" __global__ void beyond(const unsigned* at) { __ldg(at + 64); }'
+    lanes = Lanes(card)
+    room = lanes.room(256)
+    lanes.run(source, "beyond", (1, 1), 1, (np.uint64(room.what.address),))
+    with pytest.raises(DeviceFailedError, match="where there is no memory"):
+        lanes.settle()
 
 
 def test_the_emulator_finds_threads_that_wait_for_each_other(card):
