@@ -18,6 +18,8 @@ from pydantic import Field, model_validator
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.device.lanes import CardFrames, Lanes
+from scopeside.device.twin import Finish
 from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
@@ -26,6 +28,7 @@ from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import com as kernels
 from scopeside_processors.kernels.virtual import sum_type
+from scopeside_processors.stem import on_card
 from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.detectors import (
     Centre,
@@ -119,6 +122,7 @@ def event_centres(
 
 
 def _mean_position(total: Array, moment: FloatArray) -> FloatArray:
+    """Return moments divided by counts, NaN where there are none."""
     # NaN rather than zero marks an empty frame without a warning.
     counts = np.where(total > 0, total, np.nan)
     with np.errstate(invalid="ignore", over="ignore"):  # of infinite pixels
@@ -130,6 +134,7 @@ class CentreOfMass:
     """Maps the centre of mass over one scan."""
 
     order: ClassVar[Order] = Order.ANY
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
 
     class Params(FieldParams):
         """What it is measured from, which pixels count, and what is wanted."""
@@ -180,9 +185,10 @@ class CentreOfMass:
         self,
         acquisition: Acquisition,
         params: Params,
-        device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
+        device: Device = "cpu",
     ) -> None:
         self._acquisition = acquisition
+        self._device = device
         centre = centre_of(params.centre, acquisition)
         self._region = _region(params.mask, acquisition.frame_shape, centre)
         self._seen = FrameValues(
@@ -231,6 +237,26 @@ class CentreOfMass:
         check_events(batch, self._acquisition)
         com, total = event_centres(batch, self._region)
         self._add(batch, com, total)
+
+    @classmethod
+    def prepare_card(cls, lanes: Lanes) -> None:
+        """Compile the kernels of the GPU twin."""
+        on_card.prepare_labels(lanes)
+
+    def takes_card(self) -> bool:
+        """Return whether a GPU can do it."""
+        return self._device == "gpu" and on_card.takes(self._acquisition)
+
+    def launch(self, frames: CardFrames) -> Finish:
+        """Have a GPU find the moments; see `scopeside.device.twin.OnCard`."""
+        check_frames(frames.batch, self._acquisition)
+        found = on_card.moments(frames, self._region)
+
+        def finish() -> None:
+            total, moment = found()
+            self._add(frames.batch, _mean_position(total, moment), total)
+
+        return finish
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""

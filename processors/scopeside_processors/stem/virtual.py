@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.device.lanes import CardFrames, Lanes
+from scopeside.device.twin import Finish
 from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
@@ -24,6 +26,7 @@ from scopeside.settings import Name
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
+from scopeside_processors.stem import on_card
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
 from scopeside_processors.stem.frames import check_events, check_frames, overflows
 from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
@@ -75,6 +78,7 @@ class Virtual:
     """Sums the pixels of virtual detectors at each position of the scan."""
 
     order: ClassVar[Order] = Order.ANY
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
 
     class Params(params.Params):
         """The detectors, and the centre of those that leave it out."""
@@ -108,9 +112,10 @@ class Virtual:
         self,
         acquisition: Acquisition,
         params: Params,
-        device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
+        device: Device = "cpu",
     ) -> None:
         self._acquisition = acquisition
+        self._device = device
         self._names = tuple(params.detectors)
         self._layout = self._layout_of(params)
         plain = len(self._layout.plain) + len(self._layout.moving)
@@ -167,6 +172,33 @@ class Virtual:
         self._overflowed |= overflows(batch.pixels)
         counts, weighted = virtual_sums(batch.pixels, self._layout)
         self._seen.add(batch.index, counts=counts, weighted=weighted)
+
+    @classmethod
+    def prepare_card(cls, lanes: Lanes) -> None:
+        """Compile the kernels of the GPU twin."""
+        on_card.prepare_labels(lanes)
+
+    def takes_card(self) -> bool:
+        """Return whether a GPU can sum these detectors: at rest, without weights.
+
+        Where there are others as well, the CPU sums those meanwhile.
+        """
+        return (
+            self._device == "gpu"
+            and bool(self._layout.plain)
+            and on_card.takes(self._acquisition)
+        )
+
+    def launch(self, frames: CardFrames) -> Finish:
+        """Have a GPU sum the frames; see `scopeside.device.twin.OnCard`."""
+        check_frames(frames.batch, self._acquisition)
+        found = on_card.virtual_sums(frames, self._layout)
+
+        def finish() -> None:
+            counts, weighted = found()
+            self._seen.add(frames.batch.index, counts=counts, weighted=weighted)
+
+        return finish
 
     def process_events(self, batch: EventBatch) -> None:
         """Sum the events of `batch`; see `event_sums`.
