@@ -100,7 +100,8 @@ def _overlaps(
     centre = np.array(calibration.need("centre_px", WHO))
     if not ((centre > -0.5) & (centre < np.array(frame_shape) - 0.5)).all():
         raise ConfigError(
-            f"{WHO}: centre_px {centre.tolist()} lies outside of frames of {frame_shape}"
+            f"{WHO}: centre_px {centre.tolist()} lies outside of frames of "
+            f"{frame_shape}"
         )
     frequencies, angles = _frequencies(scan_shape, step, wavelength, semi)
     margin = math.ceil(semi / pitch.min()) + 2
@@ -179,11 +180,13 @@ class Cells:
     def starts(self) -> IntArray:
         """The first cell of each stretch, (m,)."""
         lengths = self.rows[:, 2] - self.rows[:, 1]
-        return np.cumsum(lengths) - lengths
+        found: IntArray = np.cumsum(lengths) - lengths
+        return found
 
 
+@lru_cache(maxsize=64)
 def cells_of(overlaps: Overlaps, side: int) -> Cells:
-    """Return the disk cut into cells of `side` by `side` pixels.
+    """Return the disk cut into cells of `side` by `side` pixels; the last are kept.
 
     Raises
     ------

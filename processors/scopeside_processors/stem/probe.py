@@ -129,7 +129,7 @@ def _in_fft_order(image: FloatArray) -> bool:
         for columns in (slice(width), slice(width, None))
     ]
     middle = image[height // 2 : -(height // 2), width // 2 : -(width // 2)].sum()
-    return min(corners) > _CORNER and middle < _CORNER * image.sum()
+    return bool(min(corners) > _CORNER and middle < _CORNER * image.sum())
 
 
 def _placed(

@@ -6,6 +6,7 @@ begins, or with the last frame of the scan. What is missing then counts as missi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +79,10 @@ class ScanRows:
         assert acquisition.scan is not None
         self._scan = acquisition.scan
         self._cells = cells
-        dtype = acquisition.dtype
-        full = np.inf if dtype.kind == "f" else np.iinfo(dtype).max
+        # numba has no floats of 2 bytes.
+        self._halves = acquisition.dtype == np.float16
+        dtype = np.dtype(np.float32) if self._halves else acquisition.dtype
+        full: Any = np.inf if dtype.kind == "f" else np.iinfo(str(dtype)).max
         self._most = dtype.type(full)
         self._open: dict[int, Row] = {}
         self._spare: list[Row] = []
@@ -100,7 +103,7 @@ class ScanRows:
         ends = places % self._scan.positions == self._end
         breaks = (np.diff(number) != 0) | ends[:-1]
         edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(places)]
-        for first, stop in zip(edges[:-1], edges[1:], strict=True):
+        for first, stop in itertools.pairwise(edges):
             if first < stop:
                 part = slice(first, stop)
                 yield from self._segment(
@@ -156,6 +159,8 @@ class ScanRows:
         self, row: Row, frames: npt.NDArray[Any], index: IntArray, columns: IntArray
     ) -> None:
         cells = self._cells
+        if self._halves:
+            frames = frames.astype(np.float32)
         kernels.gather(
             frames,
             columns,

@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -109,13 +110,14 @@ class SideBands:
 
     def copy(self) -> SideBands:
         """Return the same sums, to be looked at later."""
-        new = SideBands(self._overlaps, self._cells, self._trotters)
-        new.restore(self.snapshot())
+        new = copy(self)
+        for name in _TABLES:
+            setattr(new, f"_{name}", getattr(self, f"_{name}").copy())
         return new
 
     def snapshot(self) -> dict[str, Any]:
         """Return the sums, for `scopeside.state.pack`."""
-        tables = {name: getattr(self, f"_{name}").copy() for name in _TABLES}
+        tables = {name: getattr(self, f"_{name}") for name in _TABLES}
         if not self._mixed:
             del tables["base"]
         numbers = [self._mixed, self._since, self.rows, self.counts]
@@ -131,7 +133,9 @@ class SideBands:
     def _turn(self, line: int) -> ComplexArray:
         """Return the factor of a row by frequency along y, (rows,)."""
         rows = self._overlaps.scan_shape[0]
-        turn: ComplexArray = np.exp(-2j * np.pi / rows * (np.arange(rows) * line % rows))
+        turn: ComplexArray = np.exp(
+            -2j * np.pi / rows * (np.arange(rows) * line % rows)
+        )
         return turn
 
     def _contract(
@@ -171,5 +175,7 @@ class SideBands:
             self._contract(mean[None], self._turns, edge, first)
             sums = sums.copy()
             sums[: len(edge)] -= edge
-        found: ComplexArray = self._base + (self._trotters.inverse @ sums[..., None])[..., 0]
+        found: ComplexArray = (
+            self._base + (self._trotters.inverse @ sums[..., None])[..., 0]
+        )
         return found

@@ -28,11 +28,17 @@ from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.frames import check_frames
-from scopeside_processors.stem.overlaps import WHO, overlaps_of
+from scopeside_processors.stem.overlaps import WHO, cells_of, overlaps_of
 from scopeside_processors.stem.probe import Aberrations
 from scopeside_processors.stem.scan_rows import REASONS, Row, ScanRows
 from scopeside_processors.stem.side_bands import SideBands
-from scopeside_processors.stem.ssb_cost import Cost, cost_of, image_every, side_for
+from scopeside_processors.stem.ssb_cost import (
+    MOST_BYTES,
+    Cost,
+    cost_of,
+    image_every,
+    side_for,
+)
 from scopeside_processors.stem.trotters import trotters_of
 from scopeside_processors.stem.values import NOT_SEEN
 
@@ -49,7 +55,10 @@ class SingleSideBand:
     class Params(params.Params):
         """What is wanted, what the lens does, and how fast it has to be."""
 
-        of: Annotated[tuple[Quantity, ...], Field(min_length=1)] = ("phase", "amplitude")
+        of: Annotated[tuple[Quantity, ...], Field(min_length=1)] = (
+            "phase",
+            "amplitude",
+        )
         """Any of phase, amplitude and validity."""
         defocus_m: float | None = None
         """Defocus (C1) that is taken off, metres, positive is overfocus; none:
@@ -99,11 +108,16 @@ class SingleSideBand:
             self._overlaps, params.binning, params.positions_per_s, self._aberrations
         )
         self._cost = self._cost_now()
-        self._every = params.every_rows or image_every(scan.shape, params.positions_per_s)
+        self._every = params.every_rows or image_every(
+            scan.shape, params.positions_per_s
+        )
         if self._cost.positions_per_s < params.positions_per_s:
             _log.warning(
                 "%s: about %.0f positions a second with bins of %d pixels, not %.0f",
-                WHO, self._cost.positions_per_s, side, params.positions_per_s,
+                WHO,
+                self._cost.positions_per_s,
+                side,
+                params.positions_per_s,
             )
         self._rows = ScanRows(acquisition, self._cells)
         self._due: _Due | None = None
@@ -135,12 +149,14 @@ class SingleSideBand:
         """
         for key in ("binning", "positions_per_s", "cutoff"):
             if getattr(params, key) != getattr(self._params, key):
-                raise ConfigError(f"{WHO}.{key} cannot be changed during an acquisition")
+                raise ConfigError(
+                    f"{WHO}.{key} cannot be changed during an acquisition"
+                )
+        self._turn_to(self._wanted_of(params))
         self._params = params
         self._every = params.every_rows or image_every(
             self._shape, params.positions_per_s
         )
-        self._turn_to(self._wanted_of(params))
 
     def results(self) -> Iterator[Result]:
         """Yield the wanted of ``phase``, ``amplitude`` and ``validity``.
@@ -160,6 +176,7 @@ class SingleSideBand:
             {
                 "rows": self._rows.snapshot(),
                 "bands": self._bands.snapshot(),
+                "binning": self._cells.side,
                 "scan": self._scan,
                 "flags": self._flags,
                 "frames": [self._used, self._first, self._last, self._closed],
@@ -175,6 +192,9 @@ class SingleSideBand:
         self._aberrations = Aberrations(
             held["defocus_m"], tuple(held["astigmatism_m"]), held["spherical_m"]
         )
+        self._cells = cells_of(self._overlaps, found["binning"])
+        self._cost = self._cost_now()
+        self._rows = ScanRows(self._acquisition, self._cells)
         self._rows.restore(found["rows"])
         self._begin(found["scan"])
         self._bands.restore(found["bands"])
@@ -194,8 +214,13 @@ class SingleSideBand:
     def _turn_to(self, aberrations: Aberrations) -> None:
         if aberrations == self._aberrations:
             return
-        self._aberrations = aberrations
-        self._cost = self._cost_now()
+        cost = cost_of(self._overlaps, self._cells, weighted=not aberrations.none)
+        if cost.table_bytes > MOST_BYTES:
+            raise ConfigError(
+                f"{WHO}: aberrations need {cost.table_bytes >> 20} MiB with bins of "
+                f"{self._cells.side} pixels, {MOST_BYTES >> 20} at most: set binning"
+            )
+        self._aberrations, self._cost = aberrations, cost
         self._bands.change(self._trotters())
         entry = {"from_row": self._closed, **asdict(aberrations)}
         if self._history[-1]["from_row"] == self._closed:
@@ -219,6 +244,8 @@ class SingleSideBand:
     def _take(self, row: Row) -> None:
         scan, line = divmod(row.number, self._shape[0])
         if scan != self._scan:
+            if self._closed % self._every:  # the last frame of that one was lost
+                self._say()
             self._begin(scan)
         good = row.flags == 0
         self._bands.add(line, row.pixels, good)
@@ -228,8 +255,15 @@ class SingleSideBand:
         if row.last >= 0:
             self._first = row.first if self._first < 0 else min(self._first, row.first)
             self._last = max(self._last, row.last)
-        if row.final or self._closed % self._every == 0 or self._closed == self._shape[0]:
-            self._due = _Due(self._bands.copy(), self._flags.copy(), self._account())
+        if (
+            row.final
+            or self._closed % self._every == 0
+            or self._closed == self._shape[0]
+        ):
+            self._say()
+
+    def _say(self) -> None:
+        self._due = _Due(self._bands.copy(), self._flags.copy(), self._account())
 
     def _account(self) -> dict[str, Any]:
         """Return what a `Result` is to say about the frames it stands on."""
@@ -301,7 +335,10 @@ class _Due:
     def _validity(self) -> Result:
         seen = self._flags != NOT_SEEN
         reasons = {str(k): reason for k, reason in enumerate(REASONS, 1)}
-        account = {**self._account, "meta": {**self._account["meta"], "reasons": reasons}}
+        account = {
+            **self._account,
+            "meta": {**self._account["meta"], "reasons": reasons},
+        }
         return Result(
             "validity",
             self._flags,

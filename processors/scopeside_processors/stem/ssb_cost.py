@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
-from scopeside_processors.stem.overlaps import Cells, Overlaps, cells_of
+from scopeside.errors import ConfigError
+from scopeside_processors.stem.overlaps import WHO, Cells, Overlaps, cells_of
 from scopeside_processors.stem.probe import Aberrations
 from scopeside_processors.stem.trotters import edges_of_some
 
@@ -20,7 +22,7 @@ _BUTTERFLY_NS = 0.2  # of the transform: cells times log2 of the columns
 _FREQUENCY_NS = 6.0
 _EDGE_NS = 1.1
 _WEIGHT_NS = 1.8
-_IMAGE_NS = 8.0  # of one position and one halving of the scan
+_IMAGE_NS = 3.5  # of one position and one halving of the scan
 _SHARE = 0.05
 _SAMPLE = 200
 
@@ -52,6 +54,7 @@ class Cost:
     state_bytes: int
 
 
+@lru_cache(maxsize=64)
 def cost_of(overlaps: Overlaps, cells: Cells, *, weighted: bool) -> Cost:
     """Return the cost with these cells, with aberrations if `weighted`."""
     edges, held = edges_of_some(overlaps, cells, _SAMPLE)
@@ -90,10 +93,10 @@ def side_for(
     Raises
     ------
     ConfigError
-        If so few cells of that size are left that nothing can be seen.
+        If so few cells of that size are left that nothing can be seen, or too many.
     """
     if wanted is not None:
-        return wanted, cells_of(overlaps, wanted)
+        return _checked(wanted, cells_of(overlaps, wanted))
     found = 1, cells_of(overlaps, 1)
     radius = math.sqrt(found[1].energy / math.pi)
     for side in range(1, max(1, int(radius / _LEAST_RADIUS)) + 1):
@@ -103,11 +106,20 @@ def side_for(
         cost = cost_of(overlaps, found[1], weighted=not aberrations.none)
         if cost.positions_per_s >= positions_per_s and cost.table_bytes <= MOST_BYTES:
             break
-    return found
+    return _checked(*found)
+
+
+def _checked(side: int, cells: Cells) -> tuple[int, Cells]:
+    if cells.count > MOST_CELLS:
+        raise ConfigError(
+            f"{WHO}.binning: with bins of {side} pixels the disk has {cells.count}, "
+            f"{MOST_CELLS} at most can be taken: bin more"
+        )
+    return side, cells
 
 
 def image_every(scan_shape: tuple[int, int], positions_per_s: float) -> int:
-    """Return how many rows apart images are to be, so that they take 5 % of the time."""
+    """Return how many rows apart images are, to take 5 % of the time."""
     positions = scan_shape[0] * scan_shape[1]
     image_s = 1e-9 * _IMAGE_NS * positions * math.log2(max(2, positions))
     row_s = scan_shape[1] / positions_per_s

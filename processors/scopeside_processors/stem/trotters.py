@@ -97,7 +97,9 @@ def trotters_of(
     runs, counts, weights, norms = (
         np.concatenate(part)
         for part in zip(
-            *_pieces(overlaps, cells, aberrations.kick(overlaps.wavelength_m), weighted),
+            *_pieces(
+                overlaps, cells, aberrations.kick(overlaps.wavelength_m), weighted
+            ),
             strict=True,
         )
     )
@@ -126,7 +128,7 @@ def edges_of_some(overlaps: Overlaps, cells: Cells, most: int) -> tuple[float, f
     every = max(1, len(overlaps.frequencies) // most)
     ends = held = frequencies = 0
     for runs, counts, _, _ in _pieces(overlaps, cells, np.zeros(4), False, every):
-        ends += len(runs) + np.count_nonzero(~np.isin(runs[:, 0], cells.starts))
+        ends += len(runs) + int((~np.isin(runs[:, 0], cells.starts)).sum())
         held += int((runs[:, 1] - runs[:, 0]).sum())
         frequencies += len(counts)
     return ends / frequencies, held / frequencies
@@ -136,7 +138,7 @@ def _pieces(
     overlaps: Overlaps,
     cells: Cells,
     kick: FloatArray,
-    weighted: bool,  # noqa: FBT001 - private, and named where it is called
+    weighted: bool,
     every: int = 1,
 ) -> Iterator[tuple[Array, Array, Array, Array]]:
     """Yield runs, their counts, weights and norms of a few frequencies at a time."""
