@@ -16,10 +16,11 @@ def phase_of(n, seed=1, size=0.02, softest=0.12):
     return size * field / field.std()
 
 
-def aperture_of(n, radius, chi=None):
+def aperture_of(n, radius, chi=None, *, sharp=False):
     """The aperture function (n, n) in FFT order, `radius` in pixels."""
     f = np.fft.fftfreq(n, 1 / n)
     disk = np.clip(radius - np.hypot(f[:, None], f) + 0.5, 0, 1)
+    disk = np.rint(disk) if sharp else disk
     if chi is None:
         return disk
     pitch = SEMI / radius
@@ -74,33 +75,36 @@ def agreement(found, truth):
     ).sum()
 
 
-def direct(frames, disk, shift_of, cutoff, chi=None, angles_of=None, to_px=None):
+def direct(frames, disk, shift_of, angles_of, *, chi=None, to_px=None, cutoff=0.015):
     """The transmission (rows, columns), with a mask a frequency and frame, float64.
 
     ``disk (h, w)``: amplitude; ``shift_of(ky, kx)``: pixels (y, x) by which the
-    frequency moves it; with aberrations ``chi(y, x)`` of scan angles, ``to_px (y, x)``
-    of pixels and ``angles_of(ky, kx)`` of frequencies.
+    frequency moves it, ``angles_of(ky, kx)`` by what angle in the axes of the scan;
+    with aberrations ``chi(y, x)`` of such angles, and ``to_px(y, x)``, those of pixels.
     """
     rows, columns, height, width = frames.shape
     flat = frames.reshape(rows * columns, -1).astype(np.float64)
     grid = np.indices((height, width)).astype(np.float64)
     held = disk >= 0.1
-    energy = (disk[held] ** 2).sum()
+    energy = disk[held].sum()
     mean = flat[:, held.ravel()].sum() / (rows * columns * energy)
     y, x = np.divmod(np.arange(rows * columns), columns)
     full = np.zeros((rows, columns), complex)
     for ky in range(-((rows - 1) // 2), (rows - 1) // 2 + 1):
         for kx in range(-((columns - 1) // 2), (columns - 1) // 2 + 1):
             move = np.array(shift_of(ky, kx))[:, None, None]
-            angle = None if angles_of is None else angles_of(ky, kx)
+            angle = angles_of(ky, kx)
+            size = np.hypot(*angle)
+            if size == 0 or size >= 2 * SEMI:
+                continue
             plus, minus = (
                 ndimage.map_coordinates(disk, grid + s * move, order=1) for s in (-1, 1)
             )
             lens = [
-                held & (plus >= 0.3) & (minus < 0.3),
-                held & (minus >= 0.3) & (plus < 0.3),
+                held & (plus >= 0.2) & (minus < 0.2),
+                held & (minus >= 0.2) & (plus < 0.2),
             ]
-            if (ky, kx) == (0, 0) or not (lens[0].any() and lens[1].any()):
+            if not (lens[0].any() and lens[1].any()):
                 continue
             up = down = np.zeros((height, width))
             if chi is not None:
@@ -116,9 +120,7 @@ def direct(frames, disk, shift_of, cutoff, chi=None, angles_of=None, to_px=None)
             turn = np.exp(-2j * np.pi * (ky * y / rows + kx * x / columns))
             sums = [(turn * (flat @ w.ravel())).sum() for w in weights]
             brought = np.linalg.solve(matrix, sums)[0]
-            size = np.hypot(*move[:, 0, 0]) if angle is None else np.hypot(*angle)
-            limit = np.sqrt(energy / np.pi) if angle is None else SEMI
-            if size > limit:
+            if size > SEMI:
                 brought *= share**2 / (share**2 + cutoff**2)
             full[ky, kx] = brought
     return 1 + np.fft.ifft2(full) / mean

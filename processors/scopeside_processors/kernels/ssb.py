@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 INSIDE = 0.1
 """Amplitude, of 1, from which on a cell belongs to the disk."""
-EDGE = 0.3
+EDGE = 0.2
 """Amplitude at which a shifted disk begins."""
 
 _REORDERED = {"reassoc", "contract", "nsz", "arcp"}

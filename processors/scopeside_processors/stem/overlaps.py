@@ -29,8 +29,9 @@ class Overlaps:
 
     Attributes
     ----------
-    disk
-        (height + 2 margin, width + 2 margin) float64, amplitude on the camera.
+    disk, light
+        (height + 2 margin, width + 2 margin) float64, amplitude of the disk on the
+        camera, and its square, see `disk_of`.
     margin
         Pixels around the frame, where the disk may also lie.
     frame_shape, scan_shape
@@ -54,6 +55,7 @@ class Overlaps:
     """
 
     disk: FloatArray
+    light: FloatArray
     margin: int
     frame_shape: Shape
     scan_shape: Shape
@@ -108,7 +110,7 @@ def _overlaps(
     per_pixel = calibration.to_scan() * pitch
     first = -per_pixel @ (centre + margin)
     return Overlaps(
-        disk_of(calibration, margin, WHO),
+        *disk_of(calibration, margin, WHO),
         margin,
         frame_shape,
         scan_shape,
@@ -197,9 +199,13 @@ def cells_of(overlaps: Overlaps, side: int) -> Cells:
     height, width = overlaps.frame_shape
     count = ((height - origin[0]) // side, (width - origin[1]) // side)
     top, left = origin + overlaps.margin
-    part = overlaps.disk[top : top + count[0] * side, left : left + count[1] * side]
-    blocks = part.reshape(count[0], side, count[1], side)
-    held = blocks.mean(axis=(1, 3)) >= INSIDE
+    disk, light = (
+        part[top : top + count[0] * side, left : left + count[1] * side]
+        .reshape(count[0], side, count[1], side)
+        .mean(axis=(1, 3))
+        for part in (overlaps.disk, overlaps.light)
+    )
+    held = disk >= INSIDE
     if np.count_nonzero(held) < _LEAST_CELLS:
         raise ConfigError(
             f"{WHO}: the disk holds {np.count_nonzero(held)} cells of {side}×{side} "
@@ -210,5 +216,5 @@ def cells_of(overlaps: Overlaps, side: int) -> Cells:
     steps = np.diff(np.hstack([edge, held.astype(np.int8), edge]), axis=1)
     row, first = np.nonzero(steps == 1)
     stop = np.nonzero(steps == -1)[1]
-    energy = float((blocks**2).sum(axis=(1, 3))[held].sum())
+    energy = float(light[held].sum()) * side**2
     return Cells(side, np.stack([row, first, stop], axis=1), origin, energy)

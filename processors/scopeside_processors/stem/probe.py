@@ -60,8 +60,10 @@ class Aberrations:
         return np.append(second, math.pi * self.spherical_m / (2 * wavelength_m))
 
 
-def disk_of(calibration: Calibration, margin: int, who: str) -> FloatArray:
-    """Return the amplitude of the probe's disk on the camera, 1 inside.
+def disk_of(
+    calibration: Calibration, margin: int, who: str
+) -> tuple[FloatArray, FloatArray]:
+    """Return the amplitude of the probe's disk on the camera, and its light.
 
     Parameters
     ----------
@@ -72,12 +74,14 @@ def disk_of(calibration: Calibration, margin: int, who: str) -> FloatArray:
 
     Returns
     -------
-    (height + 2 margin, width + 2 margin) float64
-        With an `aperture` in the calibration, that of the image: the root of the
-        counts where it is one of the camera (of the frame's shape); the values
-        themselves where it is an aperture function in FFT order, with angle 0 at
-        [0, 0] and the camera's angle per pixel, of any shape. Without, a disk of
-        `semi_angle_rad` whose edge is one pixel wide.
+    Twice (height + 2 margin, width + 2 margin) float64, 1 inside
+        The mean amplitude in each pixel, and the mean of its square. With an
+        `aperture` in the calibration they are those of the image. Where that is one
+        of the camera, of the frame's shape, its counts are both: apertures have sharp
+        edges, and what lies between is the share of a pixel that is lit. Where it is
+        an aperture function in FFT order, with angle 0 at [0, 0] and the camera's
+        angle per pixel, of any shape, its values are the amplitude. Without an image,
+        it is a sharp disk of `semi_angle_rad`.
 
     Raises
     ------
@@ -88,10 +92,15 @@ def disk_of(calibration: Calibration, margin: int, who: str) -> FloatArray:
     image = _image(calibration, who)
     if image is None:
         disk = _model(calibration, margin, shape, who)
-    elif _in_fft_order(image):
-        disk = _placed(image, calibration, margin, shape, who)
-    else:
-        disk = np.pad(np.sqrt(_as_camera_image(calibration, who)), margin)
+        return disk, disk
+    if _in_fft_order(image):
+        disk = _inside_1(_placed(image, calibration, margin, shape, who))
+        return disk, disk**2
+    disk = _inside_1(np.pad(_as_camera_image(calibration, who), margin))
+    return disk, disk
+
+
+def _inside_1(disk: FloatArray) -> FloatArray:
     inside = disk[disk > disk.max() / 2]
     return disk / np.median(inside) if inside.size else disk
 
@@ -151,7 +160,7 @@ def _placed(
 def _model(
     calibration: Calibration, margin: int, shape: tuple[int, ...], who: str
 ) -> FloatArray:
-    """Return a disk with an edge of one pixel."""
+    """Return the share of each pixel inside of a disk, nearly."""
     pitch = np.array(calibration.need("detector_rad_per_px", who))
     centre = np.array(calibration.need("centre_px", who)) + margin
     y, x = np.indices(shape) - centre[:, None, None]
