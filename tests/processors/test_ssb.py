@@ -636,6 +636,13 @@ def test_frames_that_were_not_announced_are_refused():
         new().process(batch(np.ones((1, 7, 8), np.float32)))
 
 
+def test_what_cameras_deliver_is_prepared_for():
+    before = kernels.gather.nopython_signatures
+    SingleSideBand.prepare()
+    SingleSideBand.prepare(about())
+    assert len(kernels.gather.nopython_signatures) >= max(3, len(before))
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
 @pytest.mark.parametrize("params", [{}, {"every_rows": 2, "defocus_m": 9e-9}])
 def test_keeps_the_laws_of_a_processor(dtype, params):
