@@ -16,6 +16,9 @@ from pydantic import Field, model_validator
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.device.lanes import CardFrames, Lanes
+from scopeside.device.twin import Finish
+from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
@@ -23,6 +26,7 @@ from scopeside.settings import Name
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
+from scopeside_processors.stem import on_card
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
 from scopeside_processors.stem.frames import check_events, check_frames, overflows
 from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
@@ -74,6 +78,7 @@ class Virtual:
     """Sums the pixels of virtual detectors at each position of the scan."""
 
     order: ClassVar[Order] = Order.ANY
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
 
     class Params(params.Params):
         """The detectors, and the centre of those that leave it out."""
@@ -107,15 +112,12 @@ class Virtual:
         self,
         acquisition: Acquisition,
         params: Params,
-        device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
+        device: Device = "cpu",
     ) -> None:
         self._acquisition = acquisition
+        self._device = device
         self._names = tuple(params.detectors)
-        self._layout = layout_of(
-            params.detectors,
-            acquisition.frame_shape,
-            centre_of(params.centre, acquisition),
-        )
+        self._layout = self._layout_of(params)
         plain = len(self._layout.plain) + len(self._layout.moving)
         self._seen = FrameValues(
             acquisition,
@@ -125,6 +127,38 @@ class Virtual:
             },
         )
         self._overflowed = False
+
+    def _layout_of(self, params: Params) -> Layout:
+        # By name, whatever their order in the table: so columns stay theirs.
+        detectors = {name: params.detectors[name] for name in sorted(params.detectors)}
+        centre = centre_of(params.centre, self._acquisition)
+        return layout_of(detectors, self._acquisition.frame_shape, centre)
+
+    def change(self, params: Params) -> None:
+        """Move or reshape the detectors; frames that were seen keep their sums.
+
+        Raises
+        ------
+        ConfigError
+            If the names are others, or one becomes of another sort: at rest, weighted,
+            or following the pattern.
+        """
+        if set(params.detectors) != set(self._names):
+            raise ConfigError(
+                f"detectors: expected {', '.join(sorted(self._names))}; others can be "
+                "had only between acquisitions"
+            )
+        old, new = self._layout, self._layout_of(params)
+        if (old.plain, old.moving, old.weighted) != (
+            new.plain,
+            new.moving,
+            new.weighted,
+        ):
+            raise ConfigError(
+                "detectors: one at rest, one with weights, and one that follows the "
+                "pattern can become each other only between acquisitions"
+            )
+        self._names, self._layout = tuple(params.detectors), new
 
     def process(self, batch: Batch) -> None:
         """Sum the frames of `batch`.
@@ -138,6 +172,33 @@ class Virtual:
         self._overflowed |= overflows(batch.pixels)
         counts, weighted = virtual_sums(batch.pixels, self._layout)
         self._seen.add(batch.index, counts=counts, weighted=weighted)
+
+    @classmethod
+    def prepare_card(cls, lanes: Lanes) -> None:
+        """Compile the kernels of the GPU twin."""
+        on_card.prepare_labels(lanes)
+
+    def takes_card(self) -> bool:
+        """Return whether a GPU can sum these detectors: at rest, without weights.
+
+        Where there are others as well, the CPU sums those meanwhile.
+        """
+        return (
+            self._device == "gpu"
+            and bool(self._layout.plain)
+            and on_card.takes(self._acquisition)
+        )
+
+    def launch(self, frames: CardFrames) -> Finish:
+        """Have a GPU sum the frames; see `scopeside.device.twin.OnCard`."""
+        check_frames(frames.batch, self._acquisition)
+        found = on_card.virtual_sums(frames, self._layout)
+
+        def finish() -> None:
+            counts, weighted = found()
+            self._seen.add(frames.batch.index, counts=counts, weighted=weighted)
+
+        return finish
 
     def process_events(self, batch: EventBatch) -> None:
         """Sum the events of `batch`; see `event_sums`.
