@@ -7,9 +7,7 @@ that neither batches nor workers matter.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -26,13 +24,12 @@ from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import com as com_kernels
 from scopeside_processors.kernels import sum as sum_kernels
 from scopeside_processors.kernels.virtual import sum_type
+from scopeside_processors.stem import findings
 from scopeside_processors.stem.beam import Beam, find_beam
 from scopeside_processors.stem.calibration import Calibration, Positive
 from scopeside_processors.stem.com import centre_of_mass
 from scopeside_processors.stem.crystals import Crystal, scattering_angles, spacings_m
-from scopeside_processors.stem.descan import SIGNIFICANT
 from scopeside_processors.stem.frames import check_frames, overflows
-from scopeside_processors.stem.rings import NO_RING
 from scopeside_processors.stem.rotation import Rotation, find_rotation
 from scopeside_processors.stem.tiles import Tiles
 from scopeside_processors.stem.values import FrameValues
@@ -47,9 +44,6 @@ FRAMES_OF_A_MOVIE = 256
 NAMES = ("centre", "radius", "ellipse", "descan", "rotation", "rad_per_px")
 _REASONS = ("no counts", "a pixel that is no number")
 _TOO_LARGE = "pixels too large for exact sums of 64 bits"
-_UNKNOWN = (
-    "neither ring nor ring_d_m is set, and semi_angle_rad of the acquisition is unknown"
-)
 
 
 class Calibrate:
@@ -144,7 +138,7 @@ class Calibrate:
             return
         found = list(self._measured())
         yield from found
-        yield self._table({one.name: one for one in found})
+        yield findings.table({one.name: one for one in found}, self._account())
 
     def snapshot(self) -> bytes:
         """Return sums of tiles, and the centres of the frames."""
@@ -181,7 +175,7 @@ class Calibrate:
             return
         index, frames = _those(wanted, batch.index, batch.pixels)
         com, total = centre_of_mass(frames)
-        broken = ~np.isfinite(total) if total.dtype.kind == "f" else total < total
+        broken = ~np.isfinite(total.astype(np.float64))
         flag = np.where(broken, 2, ~(total > 0)).astype(np.uint8)
         self._seen.add(index, flag, com=com, total=total[:, None])
 
@@ -254,76 +248,23 @@ class Calibrate:
         return self._beam[1]
 
     def _measured(self) -> Iterator[Result]:
-        beam = self._found()
-        disk, stands_on = beam.disk, self._account()
-        sigma = disk.sigma
-        hot = int(np.count_nonzero(beam.hot))
-        if disk.reason:
-            yield invalid("centre", disk.reason, **stands_on)
-            yield invalid("radius", disk.reason, **stands_on)
-        else:
-            about = {"hot": hot, "com_px": _plain(beam.com)}
-            yield self._numbers("centre", disk.ellipse.centre, sigma[:2], "px", about)
-            yield Result(
-                "radius",
-                disk.radius,
-                "scalar",
-                units="px",
-                meta={"sigma": sigma[2], "edge_px": disk.width},
-                **stands_on,
-            )
-        yield self._ellipse(beam)
-        yield self._descan(beam)
-        yield self._rotation(beam)
-        yield self._rad_per_px(beam)
+        beam, stands_on = self._found(), self._account()
+        known = self._known.known
+        yield findings.centre(beam, stands_on)
+        yield findings.radius(beam, stands_on)
+        yield findings.ellipse(beam, stands_on)
+        scan = self._acquisition.scan is not None
+        yield findings.descan(beam, stands_on, scan=scan)
+        yield findings.rotation(self._turned(beam), self._turned_account())
+        yield findings.rad_per_px(beam, known.semi_angle_rad, stands_on)
 
-    def _ellipse(self, beam: Beam) -> Result:
-        rings = beam.rings
-        if rings is not None and not rings.reason:
-            ellipse, sigma, of = rings.ellipse, rings.sigma[2:4], "ring"
-        else:
-            ellipse, sigma, of = beam.disk.ellipse, beam.disk.sigma[3:], "disk"
-            if beam.disk.reason:
-                return invalid("ellipse", beam.disk.reason, **self._account())
-        error, size = math.hypot(*sigma) / math.sqrt(2), math.hypot(*ellipse.stretch)
-        angle = error / (2 * size) if size > error else math.pi / 2
-        round_ = size <= SIGNIFICANT * error
-        return self._numbers(
-            "ellipse",
-            (ellipse.ratio, ellipse.angle_rad),
-            (ellipse.ratio * error, angle),
-            "ratio, rad",
-            {"of": of, "significant": not round_},
-        )
-
-    def _descan(self, beam: Beam) -> Result:
-        scan = self._acquisition.scan
-        reason = "there is no scan" if scan is None else beam.descan.reason
-        if reason:
-            return invalid("descan", reason, **self._account())
-        planes, sigma = beam.descan.planes, beam.descan.sigma
-        about = {"significant": bool(planes[:, 1:].any())}
-        return self._numbers("descan", planes, sigma, "px", about)
-
-    def _rotation(self, beam: Beam) -> Result:
-        found, stands_on = self._turned(beam), self._seen.account()
-        rows = self._count_rows(self._params.rotation_rows)
-        if self._acquisition.scan is not None:
-            scan = self._acquisition.scan
-            whole = min(rows * scan.shape[1], scan.expected // scan.scans)
-            stands_on["expected"] = whole
-        if found.reason:
-            return invalid("rotation", found.reason, **stands_on)
-        meta = {
-            **stands_on.pop("meta"),
-            "sigma": found.sigma,
-            "flip": found.flip,
-            "sign_is_known": found.sign_is_known,
-            "curl": found.curl,
-        }
-        return Result(
-            "rotation", found.angle_rad, "scalar", units="rad", meta=meta, **stands_on
-        )
+    def _turned_account(self) -> dict[str, Any]:
+        scan, stands_on = self._acquisition.scan, self._seen.account()
+        if scan is not None:
+            rows = self._count_rows(self._params.rotation_rows)
+            every = scan.expected // scan.scans
+            stands_on["expected"] = min(rows * scan.shape[1], every)
+        return stands_on
 
     def _turned(self, beam: Beam) -> Rotation:
         scan = self._acquisition.scan
@@ -342,60 +283,6 @@ class Calibrate:
         patterns, _, frames = self._tiles.patterns()
         hot = patterns[:, beam.hot].sum(axis=0) / frames.sum()
         return np.where(np.isfinite(hot), hot, 0)
-
-    def _rad_per_px(self, beam: Beam) -> Result:
-        name, rings = "rad_per_px", beam.rings
-        if rings is not None:
-            if rings.reason:
-                return invalid(name, NO_RING, **self._account())
-            value, error, of = rings.rad_per_px, rings.sigma[4], "ring"
-        else:
-            angle = self._known.known.semi_angle_rad
-            reason = _UNKNOWN if angle is None else beam.disk.reason
-            if angle is None or reason:
-                return invalid(name, reason, **self._account())
-            value, of = angle / beam.disk.radius, "semi_angle_rad"
-            error = value * beam.disk.sigma[2] / beam.disk.radius
-        about = {"of": of, "rings": rings.used} if rings is not None else {"of": of}
-        return self._numbers(name, (value, value), (error, error), "rad/px", about)
-
-    def _numbers(
-        self, name: str, value: Any, sigma: Any, units: str, about: Any = None
-    ) -> Result:
-        meta = {**(about or {}), "sigma": _plain(np.asarray(sigma))}
-        data = np.array(value, np.float64)
-        axes = ("yx", "term") if data.ndim == 2 else ("yx",)
-        axes = ("term",) if name == "ellipse" else axes
-        return Result(
-            name, data, "table", units=units, axes=axes, meta=meta, **self._account()
-        )
-
-    def _table(self, found: dict[str, Result]) -> Result:
-        """Return what was found as the table ``calibration`` of an acquisition."""
-        keys: dict[str, Any] = {}
-        for name, key in (
-            ("centre", "centre_px"),
-            ("descan", "descan_px"),
-            ("ellipse", "ellipse"),
-            ("rotation", "scan_rotation_rad"),
-            ("rad_per_px", "detector_rad_per_px"),
-        ):
-            one = found[name]
-            if one.valid and one.meta.get("significant", True):
-                plain = one.data
-                keys[key] = plain.tolist() if isinstance(plain, np.ndarray) else plain
-        turned = found["rotation"]
-        if turned.valid:
-            keys["flip"] = turned.meta["flip"]
-        if not keys:
-            reason = found["centre"].reason or "nothing was found"
-            return invalid("calibration", reason, **self._account())
-        missing = {n: one.reason for n, one in found.items() if not one.valid}
-        meta = {
-            "missing": missing,
-            "rotation": [turned.first, turned.frame, turned.used],
-        }
-        return Result("calibration", keys, "event", meta=meta, **self._account())
 
 
 def _those(wanted: Array, index: IntArray, frames: Array) -> tuple[IntArray, Array]:
@@ -416,10 +303,3 @@ def _without_hot(
     rest = total - counts.sum()
     found: FloatArray = moment / np.where(rest > 0, rest, np.nan)[:, None]
     return found
-
-
-def _plain(values: FloatArray) -> list[Any]:
-    """Return numbers as nested lists, None where there is none."""
-    finite = np.where(np.isfinite(values), values.astype(object), None)
-    listed: list[Any] = finite.tolist()
-    return listed

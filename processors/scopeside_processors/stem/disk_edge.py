@@ -265,12 +265,13 @@ def _disk(found: Fit, near: Disk, n: int) -> Disk | None:
 
 def _around(near: Disk, bad: BoolArray) -> tuple[Any, Any]:
     """Return rows and columns of the pixels on either side of the edge."""
-    row, column = np.indices(bad.shape)
-    rho, _ = radii(near.ellipse, row.ravel() * 1.0, column.ravel() * 1.0)
+    row, column = np.indices(bad.shape).reshape(2, -1).astype(np.float64)
+    rho, _ = radii(near.ellipse, row, column)
     reach = max(2.0, min(AROUND, 0.45 * near.radius))
     reach = min(reach + max(0.0, 2 * (near.width - 0.5)), max(2.0, 0.7 * near.radius))
     there = (np.abs(rho.reshape(bad.shape) - near.radius) <= reach) & ~bad
-    return np.nonzero(there)
+    rows, columns = np.nonzero(there)
+    return rows, columns
 
 
 def _texture(y: FloatArray, x: FloatArray, near: Disk) -> FloatArray:

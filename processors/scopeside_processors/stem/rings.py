@@ -1,5 +1,4 @@
-"""Diffraction rings whose angles are known: the camera's angle per pixel, and how
-elliptical its rings are.
+"""Diffraction rings of known angles: the camera's angle per pixel, and its ellipse.
 
 A scale of trial says where all rings lie. The one is taken at which their profile, on a
 background that falls, fits the radial mean of the pattern best. Then centre, stretch
@@ -93,7 +92,9 @@ def find_rings(
     near = _scale(middle[held], mean[held], weight[held], angles)
     if near is None:
         return none
-    return _refined(pattern, bad, angles, near, none, (2 * beam + 2, reach))
+    at = angles / near[0]
+    used = angles[(at > 2 * beam + 2) & (at < reach)]
+    return _refined(pattern, bad, used, near, none) if len(used) else none
 
 
 def radial_mean(
@@ -144,21 +145,22 @@ def _profiles(radius: FloatArray, rings: FloatArray, width: float) -> FloatArray
 def _refined(
     pattern: FloatArray,
     bad: BoolArray,
-    angles: FloatArray,
+    used: FloatArray,
     near: tuple[float, float],
     none: Rings,
-    within: tuple[float, float],
 ) -> Rings:
+    """Fit the rings of the angles ``used (k,)`` to the pixels around them.
+
+    `near` is the angle per pixel, and the width; `none` has the centre, and is what
+    is returned where that fails.
+    """
     scale, width = near
-    row, column = np.indices(pattern.shape)
-    rho, _ = radii(none.ellipse, row.ravel() * 1.0, column.ravel() * 1.0)
-    used = angles[(angles / scale < within[1]) & (angles / scale > within[0])]
-    if not len(used):
-        return none
-    low = max(within[0], used[0] / scale - 6 * width)
-    high = min(within[1], used[-1] / scale + 6 * width)
+    row, column = np.indices(pattern.shape).reshape(2, -1).astype(np.float64)
+    rho, _ = radii(none.ellipse, row, column)
+    low = max(0.5 * used[0], used[0] - 6 * width * scale) / scale
+    high = used[-1] / scale + 6 * width
     there = (rho >= low) & (rho <= high) & ~bad.ravel()
-    y, x = row.ravel()[there] * 1.0, column.ravel()[there] * 1.0
+    y, x = row[there], column[there]
     data, k = pattern.ravel()[there], len(used)
     floor = max(float(data.mean()) * 0.1, 1e-30)
 

@@ -8,6 +8,7 @@ keep what rounding has left out (`kernels.sum`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -64,7 +65,7 @@ class Tiles:
                 one[order] for one in (frames, tile, row, column)
             )
         edges = [0, *(np.flatnonzero(np.diff(tile)) + 1), len(tile)]
-        for first, stop in zip(edges[:-1], edges[1:], strict=True):
+        for first, stop in pairwise(edges):
             part = slice(first, stop)
             self._add(int(tile[first]), frames[part])
             seen = [stop - first, int(row[part].sum()), int(column[part].sum())]

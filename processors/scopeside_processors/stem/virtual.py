@@ -24,7 +24,9 @@ from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
+from scopeside_processors.stem.follow import follow_of
 from scopeside_processors.stem.frames import check_events, check_frames, overflows
+from scopeside_processors.stem.inpainted import INPAINTED, Inpainted
 from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
 from scopeside_processors.stem.values import FrameValues
 
@@ -32,13 +34,17 @@ Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
 
 
-def virtual_sums(frames: Array, layout: Layout) -> tuple[Array, kernels.FloatArray]:
+def virtual_sums(
+    frames: Array, layout: Layout, origin: IntArray | None = None
+) -> tuple[Array, kernels.FloatArray]:
     """Return what each virtual detector counts in each frame.
 
     Parameters
     ----------
     frames : (n, height, width), counts, any real dtype; may be read-only
     layout : the detectors, as `layout_of` gives them
+    origin : (n, 2), the pixel around which those that move lie; None: the centre of
+        mass of each frame
 
     Returns
     -------
@@ -47,14 +53,14 @@ def virtual_sums(frames: Array, layout: Layout) -> tuple[Array, kernels.FloatArr
     """
     counts = kernels.sum_runs(frames, layout.plain_runs)
     if layout.moving:
-        centre = kernels.middle_of_counts(frames)
+        centre = kernels.middle_of_counts(frames) if origin is None else origin
         moving = kernels.sum_runs(frames, layout.moving_runs, centre)
         counts = np.concatenate([counts, moving], axis=1)
     return counts, kernels.sum_weighted(frames, layout.weights)
 
 
 def event_sums(
-    batch: EventBatch, layout: Layout
+    batch: EventBatch, layout: Layout, origin: IntArray | None = None
 ) -> tuple[IntArray, kernels.FloatArray]:
     """Return what `virtual_sums` gives for the frames that `batch` would make.
 
@@ -64,7 +70,7 @@ def event_sums(
     cut = event_layout_of(layout, batch.frame_shape)
     counts = events.sum_labels(batch, cut.plain)
     if layout.moving:
-        centre = events.middle_of_counts(batch)
+        centre = events.middle_of_counts(batch) if origin is None else origin
         moving = events.sum_moving(batch, cut.moving, centre)
         counts = np.concatenate([counts, moving], axis=1)
     return counts, events.sum_weighted(batch, cut.weights)
@@ -81,8 +87,11 @@ class Virtual:
         detectors: Annotated[dict[Name, Detector], Field(min_length=1)]
         """By name: { bf = { disk = [cy, cx, r] }, adf = { annulus = … } }, pixels."""
         centre: Centre = None
-        """[cy, cx] in pixels; 'calibration' takes centre_px of the acquisition;
-        'find' the pixel with the centre of mass of each frame, which follows descan."""
+        """[cy, cx] in pixels; 'calibration' takes centre_px of the acquisition, or
+        descan_px, and follows it to the pixel; 'find' the pixel with the centre of mass
+        of each frame, which follows descan, and the specimen's deflection."""
+        inpaint: bool = False
+        """Whether images are also given with their gaps filled in, to be looked at."""
 
         @model_validator(mode="after")
         def _centres_are_known(self) -> Self:
@@ -93,6 +102,9 @@ class Virtual:
                         "its numbers, or set centre to [cy, cx], 'calibration' or "
                         "'find'"
                     )
+            for name in self.detectors if self.inpaint else ():
+                if name + INPAINTED in self.detectors:
+                    raise ValueError(f"inpaint gives {name + INPAINTED} a second time")
             return self
 
     @classmethod
@@ -111,11 +123,13 @@ class Virtual:
     ) -> None:
         self._acquisition = acquisition
         self._names = tuple(params.detectors)
+        self._follow = follow_of(params.centre, acquisition)
         self._layout = layout_of(
             params.detectors,
             acquisition.frame_shape,
-            centre_of(params.centre, acquisition),
+            centre_of(params.centre, acquisition) if self._follow is None else None,
         )
+        self._inpaint = Inpainted() if params.inpaint and acquisition.scan else None
         plain = len(self._layout.plain) + len(self._layout.moving)
         self._seen = FrameValues(
             acquisition,
@@ -136,7 +150,8 @@ class Virtual:
         """
         check_frames(batch, self._acquisition)
         self._overflowed |= overflows(batch.pixels)
-        counts, weighted = virtual_sums(batch.pixels, self._layout)
+        origin = None if self._follow is None else self._follow.pixels(batch.index)
+        counts, weighted = virtual_sums(batch.pixels, self._layout, origin)
         self._seen.add(batch.index, counts=counts, weighted=weighted)
 
     def process_events(self, batch: EventBatch) -> None:
@@ -148,7 +163,8 @@ class Virtual:
             If its frames are not as the acquisition says.
         """
         check_events(batch, self._acquisition)
-        counts, weighted = event_sums(batch, self._layout)
+        origin = None if self._follow is None else self._follow.pixels(batch.index)
+        counts, weighted = event_sums(batch, self._layout, origin)
         self._seen.add(batch.index, counts=counts, weighted=weighted)
 
     def merge(self, other: Self) -> None:
@@ -161,8 +177,10 @@ class Virtual:
 
         An image is (rows, columns), with one more axis in front if there are several
         scans, a series (frames,); counts, int64, or float64 where frames or weights
-        are. Where no frame was seen, `mask` is False and the value 0, or NaN.
-        ``meta["outside"]`` counts the frames without a position.
+        are. Where no frame was seen, `mask` is False and the value 0, or NaN; also
+        where detectors follow descan and the beam leaves the frame.
+        ``meta["outside"]`` counts the frames without a position. If `inpaint` is set,
+        each image is followed by ``<name>_inpainted``, see `inpainted.Inpainted`.
         """
         reason = "" if len(self._seen) else "no frame with a position yet"
         if self._overflowed:
@@ -170,13 +188,20 @@ class Virtual:
         if reason:
             for name in self._names:
                 yield invalid(name, reason, **self._seen.account())
+                if self._inpaint is not None:
+                    yield invalid(name + INPAINTED, reason, **self._seen.account())
             return
         plain = self._layout.plain + self._layout.moving
         images = dict(zip(plain, self._seen.images("counts"), strict=True))
         weighted = self._seen.images("weighted")
         images |= zip(self._layout.weighted, weighted, strict=True)
         for name in self._names:
-            yield self._seen.result(name, images[name], "counts")
+            image = self._seen.result(name, images[name], "counts")
+            if self._follow is not None and name in self._layout.moving:
+                image = self._follow.without_lost(image)
+            yield image
+            if self._inpaint is not None:
+                yield self._inpaint.of(image)
 
     def snapshot(self) -> bytes:
         """Return the positions seen and their sums."""
