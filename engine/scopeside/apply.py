@@ -63,7 +63,7 @@ def apply(
     ------
     Result
         ORDERED processors are fed frame by frame and give the results of each; the
-        others give theirs at the end.
+        others, KEYED ones too, give theirs at the end.
 
     Raises
     ------

@@ -76,7 +76,7 @@ class Chain:
     @property
     def ordered(self) -> bool:
         """Whether one of its processors needs the batches in order."""
-        return any(step.cls.order is Order.ORDERED for step in self.steps)
+        return any(step.cls.order is not Order.ANY for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
         steps.append(Step(name, kind, cls, params))
     chain = Chain(raw.name, raw.device, raw.edge, raw.workers, tuple(steps))
     if chain.ordered and chain.workers > 1:
-        needs = [s.name for s in steps if s.cls.order is Order.ORDERED]
+        needs = [s.name for s in steps if s.cls.order is not Order.ANY]
         raise ConfigError(
             f"{where}.workers: found {raw.workers}; {needs[0]!r} needs its frames in "
             "order, so the chain can have one worker only"

@@ -6,6 +6,7 @@ describes the object. Its laws (`scopeside.testing.check_processor` tests them):
 
 - how frames are cut into batches does not matter;
 - ANY: two halves merged equal the whole, in any order;
+- KEYED: parts merged in order equal the whole, wherever they were cut;
 - asking for results changes nothing;
 - frames are left as they were;
 - restore(snapshot()) is invisible;
@@ -39,6 +40,10 @@ class Order(Enum):
 
     ORDERED = "ordered"
     """All batches on one worker, in the order of arrival."""
+
+    KEYED = "keyed"
+    """As ORDERED, for what is learnt from the first frames; but what each frame has
+    brought is kept by frame, and results are merged as those of ANY (`Keyed`)."""
 
 
 class Processor(Protocol):
@@ -112,3 +117,19 @@ class Mergeable(Processor, Protocol):
 
     def merge(self, other: Self) -> None:
         """Take in what `other` has seen; the two never saw the same frame."""
+
+
+class Keyed(Mergeable, Protocol):
+    """A KEYED processor: values by frame, and a small context learnt so far.
+
+    At a commit its worker sends `snapshot` (values since the last commit, and the
+    context), makes a new object and has it `resume` from the `context`. The collector
+    merges the snapshots in order; `merge` takes over the values of the other, and its
+    context, which is the later one. A new worker resumes from the collector's context.
+    """
+
+    def context(self) -> bytes:
+        """Return what was learnt so far, and the frames that still wait for it."""
+
+    def resume(self, context: bytes) -> None:
+        """Go on with what `context` gave, without values; only on a new object."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -17,15 +18,19 @@ from pydantic import BaseModel
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.equality import equal
 from scopeside.errors import ShapeError
 from scopeside.events import AnyBatch
-from scopeside.processor import Mergeable, Order, Processor
+from scopeside.processor import Keyed, Mergeable, Order, Processor
 from scopeside.result import Result
 from scopeside.scan import Scan
 from scopeside.trial import Case, feed
 
 Array = npt.NDArray[Any]
 Batches = Sequence[AnyBatch]
+
+MOST_CUTS = 8
+"""Commits between two parts are tried at about so many places."""
 
 
 def check_processor(
@@ -147,7 +152,7 @@ def a_snapshot_is_invisible(case: Case) -> None:
         found.append(list(moved.results()))
     for expected, results in zip(whole, found, strict=True):
         _same(expected, results, "snapshot")
-    if case.cls.order is Order.ANY:  # ORDERED ones speak of their last batch
+    if case.cls.order is not Order.ORDERED:  # those speak of their last batch
         kept = case.new()
         kept.restore(moved.snapshot())
         _same(found[-1], list(kept.results()), "snapshot", "asked right after it")
@@ -171,6 +176,25 @@ def halves_merge_to_the_whole(case: Case) -> None:
     _same(whole, _run(case, batches[::-1])[-1], "merge", "frames in reverse")
 
 
+def parts_in_order_make_the_whole(case: Case) -> None:
+    """Test that it does not matter where commits lie (only for KEYED).
+
+    Whatever is merged is worked out from what was learnt before; so the parts come in
+    order, and each goes on from the context of the last, the worker's own or, as when
+    it was restarted, the collector's.
+    """
+    if case.cls.order is not Order.KEYED:
+        return
+    n = len(case.frames)
+    whole = _run(case, case.cut(1))[-1]
+    places = sorted({k * n // MOST_CUTS for k in range(MOST_CUTS)} - {0} | {1, n - 1})
+    for cuts in ([0], *([k] for k in places), places, range(1, n)):
+        for restarted in (False, True):
+            detail = f"commits at {[*cuts]}{', restarted' * restarted}"
+            found = _committed(case, [0, *cuts, n], restarted=restarted)
+            _same(whole, found, "parts", detail)
+
+
 def devices_agree(case: Case) -> None:
     """Test that integers agree exactly, floats to 1 in 100,000 (with a GPU)."""
     if "gpu" not in getattr(case.cls, "devices", ("cpu",)) or not _gpu_is_there():
@@ -190,7 +214,7 @@ def events_and_frames_agree(case: Case) -> None:
         events = frames.as_events()
         assert events is not None
         expected, found = _run(frames, frames.cut(1)), _run(events, events.cut(1))
-        last = -1 if case.cls.order is Order.ANY else 0
+        last = 0 if case.cls.order is Order.ORDERED else -1
         for one, other in zip(expected[last:], found[last:], strict=True):
             _agree(one, other, "events")
 
@@ -203,6 +227,7 @@ LAWS: tuple[Callable[[Case], None], ...] = (
     gaps_are_survived,
     a_snapshot_is_invisible,
     halves_merge_to_the_whole,
+    parts_in_order_make_the_whole,
     devices_agree,
 )
 
@@ -214,6 +239,7 @@ _MESSAGES = {
     "asking": "asking for results changes nothing",
     "snapshot": "restore(snapshot()) is invisible",
     "merge": "two halves merged equal the whole, in any order",
+    "parts": "parts merged in order equal the whole",
     "device": "CPU and GPU agree",
     "events": "events bring what the frames made of them bring",
 }
@@ -281,6 +307,22 @@ def _merged(case: Case, one: Batches, other: Batches) -> list[Result]:
     return list(whole.results())
 
 
+def _committed(case: Case, edges: Sequence[int], *, restarted: bool) -> list[Result]:
+    """Return what comes of parts that end at `edges`, merged in order."""
+    whole = cast("Keyed", case.new())
+    context = whole.context()
+    for first, stop in itertools.pairwise(edges):
+        worker = cast("Keyed", case.new())
+        worker.resume(context)
+        feed(worker, case.batch(first, stop))
+        sent = cast("Keyed", case.new())
+        sent.restore(worker.snapshot())
+        whole.merge(sent)
+        context = whole.context() if restarted else worker.context()
+        _hold(isinstance(context, bytes), "parts", f"{type(context).__name__}")
+    return list(whole.results())
+
+
 def _compare(
     case: Case,
     fine: list[list[Result]],
@@ -288,8 +330,8 @@ def _compare(
     law: str,
     detail: str = "",
 ) -> None:
-    """Compare two cuts: the end of ANY; of ORDERED what each frame has brought."""
-    if case.cls.order is Order.ANY:
+    """Compare two cuts: of ORDERED what each frame has brought, else the end."""
+    if case.cls.order is not Order.ORDERED:
         _same(fine[-1], coarse[-1], law, detail)
         return
     known = _by_frame(fine)
@@ -320,32 +362,10 @@ def _same(
     _hold(names[0] == names[1], law, f"{names[0]} became {names[1]}")
     for one, other in zip(expected, found, strict=True):
         for field in Result.__slots__:
-            if not _equal(getattr(one, field), getattr(other, field)):
+            if not equal(getattr(one, field), getattr(other, field)):
                 where = f"{one.name}.{field} {detail}".strip()
                 was = repr(getattr(one, field))[:60], repr(getattr(other, field))[:60]
                 _hold(kept=False, law=law, detail=f"{where}: {was[0]} and {was[1]}")
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Whether two values have the same bits; one NaN is as good as another."""
-    numbers = np.ndarray | np.generic | float
-    if isinstance(one, numbers) or isinstance(other, numbers):
-        one, other = np.asarray(one), np.asarray(other)
-        alike = one.dtype == other.dtype and one.shape == other.shape
-        return bool(alike and _bits(one) == _bits(other))
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(
-            _equal(one[key], other[key]) for key in one
-        )
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(one == other)
-
-
-def _bits(values: Array) -> bytes:
-    if values.dtype.kind in "fc":
-        values = np.where(np.isnan(values), np.nan, values)
-    return values.tobytes()
 
 
 def _gpu_is_there() -> bool:

@@ -101,6 +101,74 @@ class Trail:
         self._sum, self._last = values["sum"], values["last"]
 
 
+class Excess:
+    """KEYED: the counts of each frame beyond the mean of the first three.
+
+    The first ones wait until the mean is known.
+    """
+
+    order = Order.KEYED
+    LEARNT_FROM = 3
+
+    class Params(BaseParams):
+        fail_at: int = -1
+
+    def __init__(self, acquisition, params, device="cpu"):
+        n = acquisition.frames or 0
+        self._fail_at = params.fail_at
+        self._excess, self._seen = np.zeros(n), np.zeros(n, bool)
+        self._first, self._waiting, self._last = [], [], -1
+
+    def process(self, batch):
+        for frame, index in zip(batch.pixels, batch.index.tolist(), strict=True):
+            assert index > self._last, "frames came out of order"
+            self._last = index
+            self._waiting.append([index, int(frame.sum())])
+            if len(self._first) < self.LEARNT_FROM:
+                self._first.append(int(frame.sum()))
+        if len(self._first) == self.LEARNT_FROM:
+            for index, counts in self._waiting:
+                self._excess[index] = counts - sum(self._first) / self.LEARNT_FROM
+                self._seen[index] = True
+            self._waiting = []
+        if self._fail_at in batch.index:
+            raise ValueError("this frame cannot be")
+
+    def results(self):
+        mask = None if self._seen.all() else self._seen.copy()
+        used = int(self._seen.sum())
+        yield Result("excess", self._excess.copy(), "series", used=used, mask=mask)
+
+    def merge(self, other):
+        assert not (self._seen & other._seen).any(), "a frame was merged twice"
+        self._excess += other._excess
+        self._seen |= other._seen
+        self._adopt(other)
+
+    def snapshot(self):
+        values = {"excess": self._excess, "seen": self._seen}
+        return pack({**values, "context": self.context()})
+
+    def restore(self, state):
+        values = unpack(state)
+        self._excess, self._seen = values["excess"].copy(), values["seen"].copy()
+        self.resume(values["context"])
+
+    def context(self):
+        return pack(
+            {"first": self._first, "waiting": self._waiting, "last": self._last}
+        )
+
+    def resume(self, context):
+        values = unpack(context)
+        self._first, self._waiting = values["first"], values["waiting"]
+        self._last = values["last"]
+
+    def _adopt(self, other):
+        self._first, self._waiting = [*other._first], [*other._waiting]
+        self._last = other._last
+
+
 class Double:
     """ANY, replaces the frames by their double; says nothing."""
 
@@ -171,6 +239,12 @@ class Unmergeable(Trail):
 
 class Misordered(Counts):
     order = "any"
+
+
+class Forgetful(Counts):
+    """Says that it learns, and cannot say what it has learnt."""
+
+    order = Order.KEYED
 
 
 class Nothing:

@@ -76,6 +76,82 @@ class Change:
         self.before = unpack(state)["before"]
 
 
+class Excess:
+    """KEYED, keeps all the laws: the counts beyond those of the first three frames."""
+
+    order = Order.KEYED
+    Params: ClassVar = BaseParams
+
+    def __init__(self, acquisition, params, device="cpu"):
+        self.frames = acquisition.frames
+        self.values, self.first, self.waiting = {}, [], []
+
+    def process(self, batch):
+        for index, frame in zip(batch.index.tolist(), batch.pixels, strict=True):
+            counts = int(frame.sum())
+            self.waiting.append([index, counts])
+            if len(self.first) < 3:
+                self.first.append(counts)
+        self.work_off()
+
+    def work_off(self):
+        if len(self.first) == 3:
+            self.values |= {k: counts - sum(self.first) for k, counts in self.waiting}
+            self.waiting = []
+
+    def results(self):
+        if not self.values:
+            return [invalid("excess", "the first frames are lacking")]
+        data = np.array([self.values.get(k, 0) for k in range(self.frames)])
+        last, used = max(self.values), len(self.values)
+        return [Result("excess", data, "series", frame=last, used=used)]
+
+    def merge(self, other):
+        self.values |= other.values
+        self.resume(other.context())
+
+    def snapshot(self):
+        values = [list(self.values), list(self.values.values())]
+        return pack({"values": values, "context": self.context()})
+
+    def restore(self, state):
+        found = unpack(state)
+        self.values = dict(zip(*found["values"], strict=True))
+        self.resume(found["context"])
+
+    def context(self):
+        return pack({"first": self.first, "waiting": self.waiting})
+
+    def resume(self, context):
+        found = unpack(context)
+        self.first, self.waiting = found["first"], found["waiting"]
+
+
+class ForgetsWhatItLearnt(Excess):
+    def resume(self, context):
+        pass
+
+
+class ForgetsThoseThatWait(Excess):
+    def context(self):
+        return pack({"first": self.first, "waiting": []})
+
+
+class KeepsItsOwnContext(Excess):
+    def merge(self, other):
+        self.values |= other.values
+        if not self.first:
+            self.resume(other.context())
+
+
+class GivesItsContextAsText(Excess):
+    def context(self):
+        return super().context().decode("latin-1")
+
+    def resume(self, context):
+        super().resume(context.encode("latin-1"))
+
+
 class WritesIntoFrames(Total):
     def process(self, batch):
         super().process(batch)
@@ -200,7 +276,7 @@ class RestoresNothing(Change):
         pass
 
 
-@pytest.mark.parametrize("cls", [Total, Change, TotalOfEvents, ChangeOfEvents])
+@pytest.mark.parametrize("cls", [Total, Change, Excess, TotalOfEvents, ChangeOfEvents])
 @pytest.mark.parametrize("frames", [FRAMES, FRAMES.reshape(2, 3, 4, 5)])
 def test_a_lawful_processor_passes(cls, frames):
     check_processor(cls, frames)
@@ -226,6 +302,10 @@ def test_a_lawful_processor_passes(cls, frames):
         (LeavesEmptyFramesOut, r"events bring .*\(total stands on 3\)"),
         (WritesIntoEvents, "frames are left as they were.* with events"),
         (CountsBatchesOfEvents, "how frames are cut .* with events"),
+        (ForgetsWhatItLearnt, r"restore\(snapshot\(\)\) is invisible"),
+        (ForgetsThoseThatWait, r"restore\(snapshot\(\)\) is invisible"),
+        (KeepsItsOwnContext, r"parts merged .* \(excess.*commits at .*restarted"),
+        (GivesItsContextAsText, r"parts merged in order equal the whole \(str"),
         (KeepsTheFirstFrame, "two halves merged equal the whole"),
     ],
 )

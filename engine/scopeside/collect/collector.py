@@ -105,7 +105,7 @@ class Collector:
         }
 
     def state_for(self, acquisition: str, chain: str) -> dict[str, bytes]:
-        """Return the state of a chain's ordered processors."""
+        """Return what a new worker of a chain that needs order goes on from."""
         return self.held[acquisition].masters[chain].state_of_ordered()
 
     def close(self, acquisition: str, ledger: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.errors import EngineError
 from scopeside.ledger import FrameRanges
 from scopeside.pipeline import Chain
-from scopeside.processor import Mergeable, Order, Processor
+from scopeside.processor import Keyed, Mergeable, Order, Processor
 from scopeside.publication import from_header, to_header
 from scopeside.result import Result, invalid
 from scopeside.wire import Buffer, Kind, Message, encode
@@ -38,7 +38,7 @@ class Master:
             self._processors = {
                 step.name: build(step, acquisition, "cpu")
                 for step in chain.steps
-                if step.cls.order is Order.ANY
+                if step.cls.order is not Order.ORDERED
             }
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
             self._refused = f"{type(error).__name__}: {error}"
@@ -75,7 +75,7 @@ class Master:
         return True
 
     def merged_results(self) -> Iterator[tuple[str, Result]]:
-        """Yield (processor, result) of the order-free processors, as of now."""
+        """Yield (processor, result) of those whose parts are merged, as of now."""
         if self._refused:
             for step in self.chain.steps:
                 yield step.name, invalid(step.name, self._refused)
@@ -90,8 +90,16 @@ class Master:
             yield name, result
 
     def state_of_ordered(self) -> dict[str, bytes]:
-        """Return the last committed state of the ordered processors."""
-        return self._states
+        """Return what a new worker goes on from, by step name.
+
+        The last committed state of ordered processors, the context of keyed ones.
+        """
+        contexts = {
+            step.name: cast("Keyed", self._processors[step.name]).context()
+            for step in self.chain.steps
+            if step.cls.order is Order.KEYED and step.name in self._processors
+        }
+        return {**self._states, **contexts}
 
     def account(self) -> dict[str, Any]:
         """Return which frames are merged and which have failed."""

@@ -7,14 +7,14 @@ one bad batch is kept from spoiling its neighbours.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ChainRefusedError
 from scopeside.events import AnyBatch, EventBatch
 from scopeside.pipeline import Chain, Step
-from scopeside.processor import Device, Order, Processor, TakesEvents
+from scopeside.processor import Device, Keyed, Order, Processor, TakesEvents
 from scopeside.publication import to_header
 from scopeside.result import Result
 
@@ -44,8 +44,8 @@ class ChainRun:
     Parameters
     ----------
     states
-        What `commit` of an earlier worker gave for the ordered processors, by
-        step name; absent for a new acquisition.
+        What an earlier worker has come to, by step name: the last state of ordered
+        processors, the last context of keyed ones. Absent for a new acquisition.
     """
 
     def __init__(
@@ -114,26 +114,36 @@ class ChainRun:
         """Return a snapshot of each processor, and what the ordered ones said.
 
         Order-free processors begin anew: their snapshots are parts to be merged.
-        Those of ordered processors are their whole state.
+        Keyed ones as well, but for what they have learnt. Those of ordered processors
+        are their whole state.
         """
         states = [processor.snapshot() for processor in self._processors]
         for k, step in enumerate(self._chain.steps):
             if step.cls.order is Order.ORDERED:
                 self._committed[step.name] = states[k]
-            else:
-                self._processors[k] = build(step, self._acquisition, self._device)
+                continue
+            if step.cls.order is Order.KEYED:
+                context = cast("Keyed", self._processors[k]).context()
+                self._committed[step.name] = context
+            self._processors[k] = self._again(step)
         said, self._said = self._said, []
         return states, said
 
     def rollback(self) -> None:
         """Forget everything since the last commit."""
         self._said = []
-        self._processors = []
-        for step in self._chain.steps:
-            processor = build(step, self._acquisition, self._device)
-            if step.name in self._committed:
-                processor.restore(self._committed[step.name])
-            self._processors.append(processor)
+        self._processors = [self._again(step) for step in self._chain.steps]
+
+    def _again(self, step: Step) -> Processor:
+        """Return a processor that goes on from the last commit."""
+        processor = build(step, self._acquisition, self._device)
+        if step.name in self._committed:
+            kept = self._committed[step.name]
+            if step.cls.order is Order.KEYED:
+                cast("Keyed", processor).resume(kept)
+            else:
+                processor.restore(kept)
+        return processor
 
 
 class RefusedRun:
