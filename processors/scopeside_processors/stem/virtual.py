@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
@@ -24,7 +25,7 @@ from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
-from scopeside_processors.stem.follow import follow_of
+from scopeside_processors.stem.follow import Planes, follow_of, without_lost
 from scopeside_processors.stem.frames import check_events, check_frames, overflows
 from scopeside_processors.stem.inpainted import INPAINTED, Inpainted
 from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
@@ -90,13 +91,17 @@ class Virtual:
         """[cy, cx] in pixels; 'calibration' takes centre_px of the acquisition, or
         descan_px, and follows it to the pixel; 'find' the pixel with the centre of mass
         of each frame, which follows descan, and the specimen's deflection."""
+        descan: Planes | None = None
+        """[[y at position (0, 0), per row, per column], [x …]] in pixels, in place of
+        centre: detectors that leave theirs out follow the beam."""
         inpaint: bool = False
         """Whether images are also given with their gaps filled in, to be looked at."""
 
         @model_validator(mode="after")
         def _centres_are_known(self) -> Self:
             for name, detector in self.detectors.items():
-                if detector.lacks_centre and self.centre is None:
+                known = self.centre is not None or self.descan is not None
+                if detector.lacks_centre and not known:
                     raise ValueError(
                         f"detectors.{name} leaves its centre out: put cy, cx before "
                         "its numbers, or set centre to [cy, cx], 'calibration' or "
@@ -122,23 +127,35 @@ class Virtual:
         device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
     ) -> None:
         self._acquisition = acquisition
-        self._names = tuple(params.detectors)
-        self._follow = follow_of(params.centre, acquisition)
-        self._layout = layout_of(
-            params.detectors,
-            acquisition.frame_shape,
-            centre_of(params.centre, acquisition) if self._follow is None else None,
-        )
-        self._inpaint = Inpainted() if params.inpaint and acquisition.scan else None
-        plain = len(self._layout.plain) + len(self._layout.moving)
+        self._use(params)
         self._seen = FrameValues(
             acquisition,
             {
-                "counts": (plain, kernels.sum_type(acquisition.dtype)),
-                "weighted": (len(self._layout.weighted), np.float64),
+                "counts": (len(self._plain), kernels.sum_type(acquisition.dtype)),
+                "weighted": (len(self._weighted), np.float64),
+                "lost": (1, np.bool_),
             },
         )
         self._overflowed = False
+
+    def change(self, params: Params) -> None:
+        """Sum over other pixels from now on; the detectors' names stay.
+
+        Raises
+        ------
+        ConfigError
+            If a detector is new or gone, or has weights and had none, or the other
+            way round: what was seen has no sums of it.
+        """
+        before = self._plain, self._weighted, self._params
+        self._use(params)
+        if (self._plain, self._weighted) != before[:2]:
+            names = ", ".join(before[2].detectors)
+            self._use(before[2])
+            raise ConfigError(
+                f"detectors: in mid-acquisition they stay {names}, each with weights "
+                "or without as before"
+            )
 
     def process(self, batch: Batch) -> None:
         """Sum the frames of `batch`.
@@ -150,9 +167,9 @@ class Virtual:
         """
         check_frames(batch, self._acquisition)
         self._overflowed |= overflows(batch.pixels)
-        origin = None if self._follow is None else self._follow.pixels(batch.index)
+        origin, lost = self._origin(batch.index)
         counts, weighted = virtual_sums(batch.pixels, self._layout, origin)
-        self._seen.add(batch.index, counts=counts, weighted=weighted)
+        self._add(batch.index, counts, weighted, lost)
 
     def process_events(self, batch: EventBatch) -> None:
         """Sum the events of `batch`; see `event_sums`.
@@ -163,9 +180,9 @@ class Virtual:
             If its frames are not as the acquisition says.
         """
         check_events(batch, self._acquisition)
-        origin = None if self._follow is None else self._follow.pixels(batch.index)
+        origin, lost = self._origin(batch.index)
         counts, weighted = event_sums(batch, self._layout, origin)
-        self._seen.add(batch.index, counts=counts, weighted=weighted)
+        self._add(batch.index, counts, weighted, lost)
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""
@@ -191,14 +208,13 @@ class Virtual:
                 if self._inpaint is not None:
                     yield invalid(name + INPAINTED, reason, **self._seen.account())
             return
-        plain = self._layout.plain + self._layout.moving
-        images = dict(zip(plain, self._seen.images("counts"), strict=True))
-        weighted = self._seen.images("weighted")
-        images |= zip(self._layout.weighted, weighted, strict=True)
+        images = dict(zip(self._plain, self._seen.images("counts"), strict=True))
+        images |= zip(self._weighted, self._seen.images("weighted"), strict=True)
+        lost = self._seen.images("lost")[0]
         for name in self._names:
             image = self._seen.result(name, images[name], "counts")
-            if self._follow is not None and name in self._layout.moving:
-                image = self._follow.without_lost(image)
+            if self._params.detectors[name].lacks_centre:
+                image = without_lost(image, lost)
             yield image
             if self._inpaint is not None:
                 yield self._inpaint.of(image)
@@ -212,3 +228,35 @@ class Virtual:
         found = unpack(state)
         self._seen.restore(found)
         self._overflowed = found["overflowed"]
+
+    def _use(self, params: Params) -> None:
+        """Cut up the detectors that `params` say."""
+        acquisition, centre = self._acquisition, params.centre
+        follow = follow_of(centre, params.descan, acquisition)
+        middle = centre_of(centre, acquisition) if follow is None else None
+        layout = layout_of(params.detectors, acquisition.frame_shape, middle)
+        self._params, self._follow, self._layout = params, follow, layout
+        self._names = tuple(params.detectors)
+        # In the order of names: a detector that begins to move keeps its column.
+        self._weighted = tuple(n for n in self._names if n in layout.weighted)
+        self._plain = tuple(n for n in self._names if n not in layout.weighted)
+        summed = layout.plain + layout.moving
+        self._columns = [summed.index(name) for name in self._plain]
+        painted = params.inpaint and acquisition.scan is not None
+        self._inpaint = Inpainted() if painted else None
+
+    def _origin(self, index: IntArray) -> tuple[IntArray | None, Array]:
+        """Return the beam's pixel in each frame, and where it has left the frame."""
+        if self._follow is None:
+            return None, np.zeros(len(index), np.bool_)
+        return self._follow.pixels(index)
+
+    def _add(
+        self, index: IntArray, counts: Array, weighted: Array, lost: Array
+    ) -> None:
+        self._seen.add(
+            index,
+            counts=counts[:, self._columns],
+            weighted=weighted,
+            lost=lost[:, None],
+        )
