@@ -36,6 +36,10 @@ SMALLEST_FRAME = 8
 SMALLEST_RADIUS = 1.5
 AROUND = 6.0
 """Pixels on either side of the edge that are fitted, 0.45 R if that is less."""
+_SHARPEST = -2.0
+"""ln of the least blur of an edge, pixels; a pixel's own is 1/√12."""
+_FAINT = 2.0
+"""Counts of a pixel in the disk; below, the pattern is blurred before the fit."""
 _FLOOR = 0.03
 """Of the disk's counts: what is darker counts as if it scattered so much."""
 COVERED = 0.7
@@ -119,6 +123,8 @@ def find_disk(pattern: FloatArray, bad: BoolArray | None = None) -> Disk:
         if _on_detector(first, pattern.shape) < COVERED:
             found = replace(first, reason=LEAVES)
             continue
+        if _levels(clean, bad, first)[1] < _FAINT and _whole(clean):
+            smeared = max(smeared, 1.5)
         fitted = _refine_blurred(clean, bad, first, smeared)
         if not fitted.reason:
             return fitted
@@ -127,7 +133,12 @@ def find_disk(pattern: FloatArray, bad: BoolArray | None = None) -> Disk:
 
 
 def refine(
-    pattern: FloatArray, bad: BoolArray, near: Disk, *, only_centre: bool = False
+    pattern: FloatArray,
+    bad: BoolArray,
+    near: Disk,
+    *,
+    only_centre: bool = False,
+    alike: float = 1.0,
 ) -> Disk:
     """Return the disk that lies within a few pixels of another.
 
@@ -136,10 +147,11 @@ def refine(
     pattern : (height, width), finite
     bad : (height, width) bool, pixels that do not count
     only_centre : radius, roundness and blur stay as they are
+    alike : standard deviations are so much larger, as pixels are not independent
     """
     found = near
     for _ in range(3):  # the pixels around the edge are chosen anew after each
-        fitted = _fit(pattern, bad, found, only_centre=only_centre)
+        fitted = _fit(pattern, bad, found, only_centre=only_centre, alike=alike)
         if fitted is None:
             return replace(near, reason=NO_EDGE)
         moved = math.dist(fitted.ellipse.centre, found.ellipse.centre)
@@ -159,10 +171,9 @@ def _refine_blurred(
     if not blur:
         return refine(pattern, bad, near)
     smooth = ndimage.gaussian_filter(pattern, blur)
-    found = refine(smooth, bad, replace(near, width=blur))
-    # So many pixels now tell the same.
+    # The square of it is the number of pixels that now tell the same.
     alike = 2 * math.sqrt(math.pi) * blur
-    return replace(found, sigma=tuple(alike * one for one in found.sigma))
+    return refine(smooth, bad, replace(near, width=blur), alike=alike)
 
 
 def mended(pattern: FloatArray, bad: BoolArray) -> FloatArray:
@@ -207,7 +218,12 @@ def _otsu(values: FloatArray) -> float:
 
 
 def _fit(
-    pattern: FloatArray, bad: BoolArray, near: Disk, *, only_centre: bool
+    pattern: FloatArray,
+    bad: BoolArray,
+    near: Disk,
+    *,
+    only_centre: bool,
+    alike: float,
 ) -> Disk | None:
     row, column = _around(near, bad)
     data = pattern[row, column]
@@ -218,11 +234,11 @@ def _fit(
     low, high = _levels(pattern, bad, near)
     floor = max(_FLOOR * high, 1e-30)
     # Whole numbers scatter at least as counts do; of others nothing is known.
-    least = 1.0 if np.array_equal(data, np.rint(data)) else 0.0
+    least = 1.0 if _whole(data) else 0.0
 
     def model(p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         radius, one, other, width = shape if only_centre else p[2:6]
-        width = math.exp(min(max(width, -2.0), 5.0))
+        width = math.exp(min(max(width, _SHARPEST), 5.0))
         ellipse = Ellipse((p[0], p[1]), (one, other))
         rho, by = radii(ellipse, y, x)
         t = (radius - rho) / width
@@ -246,12 +262,12 @@ def _fit(
     if len(data) <= 2 * len(start):
         return None
     found = fit(model, data, np.array(start), least)
-    return None if found is None else _disk(found, near, n)
+    return None if found is None else _disk(found, near, n, alike)
 
 
-def _disk(found: Fit, near: Disk, n: int) -> Disk | None:
+def _disk(found: Fit, near: Disk, n: int, alike: float) -> Disk | None:
     """Return a fit as a disk; None if it does not stand out."""
-    p, sigma = found.values, found.sigma
+    p, sigma = found.values, alike * found.sigma
     if not (found.converged and p[n + 3] > 5 * sigma[n + 3]):
         return None
     centre = (float(p[0]), float(p[1]))
@@ -259,7 +275,7 @@ def _disk(found: Fit, near: Disk, n: int) -> Disk | None:
         whole = (*sigma[:2].tolist(), *near.sigma[2:])
         return replace(near, ellipse=replace(near.ellipse, centre=centre), sigma=whole)
     ellipse = Ellipse(centre, (float(p[3]), float(p[4])))
-    width = math.exp(min(max(float(p[5]), -2.0), 5.0))
+    width = math.exp(min(max(float(p[5]), _SHARPEST), 5.0))
     return Disk(ellipse, float(p[2]), width, tuple(sigma[:5].tolist()))
 
 
@@ -289,6 +305,10 @@ def _levels(pattern: FloatArray, bad: BoolArray, near: Disk) -> tuple[float, flo
     if not (len(outer) and len(inner)):
         return 0.0, float(data.max(initial=1.0))
     return float(outer.mean()), float(inner.mean())
+
+
+def _whole(values: FloatArray) -> bool:
+    return bool(np.array_equal(values, np.rint(values)))
 
 
 def _on_detector(disk: Disk, shape: tuple[int, ...]) -> float:

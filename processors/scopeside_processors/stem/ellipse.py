@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
+_LONGEST = 5.0
+"""ln of a ratio of axes beyond which an ellipse is not stretched further."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ellipse:
@@ -61,12 +64,14 @@ def radii(
         that is of first order in the stretch is left out, which a fit does not mind).
     """
     y, x = row - ellipse.centre[0], column - ellipse.centre[1]
-    size = math.hypot(*ellipse.stretch)
-    grown = math.sinh(size) / size if size > 1e-9 else 1.0
+    whole = math.hypot(*ellipse.stretch)
+    size = min(whole, _LONGEST)
+    grown = math.sinh(size) / whole if whole > 1e-9 else 1.0
     cosine, sine = (grown * part for part in ellipse.stretch)
     # r² cos 2φ = x² - y², r² sin 2φ = 2 x y.
     square, double, twisted = y * y + x * x, x * x - y * y, 2 * x * y
-    rho = np.sqrt(math.cosh(size) * square - cosine * double - sine * twisted)
+    squared = math.cosh(size) * square - cosine * double - sine * twisted
+    rho = np.sqrt(np.maximum(squared, 0))
     safe = np.maximum(rho, 1e-9)
     by_y = -(math.cosh(size) * y + cosine * y - sine * x) / safe
     by_x = -(math.cosh(size) * x - cosine * x - sine * y) / safe
