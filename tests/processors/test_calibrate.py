@@ -41,7 +41,9 @@ def disk(shape, ellipse, radius, fine=12):
 
 
 def results(frames, acquisition=None, **params):
-    return {r.name: r for r in scopeside.apply("calibrate", frames, acquisition, **params)}
+    return {
+        r.name: r for r in scopeside.apply("calibrate", frames, acquisition, **params)
+    }
 
 
 # -- the disk -----------------------------------------------------------------------
@@ -89,7 +91,12 @@ def test_hot_and_dead_pixels_do_not_matter():
     rng, clean = np.random.default_rng(3), disk((64, 64), Ellipse((30.3, 33.8)), 11.2)
     pattern = rng.poisson(100 * clean).astype(float)
     before = find_disk(pattern)
-    pattern[5, 5], pattern[50, 20], pattern[51, 20], pattern[19, 33] = 6e4, 6e4, 5e4, 6e4
+    pattern[5, 5], pattern[50, 20], pattern[51, 20], pattern[19, 33] = (
+        6e4,
+        6e4,
+        5e4,
+        6e4,
+    )
     pattern[30, 30], pattern[34, 44] = 0, 0
     assert np.argwhere(hot_pixels(pattern)).tolist() == [
         [5, 5],
@@ -149,12 +156,12 @@ def test_too_few_places_are_too_few():
     assert "fewer than 4" in fit_descan(*(np.ones((3, 2)),) * 3).reason
 
 
-def vacuum(scan, shape, planes, radius=6.0, counts=40, seed=0):
-    rng, planes = np.random.default_rng(seed), np.asarray(planes)
+def vacuum(scan, shape, planes, radius=6.0):
+    rng, planes = np.random.default_rng(0), np.asarray(planes)
     frames = np.empty((*scan, *shape), np.uint16)
     for row, column in np.ndindex(scan):
         centre = planes @ [1, row, column]
-        lam = counts * disk(shape, Ellipse(tuple(centre)), radius, fine=4)
+        lam = 40 * disk(shape, Ellipse(tuple(centre)), radius, fine=4)
         frames[row, column] = rng.poisson(lam)
     return frames
 
@@ -208,7 +215,7 @@ def as_seen(field, angle, flip):
 def test_rotation_and_parity_are_found(degrees, flip):
     row, column = np.indices((48, 52))
     seen = as_seen(deflections(), math.radians(degrees), flip)
-    seen = seen + [31.5, 30.0] + np.stack([0.01 * row, -0.02 * column], axis=-1)
+    seen += np.stack([31.5 + 0.01 * row, 30.0 - 0.02 * column], axis=-1)
     seen += np.random.default_rng(0).normal(0, 0.02, seen.shape)
     found = find_rotation(seen)
     assert not found.reason
@@ -227,7 +234,9 @@ def test_rotation_and_parity_are_found(degrees, flip):
 def test_noise_has_no_rotation(rows):
     rng = np.random.default_rng(9)
     for _ in range(20):
-        assert "hardly deflected" in find_rotation(rng.normal(size=(rows, 64, 2))).reason
+        assert (
+            "hardly deflected" in find_rotation(rng.normal(size=(rows, 64, 2))).reason
+        )
 
 
 def test_a_flat_centre_of_mass_has_no_rotation():
@@ -336,7 +345,7 @@ SMALL = vacuum((4, 4), (24, 26), [[11.0, 0.3, 0.0], [12.0, 0.0, 0.2]])
     [
         (SMALL, {}),
         (SMALL, {"rows": 2, "rotation_rows": 3}),
-        (SMALL.astype(np.float32) * np.float32(0.37), {}),
+        (SMALL[:2].astype(np.float32) * np.float32(0.37), {}),
         (SMALL.reshape(16, 24, 26).astype(np.int32), {}),
         (np.zeros((4, 4, 8, 9), np.uint8), {}),
         (np.ones((2, 3, 1, 1), np.uint8), {}),

@@ -123,9 +123,9 @@ def find_disk(pattern: FloatArray, bad: BoolArray | None = None) -> Disk:
         if _on_detector(first, pattern.shape) < COVERED:
             found = replace(first, reason=LEAVES)
             continue
-        if _levels(clean, bad, first)[1] < _FAINT and _whole(clean):
-            smeared = max(smeared, 1.5)
-        fitted = _refine_blurred(clean, bad, first, smeared)
+        faint = _levels(clean, bad, first)[1] < _FAINT and _whole(clean)
+        blurred = max(smeared, 1.5) if faint else smeared
+        fitted = _refine_blurred(clean, bad, first, blurred)
         if not fitted.reason:
             return fitted
         found = found if found.reason == LEAVES else fitted

@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
-REACH = 16
+REACH = 8
 """Positions from which a gap is closed on either side."""
 TOLERANCE = 1e-4
 STEPS = 200
@@ -73,16 +73,19 @@ def inpaint(
 def closed(mask: BoolArray, reach: int) -> BoolArray:
     """Return `mask` with gaps up to 2 · reach wide closed.
 
-    It does not grow beyond what was measured (a closing with a disk), but for the
-    borders of the image, up to which it is taken to go on.
+    It does not grow beyond what was measured (a closing with a disk), as if the image
+    were mirrored at its borders: near one it goes on up to it.
     """
     if mask.all() or not mask.any():
         return mask
-    grown: BoolArray = ndimage.distance_transform_edt(~mask) <= reach
+    beyond = 2 * reach + 1
+    mirrored = np.pad(mask, beyond, mode="symmetric")
+    grown = ndimage.distance_transform_edt(~mirrored) <= reach
     if grown.all():
-        return grown
-    kept: BoolArray = ndimage.distance_transform_edt(grown) > reach
-    return kept | mask
+        return np.ones_like(mask)
+    kept = ndimage.distance_transform_edt(grown) > reach
+    inside: BoolArray = kept[beyond:-beyond, beyond:-beyond]
+    return inside | mask
 
 
 def _filled(
