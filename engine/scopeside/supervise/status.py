@@ -67,6 +67,7 @@ class Watch:
             "channels": channel_status(
                 engine.pipeline.channels, engine.members, engine.books
             ),
+            "params": engine.parameters.status(),
             "open": open_ones,
             "acquisitions": {book.id: book.to_dict() for book in engine.books},
             "latency_ms": {"frame_to_result": self.latencies().summary_ms()},

@@ -139,22 +139,26 @@ class Virtual:
         self._overflowed = False
 
     def change(self, params: Params) -> None:
-        """Sum over other pixels from now on; the detectors' names stay.
+        """Move or reshape the detectors; frames that were seen keep their sums.
 
         Raises
         ------
         ConfigError
-            If a detector is new or gone, or has weights and had none, or the other
-            way round: what was seen has no sums of it.
+            If the names are others, or one gets weights or loses them.
         """
-        before = self._plain, self._weighted, self._params
-        self._use(params)
-        if (self._plain, self._weighted) != before[:2]:
-            names = ", ".join(before[2].detectors)
-            self._use(before[2])
+        before = self._params
+        if set(params.detectors) != set(before.detectors):
             raise ConfigError(
-                f"detectors: in mid-acquisition they stay {names}, each with weights "
-                "or without as before"
+                f"detectors: expected {', '.join(sorted(before.detectors))}; others "
+                "can be had only between acquisitions"
+            )
+        weighted = self._weighted
+        self._use(params)
+        if self._weighted != weighted:
+            self._use(before)
+            raise ConfigError(
+                "detectors: one with weights and one without can become each other "
+                "only between acquisitions"
             )
 
     def process(self, batch: Batch) -> None:
@@ -237,10 +241,12 @@ class Virtual:
         layout = layout_of(params.detectors, acquisition.frame_shape, middle)
         self._params, self._follow, self._layout = params, follow, layout
         self._names = tuple(params.detectors)
-        # In the order of names: a detector that begins to move keeps its column.
-        self._weighted = tuple(n for n in self._names if n in layout.weighted)
-        self._plain = tuple(n for n in self._names if n not in layout.weighted)
+        # By name, whatever their order in the table and whether they move: so columns
+        # stay theirs.
+        self._weighted = tuple(sorted(layout.weighted))
         summed = layout.plain + layout.moving
+        self._plain = tuple(sorted(summed))
+        self._heavy = [layout.weighted.index(name) for name in self._weighted]
         self._columns = [summed.index(name) for name in self._plain]
         painted = params.inpaint and acquisition.scan is not None
         self._inpaint = Inpainted() if painted else None
@@ -257,6 +263,6 @@ class Virtual:
         self._seen.add(
             index,
             counts=counts[:, self._columns],
-            weighted=weighted,
+            weighted=weighted[:, self._heavy],
             lost=lost[:, None],
         )
