@@ -229,6 +229,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors.md", processor_class("sum").Params),
         ("docs/processors.md", processor_class("com").Params),
         ("docs/processors.md", VirtualDetector),
+        ("docs/processors/calibrate.md", processor_class("calibrate").Params),
         ("docs/processors/cluster.md", processor_class("cluster").Params),
     ],
 )

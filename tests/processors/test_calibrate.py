@@ -59,10 +59,11 @@ def results(frames, acquisition=None, **params):
 def test_a_disk_is_found_to_a_few_hundredths_of_a_pixel(centre, radius, ratio, angle):
     found = find_disk(1000 * disk((64, 65), stretched(centre, ratio, angle), radius))
     assert not found.reason
-    np.testing.assert_allclose(found.ellipse.centre, centre, atol=0.02)
-    assert found.radius == pytest.approx(radius, abs=0.02)
+    np.testing.assert_allclose(found.ellipse.centre, centre, atol=0.04)
+    assert found.radius == pytest.approx(radius, abs=0.06)
     expected = stretched(centre, ratio, angle).stretch
-    np.testing.assert_allclose(found.ellipse.stretch, expected, atol=0.01)
+    off = radius * np.subtract(found.ellipse.stretch, expected) / 2
+    np.testing.assert_allclose(off, 0, atol=0.06)  # pixels, at the ends of the axes
 
 
 @pytest.mark.parametrize("counts", [3e2, 1e3, 1e4, 1e6])

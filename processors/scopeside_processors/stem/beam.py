@@ -43,6 +43,8 @@ class Beam:
         Rings of known angles; None if none were asked for.
     hot
         (height, width) bool, pixels that were left out.
+    hot_counts
+        Mean counts of each of them in a frame.
     com
         (2,) centre of mass of the mean pattern without them, pixels.
     """
@@ -51,6 +53,7 @@ class Beam:
     descan: Descan
     rings: Rings | None
     hot: BoolArray
+    hot_counts: FloatArray
     com: FloatArray
 
 
@@ -84,7 +87,9 @@ def find_beam(
     if angles is not None:
         centre = _middle(clean) if disk.reason else disk.ellipse.centre
         rings = find_rings(clean, hot, angles, centre, disk.radius)
-    return Beam(disk, _descan(tiles, places, disk), rings, hot, _middle_of(clean))
+    counts = np.nan_to_num(total[hot] / frames.sum(), posinf=0, neginf=0)
+    descan = _descan(tiles, places, disk)
+    return Beam(disk, descan, rings, hot, counts, _middle_of(clean))
 
 
 def _in_tile(pattern: FloatArray, hot: BoolArray, disk: Disk) -> Disk:
@@ -110,7 +115,8 @@ def _from_tiles(
 ) -> Disk:
     """Return the disk as the mean of those in a few tiles, where it is not blurred."""
     good = [k for k, tile in enumerate(tiles) if not tile.reason]
-    few = good[:: max(1, len(good) // _MEASURED)]
+    # One more than would end in the same column: they lie across the scan.
+    few = good[:: 1 + len(good) // _MEASURED]
     measured = [
         found
         for k in few

@@ -273,16 +273,10 @@ class Calibrate:
         size = scan.shape[0] * scan.shape[1]
         com = self._seen.images("com").reshape(2, -1)[:, :size].T
         total = self._seen.images("total").reshape(-1)[:size].astype(np.float64)
-        com = _without_hot(com, total, beam.hot, self._hot_counts(beam))
+        com = _without_hot(com, total, beam.hot, beam.hot_counts)
         step = self._known.known.scan_step_m or (1.0, 1.0)
         flip = self._params.flip
         return find_rotation(com.reshape(*scan.shape, 2), step, flip=flip)
-
-    def _hot_counts(self, beam: Beam) -> FloatArray:
-        """Return the mean counts of each hot pixel in a frame."""
-        patterns, _, frames = self._tiles.patterns()
-        hot = patterns[:, beam.hot].sum(axis=0) / frames.sum()
-        return np.where(np.isfinite(hot), hot, 0)
 
 
 def _those(wanted: Array, index: IntArray, frames: Array) -> tuple[IntArray, Array]:
