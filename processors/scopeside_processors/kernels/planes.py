@@ -39,6 +39,8 @@ USUAL_BLOCK = 8192
 _DONE, _BROKEN, _OTHER = 0, 1, 2
 _ROW = 64
 """Words that `add_rows` takes up."""
+_SURELY = 8
+"""Until so many digits up there is nearly always something to carry on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,6 +261,8 @@ def _add_places(plane: Array, bit: int, counters: Array, carry: Array) -> None:
         first = to_counters + np.uintp(64 * bit)
         add_rows(from_plane + np.uintp(8 * i), first, to_carry)
         for digit in range(bit + 3, len(counters)):
+            if digit > bit + _SURELY and not _holds(carry):
+                break
             carry_on(to_counters + np.uintp(64 * digit), to_carry)
     for i in range(rows, plane.size):
         rest, digit = plane[i], bit

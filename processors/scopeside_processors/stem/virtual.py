@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.device.lanes import CardFrames, Lanes
+from scopeside.device.twin import Finish
 from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
@@ -24,6 +26,7 @@ from scopeside.settings import Name
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
+from scopeside_processors.stem import on_card
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
 from scopeside_processors.stem.follow import Planes, follow_of, without_lost
 from scopeside_processors.stem.frames import check_events, check_frames, overflows
@@ -81,6 +84,7 @@ class Virtual:
     """Sums the pixels of virtual detectors at each position of the scan."""
 
     order: ClassVar[Order] = Order.ANY
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
 
     class Params(params.Params):
         """The detectors, and the centre of those that leave it out."""
@@ -124,9 +128,10 @@ class Virtual:
         self,
         acquisition: Acquisition,
         params: Params,
-        device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
+        device: Device = "cpu",
     ) -> None:
         self._acquisition = acquisition
+        self._device = device
         self._use(params)
         self._seen = FrameValues(
             acquisition,
@@ -172,8 +177,38 @@ class Virtual:
         check_frames(batch, self._acquisition)
         self._overflowed |= overflows(batch.pixels)
         origin, lost = self._origin(batch.index)
-        counts, weighted = virtual_sums(batch.pixels, self._layout, origin)
-        self._add(batch.index, counts, weighted, lost)
+        sums = virtual_sums(batch.pixels, self._layout, origin)
+        self._add(batch.index, sums, lost, self._columns)
+
+    @classmethod
+    def prepare_card(cls, lanes: Lanes) -> None:
+        """Compile the kernels of the GPU twin."""
+        on_card.prepare_labels(lanes)
+
+    def takes_card(self) -> bool:
+        """Return whether a GPU can sum these detectors: at rest, without weights.
+
+        Where there are others as well, the CPU sums those meanwhile.
+        """
+        return (
+            self._device == "gpu"
+            and bool(self._layout.plain)
+            and on_card.takes(self._acquisition)
+        )
+
+    def launch(self, frames: CardFrames) -> Finish:
+        """Have a GPU sum the frames; see `scopeside.device.twin.OnCard`."""
+        check_frames(frames.batch, self._acquisition)
+        origin, lost = self._origin(frames.batch.index)
+        found, columns = (
+            on_card.virtual_sums(frames, self._layout, origin),
+            self._columns,
+        )
+
+        def finish() -> None:
+            self._add(frames.batch.index, found(), lost, columns)
+
+        return finish
 
     def process_events(self, batch: EventBatch) -> None:
         """Sum the events of `batch`; see `event_sums`.
@@ -185,8 +220,8 @@ class Virtual:
         """
         check_events(batch, self._acquisition)
         origin, lost = self._origin(batch.index)
-        counts, weighted = event_sums(batch, self._layout, origin)
-        self._add(batch.index, counts, weighted, lost)
+        sums = event_sums(batch, self._layout, origin)
+        self._add(batch.index, sums, lost, self._columns)
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""
@@ -246,8 +281,10 @@ class Virtual:
         self._weighted = tuple(sorted(layout.weighted))
         summed = layout.plain + layout.moving
         self._plain = tuple(sorted(summed))
-        self._heavy = [layout.weighted.index(name) for name in self._weighted]
-        self._columns = [summed.index(name) for name in self._plain]
+        self._columns = (
+            [summed.index(name) for name in self._plain],
+            [layout.weighted.index(name) for name in self._weighted],
+        )
         painted = params.inpaint and acquisition.scan is not None
         self._inpaint = Inpainted() if painted else None
 
@@ -258,11 +295,12 @@ class Virtual:
         return self._follow.pixels(index)
 
     def _add(
-        self, index: IntArray, counts: Array, weighted: Array, lost: Array
+        self,
+        index: IntArray,
+        sums: tuple[Array, Array],
+        lost: Array,
+        columns: tuple[list[int], list[int]],
     ) -> None:
-        self._seen.add(
-            index,
-            counts=counts[:, self._columns],
-            weighted=weighted[:, self._heavy],
-            lost=lost[:, None],
-        )
+        """Keep sums; `columns` put those of a layout in the order of the names."""
+        counts, weighted = sums[0][:, columns[0]], sums[1][:, columns[1]]
+        self._seen.add(index, counts=counts, weighted=weighted, lost=lost[:, None])
