@@ -20,6 +20,10 @@ WEIGHTED = {**RINGS, "moving": {"disk": [3]}}
 CASES = {
     "virtual": (Virtual, {"detectors": RINGS}),
     "virtual with a moving one": (Virtual, {"detectors": WEIGHTED, "centre": "find"}),
+    "virtual that follows descan": (
+        Virtual,
+        {"detectors": WEIGHTED, "descan": [[7, 1, 0], [8, 0, -3]]},
+    ),
     "com": (CentreOfMass, {"of": ["com", "total"]}),
     "com in a mask": (CentreOfMass, {"mask": {"disk": [7, 8, 4]}}),
     "sum": (Sum, {}),

@@ -231,6 +231,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/dpc.md", processor_class("dpc").Params),
         ("docs/processors/ssb.md", processor_class("ssb").Params),
         ("docs/processors.md", VirtualDetector),
+        ("docs/processors/calibrate.md", processor_class("calibrate").Params),
         ("docs/processors/cluster.md", processor_class("cluster").Params),
     ],
 )

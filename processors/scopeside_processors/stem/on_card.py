@@ -17,6 +17,7 @@ from scopeside_processors.stem.layout import Layout
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 def takes(acquisition: Acquisition) -> bool:
@@ -30,9 +31,9 @@ def prepare_labels(lanes: Lanes) -> None:
 
 
 def virtual_sums(
-    frames: CardFrames, layout: Layout
+    frames: CardFrames, layout: Layout, origin: IntArray | None = None
 ) -> Callable[[], tuple[Array, FloatArray]]:
-    """Sum what virtual detectors count.
+    """Sum what virtual detectors count; `origin` as for `virtual.virtual_sums`.
 
     Returns
     -------
@@ -56,14 +57,16 @@ def virtual_sums(
         by_label = found()
         counts = by_label @ runs.member.astype(by_label.dtype)
         if layout.moving:
-            counts = np.concatenate([counts, _moving(frames.batch, layout)], axis=1)
+            counts = np.concatenate(
+                [counts, _moving(frames.batch, layout, origin)], axis=1
+            )
         return counts, virtual.sum_weighted(pixels, layout.weights)
 
     return counted
 
 
-def _moving(batch: Batch, layout: Layout) -> Array:
-    centre = virtual.middle_of_counts(batch.pixels)
+def _moving(batch: Batch, layout: Layout, origin: IntArray | None) -> Array:
+    centre = virtual.middle_of_counts(batch.pixels) if origin is None else origin
     return virtual.sum_runs(batch.pixels, layout.moving_runs, centre)
 
 
