@@ -12,7 +12,7 @@ it as it is. The words of a batch of n frames are::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -44,6 +44,8 @@ class PackedBatch:
         (height, width) and pixels of the frames, integers of 1, 2 or 4 bytes.
     epoch
         How often the adapter has been started before this batch.
+    shared
+        As in a `Batch`.
     """
 
     words: Words
@@ -52,6 +54,7 @@ class PackedBatch:
     frame_shape: tuple[int, int]
     dtype: np.dtype[Any]
     epoch: int = 0
+    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.index)
@@ -135,6 +138,7 @@ class PackedBatch:
             words=words,
             index=self.index[first:stop],
             timestamp_ns=self.timestamp_ns[first:stop],
+            shared={},
         )
 
 

@@ -83,15 +83,18 @@ def planes_of_labels(
     label: IntArray, labels: int, shape: tuple[int, int], itemsize: int
 ) -> Planes:
     """Return pixels that bear ``label (pixels,)``, -1 for none, cut up."""
-    masks = np.stack([_words(label == one) for one in range(labels)])
+    words = len(label) // 64
+    masks = np.empty((labels, words), np.uint64)
+    for one in range(labels):
+        masks[one] = _words(label == one)
     size = USUAL_BLOCK // itemsize // 64
     blocks = -(-masks.shape[1] // size)
     spans = np.zeros((blocks, labels + 1, 3), np.int64)
     for block in range(blocks):
         part = masks[:, block * size : (block + 1) * size]
-        for k, one in enumerate(np.flatnonzero(part.any(axis=1))):
-            held = np.flatnonzero(part[one])
-            spans[block, k] = one, held[0], held[-1] + 1
+        for k, which in enumerate(np.flatnonzero(part.any(axis=1))):
+            held = np.flatnonzero(part[which])
+            spans[block, k] = which, held[0], held[-1] + 1
     row = np.arange(len(label)) // shape[1]
     first = row[::64]
     below = _words(row > np.repeat(first, 64))

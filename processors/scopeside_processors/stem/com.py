@@ -22,13 +22,15 @@ from scopeside.device.lanes import CardFrames, Lanes
 from scopeside.device.twin import Finish
 from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
+from scopeside.packed import AnyBatch, PackedBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import com as kernels
+from scopeside_processors.kernels.planes import takes
 from scopeside_processors.kernels.virtual import sum_type
-from scopeside_processors.stem import on_card
+from scopeside_processors.stem import on_card, one_pass
 from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.detectors import (
     Centre,
@@ -45,7 +47,12 @@ from scopeside_processors.stem.field import (
     Measure,
     refuse_change,
 )
-from scopeside_processors.stem.frames import check_events, check_frames, overflows
+from scopeside_processors.stem.frames import (
+    check_events,
+    check_frames,
+    check_packed,
+    overflows,
+)
 from scopeside_processors.stem.layout import pixels_of, stamp_of
 from scopeside_processors.stem.values import FrameValues
 
@@ -101,7 +108,7 @@ def centre_of_mass(
        doi:10.1038/ncomms6653
     """
     if region is None:
-        region = _all_of((frames.shape[1], frames.shape[2]))
+        region = one_pass.everywhere((frames.shape[1], frames.shape[2]))
     total, moment = kernels.moments(frames, region)
     return _mean_position(total, moment), total
 
@@ -115,7 +122,7 @@ def event_centres(
     made.
     """
     held = None
-    if region is not _all_of(batch.frame_shape):
+    if region is not one_pass.everywhere(batch.frame_shape):
         held = _held_by(region, batch.frame_shape)
     total, moment = events.moments(batch, held)
     return _mean_position(total, moment), total
@@ -178,6 +185,8 @@ class CentreOfMass:
         """Load the kernels for an acquisition, or for what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
+            encoding = "frames" if acquisition is None else acquisition.encoding
+            one_pass.warm(dtype, encoding)
             if acquisition is not None and acquisition.encoding == "events":
                 events.warm(dtype)
 
@@ -223,8 +232,30 @@ class CentreOfMass:
         """
         check_frames(batch, self._acquisition)
         self._overflowed |= overflows(batch.pixels)
-        com, total = centre_of_mass(batch.pixels, self._region)
-        self._add(batch, com, total)
+        if self._region is one_pass.everywhere(self._acquisition.frame_shape):
+            total, moment = one_pass.moments(batch)
+            self._add(batch, _mean_position(total, moment), total)
+        else:
+            com, total = centre_of_mass(batch.pixels, self._region)
+            self._add(batch, com, total)
+
+    def process_packed(self, batch: PackedBatch) -> None:
+        """Find the centres of packed frames, unpacked only where they have to be.
+
+        Raises
+        ------
+        ShapeError
+            If its frames are not as the acquisition says, or no packed frames.
+        """
+        check_packed(batch, self._acquisition)
+        whole = self._region is one_pass.everywhere(self._acquisition.frame_shape)
+        looked_at = self._params.saturation is not None
+        if not whole or looked_at or not takes(batch.frame_shape, batch.dtype):
+            for _, frames in batch.portions():
+                self.process(frames)
+            return
+        total, moment = one_pass.packed_moments(batch)
+        self._add(batch, _mean_position(total, moment), total)
 
     def process_events(self, batch: EventBatch) -> None:
         """Find the centres of the events of `batch`; see `event_centres`.
@@ -311,7 +342,7 @@ class CentreOfMass:
             self._units = "mrad"
         self._params = params
 
-    def _add(self, batch: Batch | EventBatch, com: FloatArray, total: Array) -> None:
+    def _add(self, batch: AnyBatch, com: FloatArray, total: Array) -> None:
         shape, margin = self._acquisition.frame_shape, self._params.margin_px
         full = saturated(batch, self._region, self._params.saturation)
         flag = faults_of(com, total, full, shape, margin)
@@ -354,13 +385,8 @@ def _region(
         If the mask holds no pixel of such frames, or its file is of no use.
     """
     if mask is None:
-        return _all_of(shape)
+        return one_pass.everywhere(shape)
     return _masked(mask, shape, centre, stamp_of("mask", mask))
-
-
-@lru_cache(maxsize=16)
-def _all_of(shape: Shape) -> kernels.Region:
-    return kernels.region_of(np.ones(shape, np.bool_))
 
 
 @lru_cache(maxsize=16)

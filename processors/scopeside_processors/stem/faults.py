@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.batch import Batch
-from scopeside.events import EventBatch
+from scopeside.packed import AnyBatch
 from scopeside_processors.kernels import com as kernels
 
 Array = npt.NDArray[Any]
@@ -46,7 +46,7 @@ def faults_of(
 
 
 def saturated(
-    batch: Batch | EventBatch, region: kernels.Region, level: float | None
+    batch: AnyBatch, region: kernels.Region, level: float | None
 ) -> BoolArray:
     """Return in which frames a pixel of `region` has `level` counts or more, (n,).
 

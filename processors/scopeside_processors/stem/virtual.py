@@ -20,16 +20,23 @@ from scopeside.device.lanes import CardFrames, Lanes
 from scopeside.device.twin import Finish
 from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
+from scopeside.packed import PackedBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.settings import Name
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import virtual as kernels
-from scopeside_processors.stem import on_card
+from scopeside_processors.kernels.planes import takes
+from scopeside_processors.stem import on_card, one_pass
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
 from scopeside_processors.stem.follow import Planes, follow_of, without_lost
-from scopeside_processors.stem.frames import check_events, check_frames, overflows
+from scopeside_processors.stem.frames import (
+    check_events,
+    check_frames,
+    check_packed,
+    overflows,
+)
 from scopeside_processors.stem.inpainted import INPAINTED, Inpainted
 from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
 from scopeside_processors.stem.values import FrameValues
@@ -39,7 +46,10 @@ IntArray = npt.NDArray[np.int64]
 
 
 def virtual_sums(
-    frames: Array, layout: Layout, origin: IntArray | None = None
+    frames: Array,
+    layout: Layout,
+    origin: IntArray | None = None,
+    plain: Array | None = None,
 ) -> tuple[Array, kernels.FloatArray]:
     """Return what each virtual detector counts in each frame.
 
@@ -49,13 +59,14 @@ def virtual_sums(
     layout : the detectors, as `layout_of` gives them
     origin : (n, 2), the pixel around which those that move lie; None: the centre of
         mass of each frame
+    plain : (n, plain), what those at rest count, if it is known
 
     Returns
     -------
     (n, plain + moving) int64 (float64 of float frames) and (n, weighted) float64
         Counts. Integers are exact, modulo 2**64; floats do not depend on the batch.
     """
-    counts = kernels.sum_runs(frames, layout.plain_runs)
+    counts = kernels.sum_runs(frames, layout.plain_runs) if plain is None else plain
     if layout.moving:
         centre = kernels.middle_of_counts(frames) if origin is None else origin
         moving = kernels.sum_runs(frames, layout.moving_runs, centre)
@@ -121,7 +132,9 @@ class Virtual:
         """Load the kernels for an acquisition, or for what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
-            if acquisition is not None and acquisition.encoding == "events":
+            encoding = "frames" if acquisition is None else acquisition.encoding
+            one_pass.warm(dtype, encoding)
+            if encoding == "events":
                 events.warm(dtype)
 
     def __init__(
@@ -177,7 +190,8 @@ class Virtual:
         check_frames(batch, self._acquisition)
         self._overflowed |= overflows(batch.pixels)
         origin, lost = self._origin(batch.index)
-        sums = virtual_sums(batch.pixels, self._layout, origin)
+        plain = one_pass.sums(batch, self._layout.plain_runs)
+        sums = virtual_sums(batch.pixels, self._layout, origin, plain)
         self._add(batch.index, sums, lost, self._columns)
 
     @classmethod
@@ -222,6 +236,25 @@ class Virtual:
         origin, lost = self._origin(batch.index)
         sums = event_sums(batch, self._layout, origin)
         self._add(batch.index, sums, lost, self._columns)
+
+    def process_packed(self, batch: PackedBatch) -> None:
+        """Sum the packed frames of `batch`, unpacked only where they have to be.
+
+        Raises
+        ------
+        ShapeError
+            If its frames are not as the acquisition says, or no packed frames.
+        """
+        check_packed(batch, self._acquisition)
+        layout = self._layout
+        at_rest = not (layout.moving or layout.weighted)
+        if not (at_rest and takes(batch.frame_shape, batch.dtype)):
+            for _, frames in batch.portions():
+                self.process(frames)
+            return
+        counts = one_pass.packed_sums(batch, layout.plain_runs)
+        _, lost = self._origin(batch.index)
+        self._add(batch.index, (counts, np.empty((len(batch), 0))), lost, self._columns)
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""
