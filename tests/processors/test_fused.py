@@ -35,7 +35,7 @@ def expected(frames, masks, held):
 
 def unaligned(frames):
     """The same frames at an odd multiple of a pixel's size in memory."""
-    room = np.empty(frames.nbytes + 64, np.uint8)
+    room = np.empty(frames.nbytes + 128, np.uint8)
     at = 64 - room.ctypes.data % 64 + frames.itemsize
     placed = room[at : at + frames.nbytes].view(frames.dtype).reshape(frames.shape)
     placed[...] = frames
