@@ -18,9 +18,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from scopeside.acquisition import Acquisition
 from scopeside.batch import Array, Batch, IntArray
 from scopeside.errors import ShapeError
-from scopeside.events import EventBatch
+from scopeside.events import EventBatch, warm
 
 Words = npt.NDArray[np.uint64]
 
@@ -187,6 +188,16 @@ def pack_frames(
 AnyBatch = Batch | EventBatch | PackedBatch
 SparseBatch = EventBatch | PackedBatch
 """Frames that are not there pixel by pixel."""
+
+
+def warm_sparse(acquisition: Acquisition) -> None:
+    """Compile (or load from the cache) what makes frames of events or packed ones."""
+    from scopeside import unpacking  # noqa: PLC0415 - numba takes a second
+
+    if acquisition.encoding == "events":
+        warm(acquisition.dtype)
+    else:
+        unpacking.warm()
 
 
 def in_order(words: Words, frames: int) -> bool:

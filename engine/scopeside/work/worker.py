@@ -17,8 +17,8 @@ from scopeside.acquisition import Acquisition
 from scopeside.board import Board
 from scopeside.changes import Change, Held, History, held_from_dict, held_to_dict
 from scopeside.errors import ChainRefusedError
-from scopeside.events import warm
 from scopeside.link import Link
+from scopeside.packed import warm_sparse
 from scopeside.pipeline import Chain
 from scopeside.processor import Device, Prepared
 from scopeside.slab import Slab, batch_at
@@ -348,8 +348,8 @@ class Worker:
     def _prepare(self, acquisition: str) -> None:
         """Make the processors now, so that the first batch does not wait for them."""
         about = self._acquisitions[acquisition]
-        if about.encoding == "events":
-            warm(about.dtype)
+        if about.encoding != "frames":
+            warm_sparse(about)
         for step in self._chain.steps:
             if isinstance(step.cls, Prepared):
                 step.cls.prepare(about)
