@@ -21,6 +21,11 @@ PROCESSORS = "scopeside.processors"
 CHANNELS = "scopeside.channels"
 SIMULATORS = "scopeside.simulators"
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_NEEDS = {
+    Order.ANY: ("merge",),
+    Order.ORDERED: (),
+    Order.KEYED: ("merge", "context", "resume"),
+}
 GROUPS = (DETECTORS, PROCESSORS, CHANNELS, "scopeside.controls", "scopeside.sinks")
 
 
@@ -66,12 +71,14 @@ def processor_class(kind: str) -> type[Processor]:
     found = _load(PROCESSORS, "processor", kind, required)
     if not isinstance(found.order, Order):
         raise PluginError(
-            f"processor {kind!r} has order = {found.order!r}; it is Order.ANY or "
-            "Order.ORDERED"
+            f"processor {kind!r} has order = {found.order!r}; it is Order.ANY, "
+            "Order.ORDERED or Order.KEYED"
         )
-    if found.order is Order.ANY and not hasattr(found, "merge"):
+    lacking = [name for name in _NEEDS[found.order] if not hasattr(found, name)]
+    if lacking:
         raise PluginError(
-            f"processor {kind!r} lacks merge, which order = Order.ANY needs"
+            f"processor {kind!r} lacks {', '.join(lacking)}, which order = "
+            f"{found.order} needs"
         )
     return cast("type[Processor]", found)
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.errors import ConfigError
 from scopeside.events import EventBatch, pack_events
 from scopeside.params import Params as BaseParams
 from scopeside.pipeline import Pipeline
@@ -21,6 +22,14 @@ from scopeside.state import pack, unpack
 
 SHAPE = (2, 3)
 PATIENCE_S = 20.0
+IMPOSSIBLE = 9
+
+
+def checked_gain(params):
+    """A gain, as `change` takes it: not every one can be had live."""
+    if params.gain == IMPOSSIBLE:
+        raise ConfigError(f"a gain of {IMPOSSIBLE} is not possible live")
+    return params.gain
 
 
 class Counts:
@@ -37,6 +46,9 @@ class Counts:
         self._gain, self._fail_at = params.gain, params.fail_at
         self._sums = np.zeros(n, np.int64)
         self._seen = np.zeros(n, bool)
+
+    def change(self, params):
+        self._gain = checked_gain(params)
 
     def process(self, batch):
         self._sums[batch.index] = batch.pixels.sum(axis=(1, 2)) * self._gain
@@ -72,19 +84,23 @@ class Trail:
     order = Order.ORDERED
 
     class Params(BaseParams):
+        gain: int = 1
         fail_at: int = -1
 
     def __init__(self, acquisition, params, device="cpu"):
-        self._fail_at = params.fail_at
+        self._gain, self._fail_at = params.gain, params.fail_at
         self._sum, self._last = 0, -1
         self._found = []
+
+    def change(self, params):
+        self._gain = checked_gain(params)
 
     def process(self, batch):
         self._found = []
         for frame, index in zip(batch.pixels, batch.index.tolist(), strict=True):
             assert index > self._last, "frames came out of order"
             self._last = index
-            self._sum += int(frame.sum())
+            self._sum += int(frame.sum()) * self._gain
             data = np.array([index, self._sum])
             self._found.append(Result("trail", data, "series", frame=index, used=1))
             if index == self._fail_at:
@@ -99,6 +115,79 @@ class Trail:
     def restore(self, state):
         values = unpack(state)
         self._sum, self._last = values["sum"], values["last"]
+
+
+class Excess:
+    """KEYED: the counts of each frame beyond the mean of the first three.
+
+    The first ones wait until the mean is known.
+    """
+
+    order = Order.KEYED
+    LEARNT_FROM = 3
+
+    class Params(BaseParams):
+        gain: int = 1
+        fail_at: int = -1
+
+    def __init__(self, acquisition, params, device="cpu"):
+        n = acquisition.frames or 0
+        self._gain, self._fail_at = params.gain, params.fail_at
+        self._excess, self._seen = np.zeros(n), np.zeros(n, bool)
+        self._first, self._waiting, self._last = [], [], -1
+
+    def change(self, params):
+        self._gain = checked_gain(params)
+
+    def process(self, batch):
+        for frame, index in zip(batch.pixels, batch.index.tolist(), strict=True):
+            assert index > self._last, "frames came out of order"
+            self._last = index
+            self._waiting.append([index, int(frame.sum()), self._gain])
+            if len(self._first) < self.LEARNT_FROM:
+                self._first.append(int(frame.sum()))
+        if len(self._first) == self.LEARNT_FROM:
+            for index, counts, gain in self._waiting:
+                mean = sum(self._first) / self.LEARNT_FROM
+                self._excess[index] = gain * (counts - mean)
+                self._seen[index] = True
+            self._waiting = []
+        if self._fail_at in batch.index:
+            raise ValueError("this frame cannot be")
+
+    def results(self):
+        mask = None if self._seen.all() else self._seen.copy()
+        used = int(self._seen.sum())
+        yield Result("excess", self._excess.copy(), "series", used=used, mask=mask)
+
+    def merge(self, other):
+        assert not (self._seen & other._seen).any(), "a frame was merged twice"
+        self._excess += other._excess
+        self._seen |= other._seen
+        self._adopt(other)
+
+    def snapshot(self):
+        values = {"excess": self._excess, "seen": self._seen}
+        return pack({**values, "context": self.context()})
+
+    def restore(self, state):
+        values = unpack(state)
+        self._excess, self._seen = values["excess"].copy(), values["seen"].copy()
+        self.resume(values["context"])
+
+    def context(self):
+        return pack(
+            {"first": self._first, "waiting": self._waiting, "last": self._last}
+        )
+
+    def resume(self, context):
+        values = unpack(context)
+        self._first, self._waiting = values["first"], values["waiting"]
+        self._last = values["last"]
+
+    def _adopt(self, other):
+        self._first, self._waiting = [*other._first], [*other._waiting]
+        self._last = other._last
 
 
 class Double:
@@ -171,6 +260,12 @@ class Unmergeable(Trail):
 
 class Misordered(Counts):
     order = "any"
+
+
+class Forgetful(Counts):
+    """Says that it learns, and cannot say what it has learnt."""
+
+    order = Order.KEYED
 
 
 class Nothing:

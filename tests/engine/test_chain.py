@@ -52,8 +52,8 @@ def test_every_batch_of_a_group_has_its_results():
 
 def test_a_rollback_is_as_if_the_group_had_never_been():
     chain, plain = (
-        run(("Counts", {}), ("Trail", {})),
-        run(("Counts", {}), ("Trail", {})),
+        run(("Counts", {}), ("Trail", {}), ("Excess", {})),
+        run(("Counts", {}), ("Trail", {}), ("Excess", {})),
     )
     for one in (chain, plain):
         one.process(batch(0, 2))
@@ -65,7 +65,7 @@ def test_a_rollback_is_as_if_the_group_had_never_been():
     assert chain.commit() == plain.commit()
 
 
-@pytest.mark.parametrize("kind", ["Counts", "Trail"])
+@pytest.mark.parametrize("kind", ["Counts", "Trail", "Excess"])
 def test_a_failing_batch_does_not_spoil_its_neighbours(kind):
     chain, plain = run((kind, {"fail_at": 3})), run((kind, {}))
     chain.process(batch(0, 2))
@@ -93,6 +93,48 @@ def test_another_worker_goes_on_from_a_committed_state():
     second = run(("Trail", {}), states={"trail": states[0]})
     second.process(batch(3, 1))
     assert trail_of(second.commit()[1]) == [6 * (1 + 2 + 3)]
+
+
+def excess_of(states):
+    """What parts of a keyed step come to, merged in order."""
+    master = Master(pipeline(("c", {"Excess": {}}, {})).chain("c"), acquisition())
+    for number, state in enumerate(states):
+        header = {"runs": [[number, number]], "failed": [], "said": [], "t_ns": 0}
+        master.absorb({**header, "states": 1}, [state])
+    ((_, result),) = master.results()
+    return result.data.tolist(), result.used
+
+
+@pytest.mark.parametrize("commits", [[], [1], [2, 5], [1, 2, 3, 4, 5]])
+def test_a_keyed_step_goes_on_from_what_it_has_learnt(commits):
+    chain, states = run(("Excess", {})), []
+    for first in range(6):
+        chain.process(batch(first, 1))
+        if first + 1 in commits:
+            states += chain.commit()[0]
+    states += chain.commit()[0]
+    values = [6 * first - 6 for first in range(6)]
+    assert excess_of(states) == ([*values, *[0] * 6], 6)
+
+
+def test_a_part_of_a_keyed_step_holds_only_what_came_since_the_last():
+    chain = run(("Excess", {}))
+    chain.process(batch(0, 4))
+    chain.commit()
+    chain.process(batch(4, 2))
+    (state,), said = chain.commit()
+    assert np.flatnonzero(unpack(state)["seen"]).tolist() == [4, 5]
+    assert said == []
+
+
+def test_another_worker_goes_on_from_a_committed_context():
+    first = run(("Excess", {}))
+    first.process(batch(0, 2))
+    states, _ = first.commit()
+    kept = unpack(states[0])["context"]
+    second = run(("Excess", {}), states={"excess": kept})
+    second.process(batch(2, 2))
+    assert excess_of([*states, *second.commit()[0]])[0][:4] == [-6, 0, 6, 12]
 
 
 def test_a_replaced_batch_is_what_the_steps_after_it_see():

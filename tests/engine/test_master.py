@@ -3,16 +3,18 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.parts import parts_of, shown
+from tests.engine.parts import part_of, parts_of, shown
 from tests.engine.small import acquisition, pipeline
 
 from scopeside.collect.master import Master
 from scopeside.errors import EngineError
 from scopeside.wire import decode_own
+from scopeside.work.chain import ChainRun
 
 ACQUISITION = acquisition(frames=12)
 FREE = pipeline(("free", {"Counts": {}, "Double": {}}, {})).chain("free")
 MIXED = pipeline(("mixed", {"Counts": {}, "Trail": {}}, {})).chain("mixed")
+KEYED = pipeline(("keyed", {"Counts": {}, "Excess": {}}, {})).chain("keyed")
 GROUPS = [[(0, 2), (2, 1)], [(3, 3)], [(6, 1), (7, 2)], [(9, 2), (11, 1)]]
 FAILED = {(3, 3), (7, 2)}
 
@@ -64,13 +66,36 @@ def test_failed_frames_are_counted_by_cause_and_not_merged():
     assert dict(master.merged_results())["counts"].used == 7
 
 
+def test_keyed_parts_in_order_make_the_whole():
+    whole = parts_of(KEYED, ACQUISITION, [[(0, 12)]])
+    found = master_of(KEYED, parts_of(KEYED, ACQUISITION, GROUPS))
+    assert shown(found)[:3] == shown(master_of(KEYED, whole))[:3]
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_new_worker_goes_on_from_the_context_of_the_parts(at):
+    parts = parts_of(KEYED, ACQUISITION, GROUPS)
+    master = master_of(KEYED, parts[:at])
+    run = ChainRun(KEYED, ACQUISITION, "cpu", master.state_of_ordered())
+    for number, group in enumerate(GROUPS[at:], at + 1):
+        part = part_of(run, "keyed", "a", number, group)
+        assert master.absorb(part.header, part.payload)
+    assert shown(master)[:3] == shown(master_of(KEYED, parts))[:3]
+
+
+def test_a_keyed_chain_that_refuses_an_acquisition_has_no_context():
+    master = Master(KEYED, ACQUISITION)
+    master._processors.clear()
+    assert master.state_of_ordered() == {}
+
+
 def test_the_results_of_an_ordered_step_are_fresh_once_and_kept():
     master = master_of(MIXED, parts_of(MIXED, ACQUISITION, GROUPS[:2]))
     assert [result.frame for _, result in master.fresh] == [0, 1, 2, 3, 4, 5]
     assert {name: r.frame for name, r in master.results()}["trail"] == 5
 
 
-@pytest.mark.parametrize("chain", [FREE, MIXED], ids=["free", "mixed"])
+@pytest.mark.parametrize("chain", [FREE, MIXED, KEYED], ids=["free", "mixed", "keyed"])
 @pytest.mark.parametrize("at", range(5))
 def test_a_record_is_the_master_in_every_respect(chain, at):
     parts = parts_of(chain, ACQUISITION, GROUPS, FAILED)

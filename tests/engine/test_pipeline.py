@@ -282,8 +282,9 @@ def test_an_edge_that_is_none_is_refused(text):
         EdgePolicy.parse(text)
 
 
-def test_one_worker_is_right_for_an_ordered_chain():
-    assert pipeline(("a", {"Trail": {}}, {"workers": 1})).chains[0].ordered
+@pytest.mark.parametrize("kind", ["Trail", "Excess"])
+def test_one_worker_is_right_for_an_ordered_chain(kind):
+    assert pipeline(("a", {kind: {}}, {"workers": 1})).chains[0].ordered
 
 
 def test_the_settings_win_over_what_the_detector_says(loaded):

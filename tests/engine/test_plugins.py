@@ -57,7 +57,11 @@ def test_a_detector_of_ones_own_is_loaded_by_module_and_class():
         ),
         (
             "tests.engine.small:Misordered",
-            "has order = 'any'; it is Order.ANY or Order.OR",
+            "has order = 'any'; it is Order.ANY, Order.ORDERED or Order.KEYED",
+        ),
+        (
+            "tests.engine.small:Forgetful",
+            "lacks context, resume, which order = Order.KEYED needs",
         ),
         ("tests.engine.small:scan", "lacks Params, order, process"),
         ("a b:", "is not 'package.module:Class'"),

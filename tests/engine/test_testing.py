@@ -1,5 +1,6 @@
 """`check_processor` finds the law that a processor breaks: one breaker for each."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -74,6 +75,141 @@ class Change:
 
     def restore(self, state):
         self.before = unpack(state)["before"]
+
+
+class Excess:
+    """KEYED, keeps all the laws: the counts beyond those of the first three frames."""
+
+    order = Order.KEYED
+    Params: ClassVar = BaseParams
+
+    def __init__(self, acquisition, params, device="cpu"):
+        self.frames = acquisition.frames
+        self.values, self.first, self.waiting = {}, [], []
+
+    def process(self, batch):
+        for index, frame in zip(batch.index.tolist(), batch.pixels, strict=True):
+            counts = int(frame.sum())
+            self.waiting.append([index, counts])
+            if len(self.first) < 3:
+                self.first.append(counts)
+        self.work_off()
+
+    def work_off(self):
+        if len(self.first) == 3:
+            self.values |= {k: counts - sum(self.first) for k, counts in self.waiting}
+            self.waiting = []
+
+    def results(self):
+        if not self.values:
+            return [invalid("excess", "the first frames are lacking")]
+        data = np.array([self.values.get(k, 0) for k in range(self.frames)])
+        last, used = max(self.values), len(self.values)
+        return [Result("excess", data, "series", frame=last, used=used)]
+
+    def merge(self, other):
+        self.values |= other.values
+        self.resume(other.context())
+
+    def snapshot(self):
+        values = [list(self.values), list(self.values.values())]
+        return pack({"values": values, "context": self.context()})
+
+    def restore(self, state):
+        found = unpack(state)
+        self.values = dict(zip(*found["values"], strict=True))
+        self.resume(found["context"])
+
+    def context(self):
+        return pack({"first": self.first, "waiting": self.waiting})
+
+    def resume(self, context):
+        found = unpack(context)
+        self.first, self.waiting = found["first"], found["waiting"]
+
+
+class Scaled(Total):
+    """Keeps the laws of those that can change: the counts times a factor."""
+
+    class Params(BaseParams):
+        factor: int = 2
+
+    def __init__(self, acquisition, params, device="cpu"):
+        super().__init__(acquisition, params)
+        self.factor = params.factor
+
+    def process(self, batch):
+        before = self.total
+        super().process(batch)
+        self.total = before + (self.total - before) * self.factor
+
+    def change(self, params):
+        self.factor = params.factor
+
+
+class ScaledExcess(Excess):
+    Params = Scaled.Params
+
+    def __init__(self, acquisition, params, device="cpu"):
+        super().__init__(acquisition, params)
+        self.factor = params.factor
+
+    def process(self, batch):
+        factor = self.factor
+        super().process(batch.with_pixels(batch.pixels * np.uint16(factor)))
+
+    def change(self, params):
+        self.factor = params.factor
+
+
+class ChangesWhatItHasSeen(Scaled):
+    def results(self):
+        found = super().results()
+        return [replace(r, data=r.data * self.factor) if r.valid else r for r in found]
+
+    def merge(self, other):
+        super().merge(other)
+        self.total += self.factor - other.factor
+
+
+class KeepsTheOldParameters(Scaled):
+    def snapshot(self):
+        return pack({"state": [self.total, self.used, self.last, self.factor]})
+
+    def restore(self, state):
+        *found, self.factor = unpack(state)["state"]
+        self.total, self.used, self.last = found
+        self.factor = 2
+
+
+class BeginsAnewWhenChanged(Scaled):
+    def change(self, params):
+        self.total = 0
+
+
+class ForgetsWhatItLearnt(Excess):
+    def resume(self, context):
+        pass
+
+
+class ForgetsThoseThatWait(Excess):
+    def context(self):
+        return pack({"first": self.first, "waiting": []})
+
+
+class KeepsItsOwnContext(Excess):
+    def merge(self, other):
+        self.values |= other.values
+        if not self.first:
+            self.resume(other.context())
+
+
+class GivesItsContextAsText(Excess):
+    def context(self):
+        return super().context().decode("latin-1")
+
+    def resume(self, context):
+        super().resume(context.encode("latin-1"))
 
 
 class WritesIntoFrames(Total):
@@ -200,7 +336,7 @@ class RestoresNothing(Change):
         pass
 
 
-@pytest.mark.parametrize("cls", [Total, Change, TotalOfEvents, ChangeOfEvents])
+@pytest.mark.parametrize("cls", [Total, Change, Excess, TotalOfEvents, ChangeOfEvents])
 @pytest.mark.parametrize("frames", [FRAMES, FRAMES.reshape(2, 3, 4, 5)])
 def test_a_lawful_processor_passes(cls, frames):
     check_processor(cls, frames)
@@ -226,12 +362,36 @@ def test_a_lawful_processor_passes(cls, frames):
         (LeavesEmptyFramesOut, r"events bring .*\(total stands on 3\)"),
         (WritesIntoEvents, "frames are left as they were.* with events"),
         (CountsBatchesOfEvents, "how frames are cut .* with events"),
+        (ForgetsWhatItLearnt, r"restore\(snapshot\(\)\) is invisible"),
+        (ForgetsThoseThatWait, r"restore\(snapshot\(\)\) is invisible"),
+        (KeepsItsOwnContext, r"parts merged .* \(excess.*commits at .*restarted"),
+        (GivesItsContextAsText, r"parts merged in order equal the whole \(str"),
         (KeepsTheFirstFrame, "two halves merged equal the whole"),
     ],
 )
 def test_a_broken_law_is_named(cls, law):
     with pytest.raises(AssertionError, match=f"law: {law}"):
         check_processor(cls, FRAMES)
+
+
+@pytest.mark.parametrize("cls", [Scaled, ScaledExcess])
+def test_a_lawful_processor_that_can_change_passes(cls):
+    check_processor(cls, FRAMES, changed={"factor": 3})
+
+
+@pytest.mark.parametrize(
+    ("cls", "law"),
+    [
+        (ChangesWhatItHasSeen, "a change is made at its frame, .* merged, late"),
+        (KeepsTheOldParameters, "a change is made at its frame, .* snapshot after it"),
+        (BeginsAnewWhenChanged, "a change is made at its frame, .* to the same"),
+        (Total, r"a change is made at its frame, .* \(it has no method change"),
+    ],
+)
+def test_a_broken_law_of_changes_is_named(cls, law):
+    changed = {"factor": 3} if issubclass(cls, Scaled) else {}
+    with pytest.raises(AssertionError, match=f"law: {law}"):
+        check_processor(cls, FRAMES, changed=changed)
 
 
 def test_the_bits_of_floats_are_compared():

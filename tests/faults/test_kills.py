@@ -56,6 +56,10 @@ def pipeline(tmp_path: Path, recorded: Path) -> Path:
                 "name": "trail",
                 "processor": [{"kind": "tests.system.plugins:Trail"}],
             },
+            {
+                "name": "learn",
+                "processor": [{"kind": "tests.engine.small:Excess"}],
+            },
         ],
     )
     path.write_text(text.replace("detectors = 0", f"detectors = {detectors}"))
@@ -69,6 +73,7 @@ def undisturbed(recorded: Path) -> dict[str, Any]:
     y, x = np.mgrid[:32, :40]
     distance2 = (y - 16) ** 2 + (x - 20) ** 2
     bf, adf = distance2 <= 25, (distance2 > 25) & (distance2 <= 225)
+    total = frames.sum((1, 2))
     trail = np.zeros((32, 40))
     for frame in frames:
         trail += 0.1 * (frame - trail)
@@ -78,6 +83,7 @@ def undisturbed(recorded: Path) -> dict[str, Any]:
         "stem.sum.sum": frames.sum(0),
         "stem.sum.max": frames.max(0),
         "trail.trail.mean": trail,
+        "learn.excess.excess": total - total[:3].sum() / 3,
     }
 
 
@@ -119,7 +125,9 @@ def kill_at_random(engine: Running, name: str, seed: int) -> None:
     engine.kill(name)
 
 
-@pytest.mark.parametrize("name", ["worker.stem.0", "worker.trail.0", "collector"])
+@pytest.mark.parametrize(
+    "name", ["worker.stem.0", "worker.trail.0", "worker.learn.0", "collector"]
+)
 def test_a_killed_process_leaves_no_trace_in_the_results(
     tmp_path, pipeline, undisturbed, name, kill
 ):

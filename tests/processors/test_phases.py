@@ -13,14 +13,14 @@ from scopeside.messages import validate
 from scopeside.testing import check_processor
 from scopeside_processors.kernels.nnls import unmix
 from scopeside_processors.stem.kinetics import avrami, fit_avrami
+from scopeside_processors.stem.peaks import PeakParams, fit_peaks, pseudo_voigt
+from scopeside_processors.stem.phases import Phases, phase_fractions
 from scopeside_processors.stem.references import (
     Background,
     PeakReference,
     components_of,
     gaussian,
 )
-from scopeside_processors.stem.peaks import PeakParams, fit_peaks, pseudo_voigt
-from scopeside_processors.stem.phases import Phases, phase_fractions
 
 SHAPE = (96, 96)
 A, B = [[15.0, 1.0], [30.0, 0.6]], [[18.0, 0.8], [26.0, 1.0], [40.0, 0.3]]

@@ -24,15 +24,15 @@ from scopeside_processors.kernels import USUAL_PIXELS, nnls
 from scopeside_processors.kernels import radial as kernels
 from scopeside_processors.kernels.virtual import sum_type
 from scopeside_processors.stem.kinetics import Kinetics, fit_avrami
+from scopeside_processors.stem.peaks import COLUMNS, PeakParams, fit_peaks
 from scopeside_processors.stem.references import (
     Background,
     Components,
     Reference,
     components_of,
 )
-from scopeside_processors.stem.peaks import COLUMNS, PeakParams, fit_peaks
-from scopeside_processors.stem.ringcounts import REASONS, RingCounter, RingCounts, warm
 from scopeside_processors.stem.ring_bins import RingParams
+from scopeside_processors.stem.ringcounts import REASONS, RingCounter, RingCounts, warm
 from scopeside_processors.stem.totals import Totals
 from scopeside_processors.stem.values import FrameValues
 

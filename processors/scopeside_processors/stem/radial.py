@@ -26,8 +26,8 @@ from scopeside_processors.kernels import radial as kernels
 from scopeside_processors.kernels.virtual import sum_type
 from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.pdf import PdfParams, pair_distribution, scattering
-from scopeside_processors.stem.ringcounts import REASONS, RingCounter, RingCounts, warm
 from scopeside_processors.stem.ring_bins import Axis, RingParams
+from scopeside_processors.stem.ringcounts import REASONS, RingCounter, RingCounts, warm
 from scopeside_processors.stem.totals import Totals
 from scopeside_processors.stem.values import FrameValues
 
