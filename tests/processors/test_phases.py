@@ -291,12 +291,14 @@ def test_the_kinetics_follow_the_stream():
     for first in range(0, 60, 10):
         processor.process(batch(frames[first : first + 10], first))
         found.append(results(processor)["kinetics"])
-    assert [result.valid for result in found] == [False, False, True, True, True, True]
-    assert [result.meta.get("points") for result in found[2:]] == [16, 32, 48, 60]
+    # 16 points have not yet reached a fifth of the plateau.
+    assert [result.valid for result in found] == [False] * 3 + [True] * 3
+    assert [result.meta.get("points") for result in found[3:]] == [32, 48, 60]
     last = found[-1]
-    k, n, t0 = last.data
-    assert (k, n) == (pytest.approx(0.1, rel=0.1), pytest.approx(2.5, rel=0.25))
-    assert t0 == pytest.approx(2.5, abs=1.5)
+    # The three are correlated: their errors say how far off they may be.
+    errors = np.sqrt(np.diag(last.meta["covariance"]))
+    assert (np.abs(last.data - [0.1, 2.5, 2.5]) < 4 * errors).all()
+    assert (errors < [0.01, 0.4, 1.0]).all()
     assert last.meta["units"] == ["1/s", "", "s"]
     assert np.array(last.meta["covariance"]).shape == (3, 3)
 
