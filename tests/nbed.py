@@ -66,13 +66,14 @@ def scan(
     length = np.hypot(*(orders @ vectors).T)
     held = length < 0.75 * side
     orders, length = orders[held], length[held]
-    bright = np.exp(-length / (0.25 * side)) * rng.uniform(0.6, 1.4, len(orders))
-    bright[length == 0] = 8.0
+    bright = 20 * np.exp(-length / (0.23 * side)) * rng.uniform(0.6, 1.4, len(orders))
+    bright[length == 0] = 90
     positions = orders @ lattices + centre[:, None]
     frames = np.empty((n, side, side))
     y, x = np.mgrid[:side, :side]
     for f in range(n):
-        frames[f] = 0.1
+        away = np.hypot(y - centre[f, 0], x - centre[f, 1])
+        frames[f] = 3.4 * np.exp(-away / (0.23 * side))
         for at, amplitude in zip(positions[f], bright, strict=True):
             _draw(frames[f], y, x, at, amplitude, radius, edge, texture, rng)
     frames *= electrons / frames.sum(axis=(1, 2)).mean()

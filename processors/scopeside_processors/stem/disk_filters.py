@@ -1,9 +1,10 @@
 """The model of a diffraction disk, and the filters that find it.
 
-A disk is (a + linear texture) · D + b: D is 1 inside, 0 outside, and falls off at the
-edge; the texture is what dynamical diffraction draws into it. Displacing D to first
-order adds a times its slope. All six numbers follow from a weighted linear fit, whose
-solution is linear in the pixels: a filter for each of them.
+A disk is (a + linear texture) · D + a plane: D is 1 inside, 0 outside, and falls off at
+the edge; the texture is what dynamical diffraction draws into it, the plane what is
+scattered diffusely. Displacing D to first order adds a times its slope. All numbers
+follow from a weighted linear fit, whose solution is linear in the pixels: a filter for
+each of them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _FLOOR = 0.15
 _BEST = 0.04
 """A disk with any number of counts is known no better than this, pixels: its texture
 is not quite linear."""
+_TEXTURED = 2.5
+"""Smaller disks have no texture: it could not be told from a displacement."""
 _ROOM = 2.5
 """The window reaches this much beyond the disk's edge, pixels."""
 
@@ -71,8 +74,8 @@ def filters_of(
         down, right = np.divmod(phase, phases)
         at = [(k + 0.5) / phases - 0.5 for k in (down, right)]
         solution, profile = _solution(radius, edge, side, outer, at)
-        weights[phase] = solution[[0, 4, 5, 3]]
-        for k, row in ((0, slice(4, 6)), (2, slice(0, 1))):
+        weights[phase] = solution
+        for k, row in ((0, slice(1, 3)), (2, slice(0, 1))):
             square = (solution[row] ** 2).mean(axis=0)
             noise[k : k + 2] += gain * np.array([square @ profile, square.sum()])
     noise /= phases**2
@@ -83,22 +86,24 @@ def filters_of(
 def _solution(
     radius: float, edge: float, side: int, outer: float, at: list[float]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return what the fit multiplies pixels with, (6, side²), and D, (side²,).
+    """Return what the fit multiplies pixels with, (4, side²), and D, (side²,).
 
-    The six are amplitude, its texture along y and x, background, amplitude times
-    displacement along y and x.
+    The four are amplitude, amplitude times displacement along y and x, background.
     """
     y, x = (np.mgrid[:side, :side] - (side - 1) / 2).reshape(2, -1)
     y, x = y - at[0], x - at[1]
     r = np.hypot(y, x) + 1e-9
     profile = disk(r, radius, edge)
     fall = -slope(r, radius, edge) / r
-    # What blurs the edge blurs the texture with it: y times a sharp disk becomes
-    # y · D + edge² · dD/dy. Without it a texture looks like a displacement.
-    inside = profile - edge**2 * fall
-    columns = [profile, y * inside, x * inside, np.ones_like(r), fall * y, fall * x]
+    # The background is a plane: a flat one would drag outer disks to the beam.
+    columns = [profile, fall * y, fall * x, np.ones_like(r), y, x]
+    if radius >= _TEXTURED:
+        # What blurs the edge blurs the texture with it: y times a sharp disk becomes
+        # y · D + edge² · dD/dy. Without it a texture looks like a displacement.
+        inside = profile - edge**2 * fall
+        columns += [y * inside, x * inside]
     model = np.stack(columns, axis=1)
     weight = np.where(r <= outer, 1 / (profile + _FLOOR), 0.0)
     weighted = (model * weight[:, None]).T
     found: FloatArray = np.linalg.solve(weighted @ model, weighted)
-    return found, profile
+    return found[:4], profile
