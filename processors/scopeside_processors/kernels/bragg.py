@@ -55,7 +55,7 @@ def look(
     Parameters
     ----------
     frame : (height, width), any real dtype
-    filters : (phases², 4, side²) float32
+    filters : (phases², 6, side²) float32, as `stem.disk_filters` makes them
     limit : float32, counts from which a pixel is saturated
     window : (side²,) float32, room for pixels
     found : (6,) float64, filled with amplitude, amplitude · displacement (y, x),

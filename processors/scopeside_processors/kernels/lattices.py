@@ -38,7 +38,9 @@ class Filters:
     Attributes
     ----------
     weights
-        (phases², 4, side²) float32, C order.
+        (phases², 6, side²) float32: filters for amplitude, amplitude · displacement
+        along y and x, and background; what a disk looks like, without its mean, norm
+        1; 1 where a pixel counts.
     phases, side
         Places of the disk in a pixel, in each direction; side of the window, pixels.
     noise
@@ -126,7 +128,7 @@ def fit_lattices(
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""
-    one = Filters(np.zeros((1, 4, 1), np.float32), 1, 1, np.ones(5))
+    one = Filters(np.zeros((1, 6, 1), np.float32), 1, 1, np.ones(5))
     about = Expected(np.eye(2), np.zeros((1, 2)), 1, 0, 1, math.inf)
     fit_lattices(np.empty((0, 1, 1), dtype), np.empty((0, 2)), about, one)
 

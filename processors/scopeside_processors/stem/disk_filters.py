@@ -68,13 +68,16 @@ def filters_of(
     side = window_side(radius)
     phases = 8 if side <= 32 else 4
     outer = max(min(side / 2, spacing - radius - edge), radius + 1.0)
-    weights = np.empty((phases**2, 4, side**2), np.float32)
+    weights = np.empty((phases**2, 6, side**2), np.float32)
     noise = np.zeros(5)
     for phase in range(phases**2):
         down, right = np.divmod(phase, phases)
         at = [(k + 0.5) / phases - 0.5 for k in (down, right)]
-        solution, profile = _solution(radius, edge, side, outer, at)
-        weights[phase] = solution
+        solution, profile, near = _solution(radius, edge, side, outer, at)
+        weights[phase, :4] = solution
+        likeness = near * (profile - profile[near].mean())
+        weights[phase, 4] = likeness / np.linalg.norm(likeness)
+        weights[phase, 5] = near
         for k, row in ((0, slice(1, 3)), (2, slice(0, 1))):
             square = (solution[row] ** 2).mean(axis=0)
             noise[k : k + 2] += gain * np.array([square @ profile, square.sum()])
@@ -85,8 +88,8 @@ def filters_of(
 
 def _solution(
     radius: float, edge: float, side: int, outer: float, at: list[float]
-) -> tuple[FloatArray, FloatArray]:
-    """Return what the fit multiplies pixels with, (4, side²), and D, (side²,).
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Return what the fit multiplies pixels with, (4, side²), D, and which it takes.
 
     The four are amplitude, amplitude times displacement along y and x, background.
     """
@@ -103,7 +106,8 @@ def _solution(
         inside = profile - edge**2 * fall
         columns += [y * inside, x * inside]
     model = np.stack(columns, axis=1)
-    weight = np.where(r <= outer, 1 / (profile + _FLOOR), 0.0)
+    near = r <= outer
+    weight = np.where(near, 1 / (profile + _FLOOR), 0.0)
     weighted = (model * weight[:, None]).T
     found: FloatArray = np.linalg.solve(weighted @ model, weighted)
-    return found[:4], profile
+    return found[:4], profile, near
