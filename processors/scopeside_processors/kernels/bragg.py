@@ -28,6 +28,11 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 OUTSIDE, SATURATED = 1, 2
 """Why a disk was not looked at: its window leaves the frame, or holds such a pixel."""
+LEVELS = (10.0, 100.0, 1000.0)
+"""Electrons in a disk that there are filters for: the fewer, the less is fitted."""
+_FEW, _MANY = 30.0, 300.0
+MIDDLE = 100.0
+"""Of a disk nothing is known of, electrons."""
 _FARTHEST = 1.5
 """A displacement is linear no further than this, pixels."""
 SIGNIFICANT = 9.0
@@ -38,12 +43,22 @@ _DAMPING = 1.0
 """Of each step of the lattice, 1/px²; what is learnt of a disk is far more."""
 
 
+@numba.njit(nogil=True, cache=True)
+def level_of(significance: float) -> int:
+    """Return which of `LEVELS` a disk belongs to.
+
+    The square of its amplitude in standard deviations is about its electrons.
+    """
+    return int(significance >= _FEW) + int(significance >= _MANY)
+
+
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
 def look(
     frame: Array,
     y: float,
     x: float,
     filters: Array,
+    level: int,
     phases: int,
     side: int,
     limit: float,
@@ -55,7 +70,8 @@ def look(
     Parameters
     ----------
     frame : (height, width), any real dtype
-    filters : (phases², 6, side²) float32, as `stem.disk_filters` makes them
+    filters : (levels · phases², 6, side²) float32, as `stem.disk_filters` makes them
+    level : which of `LEVELS` the disk belongs to
     limit : float32, counts from which a pixel is saturated
     window : (side²,) float32, room for pixels
     found : (6,) float64, filled with amplitude, amplitude · displacement (y, x),
@@ -81,7 +97,7 @@ def look(
         return SATURATED
     down = min(int((y - middle - top + 0.5) * phases), phases - 1)
     right = min(int((x - middle - left + 0.5) * phases), phases - 1)
-    one = filters[down * phases + right]
+    one = filters[(level * phases + down) * phases + right]
     amplitude, by_y = np.float32(0), np.float32(0)
     by_x, background = np.float32(0), np.float32(0)
     for p in range(window.size):
@@ -103,7 +119,7 @@ def judge(found: Array, noise: Array, judged: Array) -> None:
     Parameters
     ----------
     found : (6,) float64, as `look` leaves it
-    noise : (5,) float64: variance of amplitude · displacement for each count of
+    noise : (5,) float64, of its level: variance of amplitude · displacement for each count of
         amplitude, and of background; the same of the amplitude; variance of a disk
         with many counts, px²
     judged : (4,) float64, filled with position (y, x), the inverse of its variance,
@@ -197,19 +213,20 @@ def better(
     """Look at the first `disks` of a lattice and better it; return how many saturate.
 
     Afterwards ``seen (m, 4)`` holds for each the displacement from the old lattice, the
-    inverse of its variance, and its significance.
+    inverse of its variance, and its significance, squared; before, the last of these.
     """
     saturated = 0
     for n in range(disks):
         h, k = orders[n, 0], orders[n, 1]
         y = h * lattice[0, 0] + k * lattice[1, 0] + lattice[2, 0]
         x = h * lattice[0, 1] + k * lattice[1, 1] + lattice[2, 1]
-        why = look(frame, y, x, filters, phases, side, limit, window, found)
+        level = level_of(seen[n, 3])
+        why = look(frame, y, x, filters, level, phases, side, limit, window, found)
         if why:
             seen[n] = 0.0
             saturated += why == SATURATED
             continue
-        judge(found, noise, seen[n])
+        judge(found, noise[level], seen[n])
         seen[n, 0] -= y
         seen[n, 1] -= x
     _step(seen, orders, disks, lattice, moves)
@@ -238,7 +255,9 @@ def search(
                 h, k = orders[n, 0], orders[n, 1]
                 y = h * lattice[0, 0] + k * lattice[1, 0] + lattice[2, 0] + down
                 x = h * lattice[0, 1] + k * lattice[1, 1] + lattice[2, 1] + right
-                why = look(frame, y, x, filters, phases, side, np.inf, window, found)
+                why = look(
+                    frame, y, x, filters, 1, phases, side, np.inf, window, found
+                )
                 if not why and found[0] > 0:
                     # The root, so that the direct beam does not decide alone.
                     score += math.sqrt(found[0])

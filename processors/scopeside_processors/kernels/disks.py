@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels.bragg import SATURATED, judge, look
+from scopeside_processors.kernels.bragg import MIDDLE, SATURATED, judge, level_of, look
 from scopeside_processors.kernels.lattices import Filters
 from scopeside_processors.kernels.maxima import maxima
 from scopeside_processors.kernels.virtual import as_stored
@@ -94,7 +94,7 @@ def brightest(peaks: npt.NDArray[np.float32], distance: float) -> None:
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""
-    one = Filters(np.zeros((1, 6, 1), np.float32), 1, 1, np.ones(5))
+    one = Filters(np.zeros((3, 6, 1), np.float32), 1, 1, np.ones((3, 5)))
     frames, starts = np.empty((0, 1, 1), dtype), np.empty((0, 1, 2))
     peaks, _ = locate(frames, starts, one, math.inf, 1.0, 1.0, math.inf)
     brightest(peaks, 1.0)
@@ -124,14 +124,16 @@ def _locate(
             y0, x0 = starts[f, n, 0], starts[f, n, 1]
             if math.isnan(y0):
                 continue
-            y, x, why = y0, x0, 0
+            y, x, why, level = y0, x0, 0, 0
+            judged[3] = MIDDLE
             for _ in range(_TURNS):
+                level = level_of(judged[3])
                 why = look(
-                    frames[f], y, x, filters, phases, side, limit, window, found
+                    frames[f], y, x, filters, level, phases, side, limit, window, found
                 )
                 if why:
                     break
-                judge(found, noise, judged)
+                judge(found, noise[level], judged)
                 # What is known of the place beforehand weighs as much as it is sure.
                 share = 1.0 if prior == 0 else judged[2] / (judged[2] + prior)
                 y = y0 + share * (judged[0] - y0)

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels.bragg import SIGNIFICANT, better, search
+from scopeside_processors.kernels.bragg import MIDDLE, SIGNIFICANT, better, search
 from scopeside_processors.kernels.virtual import as_stored
 
 Array = npt.NDArray[Any]
@@ -38,13 +38,13 @@ class Filters:
     Attributes
     ----------
     weights
-        (phases², 6, side²) float32: filters for amplitude, amplitude · displacement
+        (levels · phases², 6, side²) float32: for each of `kernels.bragg.LEVELS`, filters for amplitude, amplitude · displacement
         along y and x, and background; what a disk looks like, without its mean, norm
         1; 1 where a pixel counts.
     phases, side
         Places of the disk in a pixel, in each direction; side of the window, pixels.
     noise
-        (5,) float64, as `kernels.bragg.judge` takes it.
+        (levels, 5) float64, as `kernels.bragg.judge` takes them.
     """
 
     weights: npt.NDArray[np.float32]
@@ -128,7 +128,7 @@ def fit_lattices(
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""
-    one = Filters(np.zeros((1, 6, 1), np.float32), 1, 1, np.ones(5))
+    one = Filters(np.zeros((3, 6, 1), np.float32), 1, 1, np.ones((3, 5)))
     about = Expected(np.eye(2), np.zeros((1, 2)), 1, 0, 1, math.inf)
     fit_lattices(np.empty((0, 1, 1), dtype), np.empty((0, 2)), about, one)
 
@@ -155,6 +155,7 @@ def _fit(
         frame, start = frames[f], lattices[f]
         for again in range(2):
             lattice[:] = start
+            seen[:, 3] = MIDDLE
             if again:
                 search(
                     frame, lattice, orders, inner, reach, filters, phases, side,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import erfc
 
+from scopeside_processors.kernels.bragg import LEVELS
 from scopeside_processors.kernels.lattices import Filters
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,6 +26,9 @@ _FLOOR = 0.15
 _BEST = 0.04
 """A disk with any number of counts is known no better than this, pixels: its texture
 is not quite linear."""
+_TEXTURE = 0.08
+"""Slope of the texture that is reckoned with, standard deviation, amplitudes a pixel.
+With many counts the data say what it is; with few it is not fitted to their noise."""
 _TEXTURED = 2.5
 """Smaller disks have no texture: it could not be told from a displacement."""
 _ROOM = 2.5
@@ -68,46 +72,60 @@ def filters_of(
     side = window_side(radius)
     phases = 8 if side <= 32 else 4
     outer = max(min(side / 2, spacing - radius - edge), radius + 1.0)
-    weights = np.empty((phases**2, 6, side**2), np.float32)
-    noise = np.zeros(5)
-    for phase in range(phases**2):
-        down, right = np.divmod(phase, phases)
-        at = [(k + 0.5) / phases - 0.5 for k in (down, right)]
-        solution, profile, near = _solution(radius, edge, side, outer, at)
-        weights[phase, :4] = solution
-        likeness = near * (profile - profile[near].mean())
-        weights[phase, 4] = likeness / np.linalg.norm(likeness)
-        weights[phase, 5] = near
-        for k, row in ((0, slice(1, 3)), (2, slice(0, 1))):
-            square = (solution[row] ** 2).mean(axis=0)
-            noise[k : k + 2] += gain * np.array([square @ profile, square.sum()])
-    noise /= phases**2
-    noise[4] = _BEST**2
-    return Filters(weights, phases, side, noise)
+    models = [
+        _Model(radius, edge, side, outer, (down + 0.5) / phases - 0.5, at)
+        for down in range(phases)
+        for at in (np.arange(phases) + 0.5) / phases - 0.5
+    ]
+    found = [
+        [model.filters(electrons) for model in models] for electrons in LEVELS
+    ]
+    weights = np.array([[one for one, _ in level] for level in found], np.float32)
+    noise = np.array([[one for _, one in level] for level in found]).mean(axis=1)
+    noise[:, :4] *= gain
+    weights = weights.reshape(len(LEVELS) * phases**2, 6, side**2)
+    return Filters(np.ascontiguousarray(weights), phases, side, noise)
 
 
-def _solution(
-    radius: float, edge: float, side: int, outer: float, at: list[float]
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Return what the fit multiplies pixels with, (4, side²), D, and which it takes.
+class _Model:
+    """A disk at one place within a pixel: its centre is (y, x) from the middle."""
 
-    The four are amplitude, amplitude times displacement along y and x, background.
-    """
-    y, x = (np.mgrid[:side, :side] - (side - 1) / 2).reshape(2, -1)
-    y, x = y - at[0], x - at[1]
-    r = np.hypot(y, x) + 1e-9
-    profile = disk(r, radius, edge)
-    fall = -slope(r, radius, edge) / r
-    # The background is a plane: a flat one would drag outer disks to the beam.
-    columns = [profile, fall * y, fall * x, np.ones_like(r), y, x]
-    if radius >= _TEXTURED:
-        # What blurs the edge blurs the texture with it: y times a sharp disk becomes
-        # y · D + edge² · dD/dy. Without it a texture looks like a displacement.
-        inside = profile - edge**2 * fall
-        columns += [y * inside, x * inside]
-    model = np.stack(columns, axis=1)
-    near = r <= outer
-    weight = np.where(near, 1 / (profile + _FLOOR), 0.0)
-    weighted = (model * weight[:, None]).T
-    found: FloatArray = np.linalg.solve(weighted @ model, weighted)
-    return found[:4], profile, near
+    def __init__(
+        self, radius: float, edge: float, side: int, outer: float, y: float, x: float
+    ) -> None:
+        down, right = (np.mgrid[:side, :side] - (side - 1) / 2).reshape(2, -1)
+        down, right = down - y, right - x
+        r = np.hypot(down, right) + 1e-9
+        self._profile = disk(r, radius, edge)
+        self._near = r <= outer
+        fall = -slope(r, radius, edge) / r
+        # The background is a plane: a flat one would drag outer disks to the beam.
+        columns = [self._profile, fall * down, fall * right, np.ones_like(r)]
+        columns += [down, right]
+        if radius >= _TEXTURED:
+            # What blurs the edge blurs the texture with it: y times a sharp disk is
+            # y · D + edge² · dD/dy. Without it a texture looks like a displacement.
+            inside = self._profile - edge**2 * fall
+            columns += [down * inside, right * inside]
+        self._columns = np.stack(columns, axis=1)
+
+    def filters(self, electrons: float) -> tuple[FloatArray, FloatArray]:
+        """Return the filters (6, side²) and the noise (5,), see `kernels.lattices`.
+
+        They are the best for a disk of so many electrons.
+        """
+        near, profile = self._near, self._profile
+        weight = np.where(near, 1 / (profile + _FLOOR), 0.0)
+        weighted = (self._columns * weight[:, None]).T
+        normal = weighted @ self._columns
+        textures = np.arange(6, len(normal))
+        normal[textures, textures] += profile.sum() / (electrons * _TEXTURE**2)
+        solution = np.linalg.solve(normal, weighted)[:4]
+        like = near * (profile - profile[near].mean())
+        like /= np.linalg.norm(like)
+        place, size = (solution[1:3] ** 2).mean(axis=0), solution[0] ** 2
+        noise = [place @ profile, place.sum(), size @ profile, size.sum()]
+        # What texture is left to be taken for a displacement.
+        missed = _TEXTURE**2 * ((solution[1:3] @ self._columns[:, 6:]) ** 2).sum() / 2
+        rows: FloatArray = np.vstack([solution, like, near])
+        return rows, np.array([*noise, missed + _BEST**2])
