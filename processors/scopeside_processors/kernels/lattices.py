@@ -25,8 +25,13 @@ NO_COUNTS, NOT_A_NUMBER, SATURATED, NO_BEAM, TOO_FEW, FAILED = range(1, 7)
 
 _MOST_CHANGE = 0.3
 """A lattice vector that has changed by more of its length is another one's."""
-_LARGEST_RESIDUAL = 0.7
-"""Disks that lie further from their lattice do not form it, pixels rms."""
+_LARGEST_RESIDUAL, _LARGEST_NOISE = 0.7, 0.9
+"""Disks that lie further from their lattice do not form it, pixels rms: the second where
+with so few counts they can be expected to."""
+_MOST_MOVES, _STILL = 6, 0.3
+"""A pattern is moved at most so often, and until it moves by less, pixels."""
+_FAR = 3.0
+"""One that has moved further is searched for: it might have been led astray, pixels."""
 _SPREAD = 0.05
 """Disks all in one line, or one alone, give no lattice: smallest variance of orders."""
 
@@ -162,13 +167,26 @@ def _fit(
                     window, found,
                 )  # fmt: skip
             saturated = 0
-            # Where the pattern is, then its lattice near the beam, then all of it.
-            for turn in range(5):
-                disks = inner if turn < 3 else len(orders)
+            # Where the pattern is, until it stays; its lattice near the beam; all of it.
+            turn, moves, left = 0, True, _MOST_MOVES
+            while turn < 3:
+                y, x = lattice[2, 0], lattice[2, 1]
+                disks = inner if turn == 0 else len(orders)
                 saturated = better(
-                    frame, lattice, orders, disks, turn < 2, filters, phases, side,
+                    frame, lattice, orders, disks, moves, filters, phases, side,
                     limit, noise, window, found, seen,
                 )  # fmt: skip
+                left -= 1
+                away = math.hypot(lattice[2, 0] - y, lattice[2, 1] - x)
+                if moves and (away < _STILL or left == 0):
+                    moves = False
+                elif not moves:
+                    turn += 1
+                away = math.hypot(lattice[2, 0] - start[2, 0], lattice[2, 1] - start[2, 1])
+                if moves and not again and away > _FAR:
+                    break
+            if turn < 3:
+                continue
             flags[f] = _verdict(
                 seen, orders, start, lattice, reach, fewest, saturated, quality[f]
             )
@@ -214,14 +232,15 @@ def _verdict(
     hk = hk / number - h * k / number**2
     if 0.5 * (hh + kk - math.hypot(hh - kk, 2 * hk)) < _SPREAD:
         return TOO_FEW
-    return FOUND if _plausible(start, lattice, reach, quality[1]) else FAILED
+    noise = min(6.0 * number / weight, _LARGEST_NOISE**2)
+    if not residual / weight <= max(_LARGEST_RESIDUAL**2, noise):
+        return FAILED
+    return FOUND if _plausible(start, lattice, reach) else FAILED
 
 
 @numba.njit(nogil=True, cache=True)
-def _plausible(start: Array, lattice: Array, reach: int, residual: float) -> bool:
-    """Whether a lattice fits, and is still the one that was looked for."""
-    if not residual <= _LARGEST_RESIDUAL:
-        return False
+def _plausible(start: Array, lattice: Array, reach: int) -> bool:
+    """Whether a lattice is still the one that was looked for."""
     for row in range(2):
         change = math.hypot(
             lattice[row, 0] - start[row, 0], lattice[row, 1] - start[row, 1]
