@@ -1,5 +1,7 @@
 """Nano-beam diffraction of a strained crystal, with everything known about it."""
 
+# ruff: noqa: PLR0917 - a simulation has many knobs
+
 from __future__ import annotations
 
 import math
@@ -58,7 +60,9 @@ def scan(
     n = shape[0] * shape[1]
     row, column = (np.indices(shape).reshape(2, -1) / np.maximum(shape, 2)[:, None]).T.T
     wave = np.stack([np.sin(6 * column), np.cos(5 * row), np.sin(4 * (row + column))])
-    strain = np.stack([*(wave * [[1], [1], [1 / 3]]), np.cos(4 * row - 3 * column) * 0.8])
+    strain = np.stack(
+        [*(wave * [[1], [1], [1 / 3]]), np.cos(4 * row - 3 * column) * 0.8]
+    )
     strain = strain.T * largest
     centre = side / 2 + rng.uniform(-0.5, 0.5, 2) + wander * wave[:2].T
     lattices = deformed(vectors, strain)

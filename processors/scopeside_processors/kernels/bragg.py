@@ -81,7 +81,8 @@ def look(
     height, width = frame.shape
     if not (middle - 1 < y < height and middle - 1 < x < width):
         return OUTSIDE
-    top, left = math.floor(y - middle + 0.5), math.floor(x - middle + 0.5)
+    top: int = math.floor(y - middle + 0.5)
+    left: int = math.floor(x - middle + 0.5)
     if top < 0 or left < 0 or top + side > height or left + side > width:
         return OUTSIDE
     saturated = 0
@@ -92,7 +93,7 @@ def look(
         for j in range(pixels.size):
             value = np.float32(pixels[j])
             to[j] = value
-            saturated += value >= most
+            saturated += int(value >= most)
     if saturated:
         return SATURATED
     down = min(int((y - middle - top + 0.5) * phases), phases - 1)
@@ -119,9 +120,9 @@ def judge(found: Array, noise: Array, judged: Array) -> None:
     Parameters
     ----------
     found : (6,) float64, as `look` leaves it
-    noise : (5,) float64, of its level: variance of amplitude · displacement for each count of
-        amplitude, and of background; the same of the amplitude; variance of a disk
-        with many counts, px²
+    noise : (5,) float64, of its level: variance of amplitude · displacement for each
+        count of amplitude, and of background; the same of the amplitude; variance of a
+        disk with many counts, px²
     judged : (4,) float64, filled with position (y, x), the inverse of its variance,
         1/px², and the amplitude in standard deviations, squared
     """
@@ -255,9 +256,7 @@ def search(
                 h, k = orders[n, 0], orders[n, 1]
                 y = h * lattice[0, 0] + k * lattice[1, 0] + lattice[2, 0] + down
                 x = h * lattice[0, 1] + k * lattice[1, 1] + lattice[2, 1] + right
-                why = look(
-                    frame, y, x, filters, 1, phases, side, np.inf, window, found
-                )
+                why = look(frame, y, x, filters, 1, phases, side, np.inf, window, found)
                 if not why and found[0] > 0:
                     # The root, so that the direct beam does not decide alone.
                     score += math.sqrt(found[0])

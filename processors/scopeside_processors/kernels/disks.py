@@ -61,7 +61,7 @@ def locate(
         filters.phases,
         filters.side,
         filters.noise,
-        np.float32(limit),
+        float(limit),
         reach,
         least * least,
         1.0 / spread**2,

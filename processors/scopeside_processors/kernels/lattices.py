@@ -26,8 +26,8 @@ NO_COUNTS, NOT_A_NUMBER, SATURATED, NO_BEAM, TOO_FEW, FAILED = range(1, 7)
 _MOST_CHANGE = 0.3
 """A lattice vector that has changed by more of its length is another one's."""
 _LARGEST_RESIDUAL, _LARGEST_NOISE = 0.7, 0.9
-"""Disks that lie further from their lattice do not form it, pixels rms: the second where
-with so few counts they can be expected to."""
+"""Disks that lie further from their lattice do not form it, pixels rms: the second
+where with so few counts they can be expected to."""
 _MOST_MOVES, _STILL = 6, 0.3
 """A pattern is moved at most so often, and until it moves by less, pixels."""
 _FAR = 3.0
@@ -43,9 +43,9 @@ class Filters:
     Attributes
     ----------
     weights
-        (levels · phases², 6, side²) float32: for each of `kernels.bragg.LEVELS`, filters for amplitude, amplitude · displacement
-        along y and x, and background; what a disk looks like, without its mean, norm
-        1; 1 where a pixel counts.
+        (levels · phases², 6, side²) float32: for each of `kernels.bragg.LEVELS` filters
+        for amplitude, amplitude · displacement along y and x, and background; what a
+        disk looks like, without its mean, norm 1; 1 where a pixel counts.
     phases, side
         Places of the disk in a pixel, in each direction; side of the window, pixels.
     noise
@@ -114,7 +114,7 @@ def fit_lattices(
         expected.inner,
         expected.reach,
         expected.fewest,
-        np.float32(expected.limit),
+        float(expected.limit),
         filters.weights,
         filters.phases,
         filters.side,
@@ -167,7 +167,7 @@ def _fit(
                     window, found,
                 )  # fmt: skip
             saturated = 0
-            # Where the pattern is, until it stays; its lattice near the beam; all of it.
+            # Where the pattern is, until it stays; its lattice near the beam; all.
             turn, moves, left = 0, True, _MOST_MOVES
             while turn < 3:
                 y, x = lattice[2, 0], lattice[2, 1]
@@ -182,8 +182,8 @@ def _fit(
                     moves = False
                 elif not moves:
                     turn += 1
-                away = math.hypot(lattice[2, 0] - start[2, 0], lattice[2, 1] - start[2, 1])
-                if moves and not again and away > _FAR:
+                y, x = lattice[2, 0] - start[2, 0], lattice[2, 1] - start[2, 1]
+                if moves and not again and math.hypot(y, x) > _FAR:
                     break
             if turn < 3:
                 continue

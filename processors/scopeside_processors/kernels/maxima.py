@@ -15,9 +15,7 @@ _MOST = 4096
 
 
 @numba.njit(nogil=True, cache=True)
-def maxima(
-    image: Array, margin: int, distance: float, least: float, out: Array
-) -> int:
+def maxima(image: Array, margin: int, distance: float, least: float, out: Array) -> int:
     """Fill ``out (m, 3)`` with row, column and height of maxima; return how many.
 
     Parameters

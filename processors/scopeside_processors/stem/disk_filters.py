@@ -72,14 +72,13 @@ def filters_of(
     side = window_side(radius)
     phases = 8 if side <= 32 else 4
     outer = max(min(side / 2, spacing - radius - edge), radius + 1.0)
+    places = ((np.arange(phases) + 0.5) / phases - 0.5).tolist()
     models = [
-        _Model(radius, edge, side, outer, (down + 0.5) / phases - 0.5, at)
-        for down in range(phases)
-        for at in (np.arange(phases) + 0.5) / phases - 0.5
+        _Model(radius, edge, side, outer, at=(down, right))
+        for down in places
+        for right in places
     ]
-    found = [
-        [model.filters(electrons) for model in models] for electrons in LEVELS
-    ]
+    found = [[model.filters(electrons) for model in models] for electrons in LEVELS]
     weights = np.array([[one for one, _ in level] for level in found], np.float32)
     noise = np.array([[one for _, one in level] for level in found]).mean(axis=1)
     noise[:, :4] *= gain
@@ -91,10 +90,16 @@ class _Model:
     """A disk at one place within a pixel: its centre is (y, x) from the middle."""
 
     def __init__(
-        self, radius: float, edge: float, side: int, outer: float, y: float, x: float
+        self,
+        radius: float,
+        edge: float,
+        side: int,
+        outer: float,
+        *,
+        at: tuple[float, float],
     ) -> None:
         down, right = (np.mgrid[:side, :side] - (side - 1) / 2).reshape(2, -1)
-        down, right = down - y, right - x
+        down, right = down - at[0], right - at[1]
         r = np.hypot(down, right) + 1e-9
         self._profile = disk(r, radius, edge)
         self._near = r <= outer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -22,15 +23,15 @@ from scopeside.errors import ConfigError
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
-from scopeside_processors.kernels import USUAL_PIXELS
+from scopeside_processors.kernels import USUAL_PIXELS, lattices
 from scopeside_processors.kernels import disks as kernels
-from scopeside_processors.kernels import lattices
 from scopeside_processors.stem.calibration import Calibration, Positive
 from scopeside_processors.stem.disk_filters import filters_of, window_side
 from scopeside_processors.stem.frames import check_frames
-from scopeside_processors.stem.lattice import orders_of
 from scopeside_processors.stem.indexing import INNER
+from scopeside_processors.stem.lattice import orders_of
 from scopeside_processors.stem.probes import radius_of, saturation_of
+from scopeside_processors.stem.reference import Vectors, check_vectors
 from scopeside_processors.stem.templates import (
     correlate,
     spectrum_of,
@@ -69,7 +70,7 @@ class Disks:
         a strong texture; aperture, the image in the calibration."""
         power: Annotated[float, Field(ge=0, le=1)] = 1.0
         """1: cross-correlation; 0: phase correlation; in between: hybrid."""
-        lattice: tuple[Vector, Vector] | None = None
+        lattice: Vectors | None = None
         """[[row, column], [row, column]], lattice vectors, pixels: disks are looked
         for only there, the nearest to the beam first; none: everywhere, the brightest
         first."""
@@ -98,10 +99,7 @@ class Disks:
 
         @model_validator(mode="after")
         def _can_be(self) -> Self:
-            if self.lattice is not None:
-                sizes = np.linalg.norm(self.lattice, axis=1)
-                if abs(np.linalg.det(self.lattice)) < 0.05 * sizes.prod():
-                    raise ValueError("lattice: its two vectors are in line")
+            check_vectors("lattice", self.lattice)
             return self
 
     @classmethod
@@ -183,7 +181,7 @@ class Disks:
         pixels; counts above the background; score, the coefficient of correlation with
         the model, from -1 to 1. NaN where there are no more. ``count`` (rows, columns)
         int64. Without a scan they are series. Without a lattice the brightest come
-        first; with one each has its place, see `orders`.
+        first; with one ``meta["orders"]`` says which disk is where.
         """
         for name in self._params.of:
             if not len(self._seen):
@@ -196,7 +194,8 @@ class Disks:
             else:
                 data = np.moveaxis(self._seen.images("peaks"), 0, -1)
                 data = data.reshape(*self._seen.shape, -1, 4)
-                yield self._seen.result(name, data, "px", ("peak", "yxis"))
+                found = self._seen.result(name, data, "px", ("peak", "yxis"))
+                yield replace(found, meta={**found.meta, **self._about()})
 
     def snapshot(self) -> bytes:
         """Return the disks found."""
@@ -206,12 +205,10 @@ class Disks:
         """Take over what `snapshot` gave."""
         self._seen.restore(unpack(state))
 
-    @property
-    def orders(self) -> npt.NDArray[np.int64] | None:
-        """Which multiples of the lattice vectors the peaks are, (m, 2); None without."""
+    def _about(self) -> dict[str, Any]:
         if self._params.lattice is None:
-            return None
-        return self._expected.orders.astype(np.int64)
+            return {}
+        return {"orders": self._expected.orders.astype(int).tolist()}
 
     # -- looking ----------------------------------------------------------------
 
@@ -225,9 +222,7 @@ class Disks:
         # One frame at a time: the bits of a transform depend on how many there are.
         for f in np.flatnonzero(~spoilt):
             seen = correlate(frames[f : f + 1], self._spectrum, of.power)[0]
-            starts[f] = kernels.highest(
-                seen, margin, self._distance, 2 * of.max_peaks
-            )
+            starts[f] = kernels.highest(seen, margin, self._distance, 2 * of.max_peaks)
         peaks, saturated = self._place(frames, starts, math.inf)
         kernels.brightest(peaks, self._distance)
         return np.ascontiguousarray(peaks[:, : of.max_peaks]), saturated
@@ -294,9 +289,7 @@ class Disks:
         of, shape = self._params, self._acquisition.frame_shape
         centre = self._centres(np.zeros(1, np.int64))[0]
         margin = (self._filters.side - 1) / 2 + 0.5
-        orders = orders_of(
-            vectors, centre, shape, margin, (0.0, math.inf), of.max_peaks
-        )
+        orders = orders_of(vectors, centre, shape, margin, most=of.max_peaks)
         if not len(orders):
             raise ConfigError(
                 f"disks: no disk of the lattice around {centre.tolist()} lies whole "

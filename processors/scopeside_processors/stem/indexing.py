@@ -127,13 +127,19 @@ class Index:
             centres = np.tile(self.centre, (len(frames), 1))
         shape = (frames.shape[1], frames.shape[2])
         filters = filters_of(self.radius, self.edge, self.spacing, wishes.gain)
-        return fit_lattices(frames, centres, self._expected(shape, wishes), filters)
+        return fit_lattices(frames, centres, self.expected(shape, wishes), filters)
 
-    def _expected(self, shape: tuple[int, int], wishes: Wishes) -> Expected:
+    def expected(self, shape: tuple[int, int], wishes: Wishes) -> Expected:
+        """Return what is looked for in frames of a shape."""
         # Half a pixel, so that a disk does not come and go with the noise.
         margin = (window_side(self.radius) - 1) / 2 + 0.5
         orders = orders_of(
-            self.vectors, self.centre, shape, margin, wishes.within, wishes.most
+            self.vectors,
+            self.centre,
+            shape,
+            margin,
+            within=wishes.within,
+            most=wishes.most,
         )
         reach = wishes.reach
         if reach is None:
@@ -187,7 +193,7 @@ def _bettered(frames: Array, rough: Index, wishes: Wishes) -> Index | str:
 
 
 def _has_disks(index: Index, frames: Array, wishes: Wishes) -> bool:
-    expected = index._expected((frames.shape[1], frames.shape[2]), wishes)  # noqa: SLF001
+    expected = index.expected((frames.shape[1], frames.shape[2]), wishes)
     return len(expected.orders) >= wishes.fewest
 
 
@@ -219,7 +225,8 @@ def _disks(mean: FloatArray, radius: float) -> FloatArray:
     number = maxima(seen, math.ceil(radius), 1.5 * radius, least, out)
     peaks = out[:number]
     noise = 1.4826 * np.median(np.abs(seen - np.median(seen)))
-    return peaks[peaks[:, 2] > max(3 * noise, 1e-12)]
+    high: FloatArray = peaks[peaks[:, 2] > max(3 * noise, 1e-12)]
+    return high
 
 
 def _radius(mean: FloatArray) -> float:
@@ -272,9 +279,10 @@ def _profile(
     side = window_side(index.radius)
     most = min(side / 2, index.spacing - index.radius - index.edge)
     bins = max(int(most / _STEP), 1)
-    orders = index._expected((frames.shape[1], frames.shape[2]), wishes)  # noqa: SLF001
+    orders = index.expected((frames.shape[1], frames.shape[2]), wishes)
     inner = orders.orders[: max(1, _PROFILES // len(frames))]
-    counts, pixels = np.zeros(bins), np.zeros(bins)
+    counts: FloatArray = np.zeros(bins)
+    pixels: FloatArray = np.zeros(bins)
     for frame, lattice in zip(frames, lattices, strict=True):
         for at in inner @ lattice[:2] + lattice[2]:
             top, left = np.floor(at - (side - 1) / 2 + 0.5).astype(int)
@@ -291,5 +299,5 @@ def _profile(
             values /= max(float(values.mean()), 1e-12)
             counts += np.bincount(place[near], values, bins)
             pixels += np.bincount(place[near], minlength=bins)
-    r = (np.arange(bins) + 0.5) * _STEP
-    return r, counts / np.maximum(pixels, 1), pixels
+    r = np.linspace(0.5, bins - 0.5, bins) * _STEP
+    return r, np.asarray(counts / np.maximum(pixels, 1)), pixels

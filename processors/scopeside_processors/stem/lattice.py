@@ -6,6 +6,7 @@ Rows of (2, 2) arrays are lattice vectors, (row, column) in pixels.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,9 @@ def strain_of(lattices: FloatArray, reference: FloatArray) -> FloatArray:
         cos, sin = np.cos(angle), np.sin(angle)
         eyy = cos * f[..., 0] - sin * f[..., 2] - 1
         exx = sin * f[..., 1] + cos * f[..., 3] - 1
-        exy = (cos * f[..., 1] - sin * f[..., 3] + sin * f[..., 0] + cos * f[..., 2]) / 2
+        exy = (
+            cos * f[..., 1] - sin * f[..., 3] + sin * f[..., 0] + cos * f[..., 2]
+        ) / 2
     found: FloatArray = np.stack([exx, eyy, exy, angle], axis=-1)
     return found
 
@@ -145,7 +148,8 @@ def orders_of(
     centre: FloatArray,
     shape: tuple[int, int],
     margin: float,
-    within: tuple[float, float],
+    *,
+    within: tuple[float, float] = (0.0, math.inf),
     most: int,
 ) -> FloatArray:
     """Return the whole numbers (m, 2) of the disks that lie in a frame.
@@ -153,17 +157,19 @@ def orders_of(
     The nearest to the beam come first, at most `most`; each at least `margin` pixels
     from the frame's edge, and ``within`` (least, most) pixels of the beam.
     """
-    reach = 1 + int(np.hypot(*shape) / np.linalg.norm(vectors, axis=1).min())
-    reach = min(reach, 64)
+    # Lines of the lattice lie this far apart, at least.
+    apart = abs(np.linalg.det(vectors)) / np.linalg.norm(vectors, axis=1).max()
+    reach = min(1 + int(np.hypot(*shape) / apart), 128)
     square = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
     orders: FloatArray = square.astype(np.float64)
     at = orders @ vectors + centre
     away = np.hypot(*(at - centre).T)
     high = np.array(shape) - 1 - margin
     held = ((at >= margin) & (at <= high)).all(axis=1)
-    held &= (away >= within[0]) & (away <= within[1])
+    held = held & (away >= within[0]) & (away <= within[1])
     near = np.argsort(away[held].round(6), kind="stable")
-    return orders[held][near][:most]
+    found: FloatArray = orders[held][near][:most]
+    return found
 
 
 def _candidates(points: FloatArray, shortest: float) -> list[FloatArray]:

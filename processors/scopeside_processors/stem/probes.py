@@ -29,7 +29,7 @@ def radius_of(said: float | None, calibration: Calibration, who: str) -> float |
 
 
 def saturation_of(said: float | None, dtype: np.dtype[Any]) -> float:
-    """Return the counts from which a pixel is saturated: if not said, the most it holds.
+    """Return the counts from which a pixel is saturated; not said: the most it holds.
 
     Floats have no such number.
     """

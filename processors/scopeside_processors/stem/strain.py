@@ -27,21 +27,26 @@ from scopeside_processors.kernels import lattices as kernels
 from scopeside_processors.stem.calibration import Calibration, Positive
 from scopeside_processors.stem.frames import check_frames
 from scopeside_processors.stem.indexing import Index, Wishes, learn
-from scopeside_processors.stem.lattice import strain_of, to_basis_of
 from scopeside_processors.stem.probes import radius_of, saturation_of
+from scopeside_processors.stem.reference import (
+    Region,
+    Vectors,
+    check_region,
+    check_vectors,
+    compared,
+)
 from scopeside_processors.stem.values import FrameValues
 from scopeside_processors.stem.waiting import Waiting
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Vector = tuple[float, float]
 Quantity = Literal[
     "exx", "eyy", "exy", "rotation",
     "centre", "lattice", "disks", "residual", "validity",
 ]  # fmt: skip
 
-STRAINS = ("exx", "eyy", "exy", "rotation")
+STRAINS: tuple[Quantity, ...] = ("exx", "eyy", "exy", "rotation")
 REASONS = (
     "no counts",
     "not a number",
@@ -71,10 +76,10 @@ class Strain:
         disk_radius_px: Positive | None = None
         """Radius of the disks, pixels; none: from the calibration (aperture, or
         semi_angle_rad and detector_rad_per_px), else found in the first frames."""
-        reference_lattice: tuple[Vector, Vector] | None = None
+        reference_lattice: Vectors | None = None
         """The unstrained lattice, [[row, column], [row, column]] in pixels; none: the
         median over the reference region; live."""
-        reference: tuple[int, int, int, int] | None = None
+        reference: Region | None = None
         """[y0, x0, y1, x1], the reference region: scan positions from y0 to before y1;
         none: all of the scan; live."""
         range_px: tuple[Annotated[float, Field(ge=0)], Positive] | None = None
@@ -97,10 +102,7 @@ class Strain:
 
         @model_validator(mode="after")
         def _can_be(self) -> Self:
-            if self.reference_lattice is not None:
-                sizes = np.linalg.norm(self.reference_lattice, axis=1)
-                if abs(np.linalg.det(self.reference_lattice)) < 0.05 * sizes.prod():
-                    raise ValueError("reference_lattice: its two vectors are in line")
+            check_vectors("reference_lattice", self.reference_lattice)
             if self.reference is not None:
                 y0, x0, y1, x1 = self.reference
                 if not (0 <= y0 < y1 and 0 <= x0 < x1):
@@ -126,7 +128,7 @@ class Strain:
         self._acquisition = acquisition
         self._calibration = Calibration.of(acquisition)
         self._params = params
-        self._check_reference(params)
+        check_region(params.reference, self._acquisition)
         self._wishes = self._said()
         first = min(params.first, max(1, MOST_WAITING // acquisition.frame_bytes))
         self._waiting = Waiting(first, acquisition.frame_shape, acquisition.dtype)
@@ -180,7 +182,7 @@ class Strain:
                     f"strain: {name} cannot change during an acquisition; only "
                     f"{', '.join(sorted(_LIVE))} can"
                 )
-        self._check_reference(params)
+        check_region(params.reference, self._acquisition)
         self._params = params
 
     def results(self) -> Iterator[Result]:
@@ -198,10 +200,14 @@ class Strain:
             # A copy learns from the few frames there are: asking changes nothing.
             copy = type(self)(self._acquisition, self._params)
             copy.restore(self.snapshot())
-            copy._begin()
-            yield from copy._known_results()
+            yield from copy.early_results()
         else:
             yield from self._known_results()
+
+    def early_results(self) -> Iterator[Result]:
+        """Learn from the frames that wait, and yield what is wanted."""
+        self._begin()
+        yield from self._known_results()
 
     def snapshot(self) -> bytes:
         """Return the lattices seen, and what was learnt."""
@@ -281,26 +287,23 @@ class Strain:
     # -- results ----------------------------------------------------------------
 
     def _known_results(self) -> Iterator[Result]:
-        strains: FloatArray | None = None
-        about: dict[str, Any] = {}
         why = self._nothing()
-        if not why and set(self._params.of) & set(STRAINS):
-            strains, about, why_not = self._strains()
-        else:
-            why_not = why
+        strained = bool(set(self._params.of) & set(STRAINS))
+        strains = self._strains() if strained and not why else why
         for name in self._params.of:
             if name == "validity" and len(self._seen):
                 yield self._seen.validity()
-            elif why or (name in STRAINS and strains is None):
-                yield invalid(name, why or why_not, **self._seen.account())
-            elif name in STRAINS:
-                assert strains is not None
-                data = strains[..., STRAINS.index(name)]
+            elif why:
+                yield invalid(name, why, **self._seen.account())
+            elif name not in STRAINS:
+                yield self._other(name)
+            elif isinstance(strains, str):
+                yield invalid(name, strains, **self._seen.account())
+            else:
+                data = strains[0][..., STRAINS.index(name)]
                 units = "rad" if name == "rotation" else ""
                 found = self._seen.result(name, data, units)
-                yield replace(found, meta={**found.meta, **about})
-            else:
-                yield self._other(name)
+                yield replace(found, meta={**found.meta, **strains[1]})
 
     def _nothing(self) -> str:
         """Return why there is no result at all; "" if there is one."""
@@ -310,8 +313,8 @@ class Strain:
             return f"no lattice yet: {self._why or 'no frame with counts'}"
         return ""
 
-    def _strains(self) -> tuple[FloatArray | None, dict[str, Any], str]:
-        """Return (…shape, 4) strains, what they stand on, and why there are none."""
+    def _strains(self) -> tuple[FloatArray, dict[str, Any]] | str:
+        """Return (…shape, 4) strains and what they stand on, or why there are none."""
         assert self._index is not None
         lattices = np.moveaxis(self._seen.images("lattice")[:4], 0, -1)
         lattices = lattices.reshape(*self._seen.shape, 2, 2)
@@ -319,38 +322,17 @@ class Strain:
         good = np.ones(self._seen.shape, np.bool_) if mask is None else mask.copy()
         if flagged is not None:
             good &= ~flagged
-        about: dict[str, Any] = {
+        of = self._params
+        found = compared(
+            lattices, good, self._index.vectors, of.reference_lattice, of.reference
+        )
+        if isinstance(found, str):
+            return found
+        return found[0], {
+            "reference_lattice": found[1].tolist(),
             "disk_radius_px": self._index.radius,
             "edge_px": self._index.edge,
         }
-        said = self._params.reference_lattice
-        if said is None:
-            region = self._region()
-            chosen = lattices[(*region, slice(None), slice(None))][good[region]]
-            if not len(chosen):
-                where = "" if self._params.reference is None else (
-                    f": reference = {list(self._params.reference)}"
-                )
-                return None, about, f"no lattice in the reference region{where}"
-            reference = np.median(chosen, axis=0)
-        else:
-            reference = np.array(said, np.float64)
-            turn = to_basis_of(reference, self._index.vectors)
-            if turn is None:
-                seen = self._index.vectors.round(2).tolist()
-                return None, about, (
-                    f"the lattice found, {seen}, is not near reference_lattice"
-                )
-            lattices = turn @ lattices
-        about["reference_lattice"] = reference.tolist()
-        return strain_of(lattices, reference), about, ""
-
-    def _region(self) -> tuple[Any, ...]:
-        chosen = self._params.reference
-        if chosen is None:
-            return (...,)
-        y0, x0, y1, x1 = chosen
-        return (..., slice(y0, y1), slice(x0, x1))
 
     def _other(self, name: str) -> Result:
         if name in {"disks", "residual"}:
@@ -364,26 +346,6 @@ class Strain:
         return self._seen.result(name, data, "px", ("vector", "yx"))
 
     # -- state ------------------------------------------------------------------
-
-    def _check_reference(self, wanted: Params) -> None:
-        """Refuse a reference region that no scan has.
-
-        Raises
-        ------
-        ConfigError
-            If there is no scan, or the region lies beyond it.
-        """
-        if wanted.reference is None:
-            return
-        scan = self._acquisition.scan
-        if scan is None:
-            raise ConfigError("strain: reference is a region of a scan; there is none")
-        rows, columns = scan.result_shape[-2:]
-        if wanted.reference[2] > rows or wanted.reference[3] > columns:
-            raise ConfigError(
-                f"strain: reference = {list(wanted.reference)} lies beyond the scan of "
-                f"{rows} rows and {columns} columns"
-            )
 
     def _context(self) -> dict[str, Any]:
         return {

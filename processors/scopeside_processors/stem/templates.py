@@ -64,7 +64,8 @@ def spectrum_of_image(image: FloatArray) -> Array:
     shift = scipy.ndimage.fourier_shift(
         scipy.fft.rfft2(found), [-middle[0], -middle[1]], n=width
     )
-    return np.conj(shift).astype(np.complex64)
+    spectrum: Array = np.conj(shift).astype(np.complex64)
+    return spectrum
 
 
 def correlate(frames: Array, spectrum: Array, power: float = 1.0) -> Array:
@@ -93,4 +94,5 @@ def correlate(frames: Array, spectrum: Array, power: float = 1.0) -> Array:
 
 
 def _spectrum(template: FloatArray) -> Array:
-    return np.conj(scipy.fft.rfft2(template)).astype(np.complex64)
+    spectrum: Array = np.conj(scipy.fft.rfft2(template)).astype(np.complex64)
+    return spectrum
