@@ -106,3 +106,8 @@ def _draw(frame, y, x, at, amplitude, radius, edge, texture, rng):
     outwards = (down * wave[0] + right * wave[1]) / r
     blurred = profile * np.sin(along) - edge**2 * fall * outwards * np.cos(along)
     frame[part] += amplitude * np.maximum(profile + texture * blurred, 0)
+
+
+def disk(r: FloatArray, radius: float, edge: float) -> FloatArray:
+    """Return a disk with a blurred edge."""
+    return 0.5 * erfc((r - radius) / (edge * math.sqrt(2)))

@@ -30,6 +30,8 @@ _LARGEST_RESIDUAL, _LARGEST_NOISE = 0.7, 0.9
 where with so few counts they can be expected to."""
 _MOST_MOVES, _STILL = 6, 0.3
 """A pattern is moved at most so often, and until it moves by less, pixels."""
+_MOST_MORE = 3
+"""Looks at all disks beyond two, where they do not form a lattice yet."""
 _FAR = 3.0
 """One that has moved further is searched for: it might have been led astray, pixels."""
 _SPREAD = 0.05
@@ -187,9 +189,17 @@ def _fit(
                     break
             if turn < 3:
                 continue
-            flags[f] = _verdict(
-                seen, orders, start, lattice, reach, fewest, saturated, quality[f]
-            )
+            for more in range(_MOST_MORE + 1):
+                if more:
+                    saturated = better(
+                        frame, lattice, orders, len(orders), False, filters, phases,
+                        side, limit, noise, window, found, seen,
+                    )  # fmt: skip
+                flags[f] = _verdict(
+                    seen, orders, start, lattice, reach, fewest, saturated, quality[f]
+                )
+                if flags[f] != FAILED:
+                    break
             if flags[f] in {FOUND, SATURATED}:
                 break
         if flags[f] != FOUND and not _counts(frame):

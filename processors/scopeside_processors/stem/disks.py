@@ -218,7 +218,8 @@ class Disks:
         of = self._params
         # Candidates to spare: some are noise, which the fit will tell.
         starts = np.full((len(frames), 2 * of.max_peaks, 2), np.nan)
-        margin = self._filters.side // 2
+        # Disks that are cut by the edge are found too, or their halves would be.
+        margin = max(1, int(self._radius / 2))
         # One frame at a time: the bits of a transform depend on how many there are.
         for f in np.flatnonzero(~spoilt):
             seen = correlate(frames[f : f + 1], self._spectrum, of.power)[0]

@@ -23,6 +23,8 @@ from scopeside_processors.kernels.lattices import (
 from scopeside_processors.kernels.maxima import maxima
 from scopeside_processors.stem.disk_filters import disk, filters_of, window_side
 from scopeside_processors.stem.lattice import (
+    EXPLAINED,
+    explained,
     find_lattice,
     fit_lattice,
     orders_of,
@@ -180,14 +182,14 @@ def learn(frames: Array, wishes: Wishes) -> Index | str:
 
 def _bettered(frames: Array, rough: Index, wishes: Wishes) -> Index | str:
     """Learn the disk's edge, and the median lattice, from single frames."""
+    if not _has_disks(rough, frames, wishes):
+        return f"fewer than {wishes.fewest} disks lie whole in a frame"
     lattices, _, flags = rough.fit(frames, None, wishes)
     good = flags == FOUND
     if good.sum() < max(1, len(frames) // 4):
         return "the lattice of the mean pattern is not that of single ones"
     lattice = np.median(lattices[good], axis=0)
     index = replace(rough, vectors=lattice[:2].copy(), centre=lattice[2].copy())
-    if not _has_disks(index, frames, wishes):
-        return f"fewer than {wishes.fewest} disks lie whole in a frame"
     shape = _shape(frames[good], lattices[good], index, wishes)
     return index if shape is None else replace(index, radius=shape[0], edge=shape[1])
 
@@ -210,7 +212,9 @@ def _lattice(
     # The disks alone do not show it, but they may be of the lattice that was said.
     near = fit_lattice(peaks, said, origin)
     if near is not None and to_basis_of(said, near[0]) is not None:
-        return near
+        vectors, origin = near
+        if explained(peaks[:, :2], origin, vectors) >= EXPLAINED:
+            return near
     return found
 
 

@@ -18,11 +18,11 @@ _TOLERANCE = 0.2
 """A disk belongs to a lattice if it is no further from it, in shortest vectors."""
 _FEWEST = 5
 """Disks that make a lattice which nobody has said."""
-_EXPLAINED = 0.5
+EXPLAINED = 0.5
 """A lattice has to explain the disks that are there, and have those it explains."""
 _MOST_DISKS, _MOST_VECTORS = 40, 24
 """Looked at; more make the search slow and not better."""
-_SIMILAR = 0.3
+_SIMILAR = 0.2
 """Lattice vectors that differ by less, in units of their length, are the same."""
 
 
@@ -69,7 +69,7 @@ def to_basis_of(reference: FloatArray, found: FloatArray) -> FloatArray | None:
     """Return the whole numbers T, (2, 2), for which T · `found` is near `reference`.
 
     None if they are different lattices: T has no inverse of whole numbers, or a vector
-    differs by more than three tenths of its length.
+    differs by more than a fifth of its length.
     """
     turn: FloatArray = np.rint(reference @ np.linalg.inv(found))
     if abs(abs(np.linalg.det(turn)) - 1) > 1e-6:
@@ -119,9 +119,9 @@ def find_lattice(
         lengths = np.linalg.norm(vectors, axis=1)
         if abs(np.linalg.det(vectors)) < 0.3 * lengths.prod():
             continue
-        if (score := _score(points, origin, vectors)) > best + 1e-9:
+        if (score := explained(points, origin, vectors)) > best + 1e-9:
             best, found = score, vectors
-    if found is None or best < _EXPLAINED:
+    if found is None or best < EXPLAINED:
         return None
     return fit_lattice(peaks, reduced(found), origin)
 
@@ -205,7 +205,7 @@ def _orders(
     return orders, away <= limit
 
 
-def _score(points: FloatArray, origin: FloatArray, vectors: FloatArray) -> float:
+def explained(points: FloatArray, origin: FloatArray, vectors: FloatArray) -> float:
     """Return how well a lattice explains points, from 0 to 1.
 
     Twice the disks that are explained by those that are there and those that should
@@ -216,5 +216,5 @@ def _score(points: FloatArray, origin: FloatArray, vectors: FloatArray) -> float
         return 0.0
     away = np.hypot(*(points[belongs] - origin).T)
     expected = np.pi * np.quantile(away, 0.8) ** 2 / abs(np.linalg.det(vectors)) / 0.8
-    explained = len(np.unique(orders[belongs], axis=0))
-    return float(2 * explained / (len(points) + max(expected, explained)))
+    those = len(np.unique(orders[belongs], axis=0))
+    return float(2 * those / (len(points) + max(expected, those)))
