@@ -184,6 +184,7 @@ class Strain:
                 )
         check_region(params.reference, self._acquisition)
         self._params = params
+        self._wishes = self._said()
 
     def results(self) -> Iterator[Result]:
         """Yield what is wanted.
