@@ -33,7 +33,9 @@ def results(processor):
     return {result.name: result for result in processor.results()}
 
 
-def drawn(at, radius=5.0, edge=0.6, amplitude=100.0, side=48, slope=(0, 0), floor=1.0):
+def drawn(
+    at, radius=5.0, edge=0.6, *, amplitude=100.0, side=48, slope=(0, 0), floor=1.0
+):
     """A frame with one disk, its texture blurred with its edge; no noise."""
     y, x = np.mgrid[:side, :side] - np.reshape(at, (2, 1, 1))
     r = np.hypot(y, x) + 1e-9
@@ -69,9 +71,7 @@ def test_the_slope_is_the_derivative_of_the_disk():
 )
 def test_a_disk_is_found_within_a_hundredth_of_a_pixel(at, off, shape):
     radius, edge = shape
-    found = placed(
-        drawn(at, radius, edge), np.add(at, off), radius=radius, edge=edge
-    )
+    found = placed(drawn(at, radius, edge), np.add(at, off), radius=radius, edge=edge)
     np.testing.assert_allclose(found[:2], at, atol=0.01)
     assert found[2] == pytest.approx(100 * np.pi * radius**2, rel=0.03)
     assert found[3] > 0.99
@@ -168,10 +168,10 @@ def test_disks_are_found_where_they_were_put(params):
         count.data, np.count_nonzero(~np.isnan(peaks.data[..., 0]), axis=2)
     )
     assert count.data.min() >= 6
-    for found, truth in zip(
+    for rows, truth in zip(
         peaks.data.reshape(6, 12, 4), SMALL.positions.reshape(6, -1, 2), strict=True
     ):
-        found = found[~np.isnan(found[:, 0])]
+        found = rows[~np.isnan(rows[:, 0])]
         away = np.hypot(*(found[:, None, :2] - truth).transpose(2, 0, 1)).min(axis=1)
         assert np.median(away) < 0.25
         assert np.mean(away < 1.2) > 0.85  # at the margin a cut one may be taken

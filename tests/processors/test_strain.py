@@ -140,7 +140,9 @@ def test_the_disks_next_to_the_beam_come_first():
     orders = orders_of(np.diag([20.0, 30]), centre, (128, 128), 8, most=100)
     assert orders[:3].tolist() == [[0, 0], [-1, 0], [1, 0]]
     assert len(orders) == 5 * 3
-    inside = orders_of(np.diag([20.0, 30]), centre, (128, 128), 8, within=(25, 41), most=9)
+    inside = orders_of(
+        np.diag([20.0, 30]), centre, (128, 128), 8, within=(25, 41), most=9
+    )
     assert np.abs(inside).tolist() == [[0, 1], [0, 1], *[[1, 1]] * 4, [2, 0], [2, 0]]
 
 
@@ -190,7 +192,9 @@ def test_without_noise_the_lattice_is_exact():
 def test_a_displaced_disk_is_outvoted():
     frames = FRAMES.copy()
     # The disk (0, 1) and what is around it go three pixels to the right.
-    row, column = (SCAN.centre.reshape(-1, 2)[0] + nbed.REFERENCE[0]).round().astype(int)
+    row, column = (
+        (SCAN.centre.reshape(-1, 2)[0] + nbed.REFERENCE[0]).round().astype(int)
+    )
     part = frames[:, row - 8 : row + 8, column - 8 : column + 8]
     part[:] = np.roll(part, 3, axis=2)
     plain, moved = fitted(FRAMES)[0], fitted(frames)[0]
@@ -322,9 +326,10 @@ def test_a_saturated_frame_is_invalid_and_one_saturated_disk_is_left_out():
 def test_too_few_disks_are_said_to_be_so():
     wanted = {**KNOWN, "min_disks": 60, "of": ["validity"]}
     found = results(fed(params=wanted))["validity"]
-    assert "fewer than 60 disks lie whole in a frame" in results(
-        fed(params={**wanted, "of": ["exx"]})
-    )["exx"].reason
+    assert (
+        "fewer than 60 disks lie whole in a frame"
+        in results(fed(params={**wanted, "of": ["exx"]}))["exx"].reason
+    )
     assert set(found.data.tolist()) == {0} or found.data.min() == len(REASONS)
 
 
@@ -357,7 +362,9 @@ def test_descan_is_followed():
     wanted = {**KNOWN, "of": ["centre", *STRAINS]}
     processor = fed(frames, wanted, scan=Scan((6, 8)), calibration=known)
     found = results(processor)
-    moved = found["centre"].data - SCAN.centre - np.stack([shifts, 0 * shifts], 1)[:, None]
+    moved = (
+        found["centre"].data - SCAN.centre - np.stack([shifts, 0 * shifts], 1)[:, None]
+    )
     assert np.abs(moved).max() < 0.1
     assert rms(strains(processor), SCAN.strain)[1:].max() < 2e-3
 

@@ -28,7 +28,7 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 OUTSIDE, SATURATED = 1, 2
 """Why a disk was not looked at: its window leaves the frame, or holds such a pixel."""
-LEVELS = (10.0, 100.0, 1000.0)
+LEVELS = (10.0, 100.0, 10_000.0)
 """Electrons in a disk that there are filters for: the fewer, the less is fitted."""
 _FEW, _MANY = 30.0, 300.0
 MIDDLE = 100.0

@@ -26,7 +26,7 @@ _FLOOR = 0.15
 _BEST = 0.04
 """A disk with any number of counts is known no better than this, pixels: its texture
 is not quite linear."""
-_TEXTURE = 0.08
+_TEXTURE = 0.04
 """Slope of the texture that is reckoned with, standard deviation, amplitudes a pixel.
 With many counts the data say what it is; with few it is not fitted to their noise."""
 _TEXTURED = 2.5

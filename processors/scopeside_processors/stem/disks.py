@@ -46,6 +46,9 @@ Quantity = Literal["peaks", "count", "validity"]
 
 REASONS = ("no counts", "not a number", "saturated")
 NO_COUNTS, NOT_A_NUMBER, SATURATED = 1, 2, 3
+_CORRELATED = 0.5
+"""How far a disk lies from the maximum of the correlation, standard deviation, pixels:
+with few counts the maximum is the better guess."""
 USUAL_EDGE = 0.6
 """Edge of a sharp disk as a camera sees it, pixels."""
 
@@ -224,7 +227,7 @@ class Disks:
         for f in np.flatnonzero(~spoilt):
             seen = correlate(frames[f : f + 1], self._spectrum, of.power)[0]
             starts[f] = kernels.highest(seen, margin, self._distance, 2 * of.max_peaks)
-        peaks, saturated = self._place(frames, starts, math.inf)
+        peaks, saturated = self._place(frames, starts, _CORRELATED)
         kernels.brightest(peaks, self._distance)
         return np.ascontiguousarray(peaks[:, : of.max_peaks]), saturated
 
