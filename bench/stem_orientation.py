@@ -26,9 +26,9 @@ from tests.spot_patterns import (
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside_processors.stem.crystal import CrystalTable, crystal_of
+from scopeside_processors.stem.crystal_templates import Beam, excited, library_of
 from scopeside_processors.stem.orientation import Orientation
 from scopeside_processors.stem.rotations import from_bunge, misorientation
-from scopeside_processors.stem.crystal_templates import Beam, excited, library_of
 
 Row = tuple[str, str, float, str, str]
 _CASES = (("Cu", COPPER, 1.45), ("Mg", MAGNESIUM, 2.0), ("Cu", COPPER, 0.75))

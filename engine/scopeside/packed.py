@@ -12,15 +12,16 @@ it as it is. The words of a batch of n frames are::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from scopeside.acquisition import Acquisition
 from scopeside.batch import Array, Batch, IntArray
 from scopeside.errors import ShapeError
-from scopeside.events import EventBatch
+from scopeside.events import EventBatch, warm
 
 Words = npt.NDArray[np.uint64]
 
@@ -44,6 +45,8 @@ class PackedBatch:
         (height, width) and pixels of the frames, integers of 1, 2 or 4 bytes.
     epoch
         How often the adapter has been started before this batch.
+    shared
+        As in a `Batch`.
     """
 
     words: Words
@@ -52,6 +55,7 @@ class PackedBatch:
     frame_shape: tuple[int, int]
     dtype: np.dtype[Any]
     epoch: int = 0
+    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.index)
@@ -135,6 +139,7 @@ class PackedBatch:
             words=words,
             index=self.index[first:stop],
             timestamp_ns=self.timestamp_ns[first:stop],
+            shared={},
         )
 
 
@@ -183,6 +188,16 @@ def pack_frames(
 AnyBatch = Batch | EventBatch | PackedBatch
 SparseBatch = EventBatch | PackedBatch
 """Frames that are not there pixel by pixel."""
+
+
+def warm_sparse(acquisition: Acquisition) -> None:
+    """Compile (or load from the cache) what makes frames of events or packed ones."""
+    from scopeside import unpacking  # noqa: PLC0415 - numba takes a second
+
+    if acquisition.encoding == "events":
+        warm(acquisition.dtype)
+    else:
+        unpacking.warm()
 
 
 def in_order(words: Words, frames: int) -> bool:

@@ -42,16 +42,25 @@ _FEWEST_WORDS = 4096
 
 
 class Slab:
-    """A mapping of the shared memory; `fd` stays with whoever opened it."""
+    """A mapping of the shared memory; `fd` stays with whoever opened it.
 
-    def __init__(self, fd: int, size: int, *, writable: bool) -> None:
+    `lockable`: mapped so that a GPU's driver can lock it, which it does only with what
+    may be written to. The arrays are as `writable` says nevertheless.
+    """
+
+    def __init__(
+        self, fd: int, size: int, *, writable: bool, lockable: bool = False
+    ) -> None:
         self.fd = fd
         self.size = size
-        protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+        write = writable or lockable
+        protection = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0)
         # Populated now, so that no page fault falls into the stream.
         flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
         self._map = mmap.mmap(fd, size, flags=flags, prot=protection)
-        self._bytes = np.frombuffer(self._map, np.uint8)
+        memory = memoryview(self._map)
+        self._memory = memory if writable else memory.toreadonly()
+        self._bytes = np.frombuffer(self._memory, np.uint8)
 
     @staticmethod
     def allocate(size: int) -> int:
@@ -79,6 +88,11 @@ class Slab:
             ) from error
         return fd
 
+    @property
+    def address(self) -> int:
+        """Where it lies in this process."""
+        return self._bytes.ctypes.data
+
     def view(
         self, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike
     ) -> npt.NDArray[Any]:
@@ -93,7 +107,7 @@ class Slab:
         count = int(np.prod(shape))
         if offset < 0 or offset + count * kind.itemsize > self.size:
             raise SlabError(f"{shape} of {kind} at {offset} lies outside the slab")
-        return np.frombuffer(self._map, kind, count, offset).reshape(shape)
+        return np.frombuffer(self._memory, kind, count, offset).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ def unpack(batch: PackedBatch, first: int, room: Array) -> int:
 
     Returns the place of the first that is no packed frame, -1 where all are.
     """
-    frames = room.view(np.uint8).reshape(len(room), -1)
+    size = room.shape[1] * room.shape[2] * room.itemsize
+    frames = room.view(np.uint8).reshape(len(room), size)
     scratch = np.empty(MOST_BLOCK + SPARE, np.uint8)
     item = batch.dtype.itemsize
     part = slice(first, first + len(room))

@@ -17,8 +17,8 @@ from tests.spot_patterns import (
 
 import scopeside
 from scopeside_processors.stem.crystal import CrystalTable, crystal_of
-from scopeside_processors.stem.rotations import from_bunge, misorientation
 from scopeside_processors.stem.crystal_templates import Beam, excited
+from scopeside_processors.stem.rotations import from_bunge, misorientation
 
 pytestmark = [
     pytest.mark.peers,

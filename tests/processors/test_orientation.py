@@ -25,6 +25,7 @@ from scopeside.messages import validate
 from scopeside.testing import check_processor
 from scopeside_processors.kernels import refine, ring
 from scopeside_processors.stem.crystal import CrystalTable, crystal_of
+from scopeside_processors.stem.crystal_templates import Beam, excited
 from scopeside_processors.stem.harmonics import likely_fold
 from scopeside_processors.stem.orientation import Orientation
 from scopeside_processors.stem.rotations import (
@@ -33,7 +34,6 @@ from scopeside_processors.stem.rotations import (
     looking_along,
     misorientation,
 )
-from scopeside_processors.stem.crystal_templates import Beam, excited
 
 RING = {"r_in": 8, "r_out": 24, "centre": [31, 32.5], "units": "px"}
 ALL = ["angle", "strength", "confidence", "colour", "validity"]

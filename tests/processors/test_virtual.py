@@ -268,6 +268,21 @@ def test_frames_that_were_seen_keep_the_sums_of_the_old_detector():
     assert data[5:].tolist() == FRAMES[5:].sum((1, 2)).tolist()
 
 
+def test_weights_cannot_be_had_live(tmp_path):
+    np.save(tmp_path / "w.npy", np.full((7, 8), 0.5))
+    weighted = {"detectors": {"bf": {"mask": tmp_path / "w.npy"}}}
+    processor = new()
+    with pytest.raises(ConfigError, match="one with weights and one without can"):
+        processor.change(Virtual.Params.model_validate(weighted))
+    processor.process(batch(FRAMES))
+    assert only(processor).data.dtype == np.int64
+
+
+def test_a_detector_at_rest_can_begin_to_follow_the_pattern_live():
+    found = {"detectors": {"bf": {"disk": [2]}}, "centre": "find"}
+    check_processor(Virtual, FRAMES, params=BF, changed=found)
+
+
 @pytest.mark.parametrize(
     ("params", "why"),
     [
@@ -275,10 +290,6 @@ def test_frames_that_were_seen_keep_the_sums_of_the_old_detector():
         (
             {"detectors": {**BF["detectors"], "df": {"disk": [3, 3, 2]}}},
             "only between acquisitions",
-        ),
-        (
-            {"detectors": {"bf": {"disk": [2]}}, "centre": "find"},
-            "one that follows the pattern can become each other only between",
         ),
         ({"detectors": {"bf": {"disk": [90, 90, 2]}}}, "holds no pixel"),
     ],

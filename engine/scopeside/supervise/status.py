@@ -138,4 +138,5 @@ def _process(member: Member) -> dict[str, Any]:
         "state": member.state.value,
         "alive": member.alive,
         "incarnation": member.spec.incarnation,
+        "device": member.board.read().get("device"),
     }

@@ -7,6 +7,7 @@ one bad batch is kept from spoiling its neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from scopeside.acquisition import Acquisition
@@ -216,15 +217,19 @@ def run_of(
     device: Device,
     states: dict[str, bytes],
     held: Held | None = None,
+    *,
+    made: Callable[..., ChainRun] | None = None,
 ) -> ChainRun | RefusedRun:
     """Return the chain for an acquisition, or what stands in for it.
+
+    `made` makes it: `ChainRun` if None, or what makes one that runs on a GPU.
 
     A processor may find only now that it cannot work, when it knows the frames: a
     virtual detector may lie outside of them. That is no reason for the process, which
     serves other acquisitions as well, to die.
     """
     try:
-        return ChainRun(chain, acquisition, device, states, held)
+        return (made or ChainRun)(chain, acquisition, device, states, held)
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         return RefusedRun(error)
 

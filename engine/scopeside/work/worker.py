@@ -10,19 +10,21 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 from scopeside.acquisition import Acquisition
 from scopeside.board import Board
 from scopeside.changes import Change, Held, History, held_from_dict, held_to_dict
 from scopeside.errors import ChainRefusedError
-from scopeside.events import warm
 from scopeside.link import Link
+from scopeside.packed import warm_sparse
 from scopeside.pipeline import Chain
 from scopeside.processor import Device, Prepared
 from scopeside.slab import Slab, batch_at
 from scopeside.wire import Buffer, Kind, Message, encode
 from scopeside.work.chain import ChainRun, RefusedRun, Said, cause_of, run_of
+from scopeside.work.gpu import PLACES, Gpu, GpuRun
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class Worker:
     """One worker of a chain; `work` is called for one batch at a time.
 
     `timed`: parts say when each of their frames was taken, for channels to be joined.
+    `gpu`: the card that the chain's GPU twins run on.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Worker:
         identity: str,
         *,
         timed: bool = False,
+        gpu: Gpu | None = None,
     ) -> None:
         self.inbox: deque[dict[str, Any]] = deque()
         self.collector: Link | None = None
@@ -79,6 +83,7 @@ class Worker:
         # this one is done: to wait for more would be to wait for nothing.
         self._group_size = MAX_GROUP if chain.edge.policy == "lossless" else 1
         self._device: Device = device
+        self._gpu = gpu
         self._slab = slab
         self._board = board
         self._identity = identity
@@ -194,6 +199,7 @@ class Worker:
         self._board.update(
             current=[name, header["epoch"], header["seq"]], since_ns=began
         )
+        self._copy_ahead(header)
         try:
             self._runs[name].process(batch_at(self._slab, header))
             self._group.headers.append(header)
@@ -209,6 +215,7 @@ class Worker:
             frames=self._frames,
             busy_ns=self._busy_ns,
             inbox=len(self.inbox),
+            device=self._device if self._gpu is None else self._gpu.doing,
         )
         self.commit_if_due()
 
@@ -248,6 +255,14 @@ class Worker:
             self.commit()
             return IDLE_MS
         return max(1, -max(rested, aged) // 1_000_000)
+
+    def _copy_ahead(self, header: dict[str, Any]) -> None:
+        """Have this batch and the next ones copied to the card, if there is one."""
+        run = self._runs[header["acq"]]
+        if isinstance(run, GpuRun):
+            for one in (header, *islice(self.inbox, PLACES - 1)):
+                if one["acq"] == header["acq"]:
+                    run.ahead(batch_at(self._slab, one))
 
     def _part_header(self, group: _Group, said: list[Said]) -> dict[str, Any]:
         return {
@@ -333,8 +348,8 @@ class Worker:
     def _prepare(self, acquisition: str) -> None:
         """Make the processors now, so that the first batch does not wait for them."""
         about = self._acquisitions[acquisition]
-        if about.encoding == "events":
-            warm(about.dtype)
+        if about.encoding != "frames":
+            warm_sparse(about)
         for step in self._chain.steps:
             if isinstance(step.cls, Prepared):
                 step.cls.prepare(about)
@@ -343,4 +358,5 @@ class Worker:
             about,
             self._device,
             *self._recalled[acquisition],
+            made=None if self._gpu is None else self._gpu.run,
         )

@@ -39,6 +39,8 @@ USUAL_BLOCK = 8192
 _DONE, _BROKEN, _OTHER = 0, 1, 2
 _ROW = 64
 """Words that `add_rows` takes up."""
+_SURELY = 8
+"""Until so many digits up there is nearly always something to carry on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,15 +83,18 @@ def planes_of_labels(
     label: IntArray, labels: int, shape: tuple[int, int], itemsize: int
 ) -> Planes:
     """Return pixels that bear ``label (pixels,)``, -1 for none, cut up."""
-    masks = np.stack([_words(label == one) for one in range(labels)])
+    words = len(label) // 64
+    masks = np.empty((labels, words), np.uint64)
+    for one in range(labels):
+        masks[one] = _words(label == one)
     size = USUAL_BLOCK // itemsize // 64
     blocks = -(-masks.shape[1] // size)
     spans = np.zeros((blocks, labels + 1, 3), np.int64)
     for block in range(blocks):
         part = masks[:, block * size : (block + 1) * size]
-        for k, one in enumerate(np.flatnonzero(part.any(axis=1))):
-            held = np.flatnonzero(part[one])
-            spans[block, k] = one, held[0], held[-1] + 1
+        for k, which in enumerate(np.flatnonzero(part.any(axis=1))):
+            held = np.flatnonzero(part[which])
+            spans[block, k] = which, held[0], held[-1] + 1
     row = np.arange(len(label)) // shape[1]
     first = row[::64]
     below = _words(row > np.repeat(first, 64))
@@ -259,6 +264,8 @@ def _add_places(plane: Array, bit: int, counters: Array, carry: Array) -> None:
         first = to_counters + np.uintp(64 * bit)
         add_rows(from_plane + np.uintp(8 * i), first, to_carry)
         for digit in range(bit + 3, len(counters)):
+            if digit > bit + _SURELY and not _holds(carry):
+                break
             carry_on(to_counters + np.uintp(64 * digit), to_carry)
     for i in range(rows, plane.size):
         rest, digit = plane[i], bit

@@ -147,16 +147,24 @@ def sum_runs(frames: Array, regions: Runs, origin: IntArray | None = None) -> Ar
     return out
 
 
-@lru_cache(maxsize=64)
-def _blocks(regions: Runs, shape: tuple[int, int], itemsize: int) -> Blocks:
-    """Return `regions`, as seen from pixel (0, 0), as blocks."""
+def labels_of(regions: Runs, shape: tuple[int, int]) -> IntArray:
+    """Return the label of each pixel of frames of ``shape (height, width)``.
+
+    (height * width,) int64, as seen from pixel (0, 0); -1 where a pixel has none.
+    """
     row, first, stop, label = regions.runs.T
     length = stop - first
     before = np.cumsum(length) - length
     pixel = np.repeat(row * shape[1] + first - before, length)
     labels = np.full(shape[0] * shape[1], -1, np.int64)
     labels[pixel + np.arange(len(pixel))] = np.repeat(label, length)
-    return blocks_of(labels, itemsize)
+    return labels
+
+
+@lru_cache(maxsize=64)
+def _blocks(regions: Runs, shape: tuple[int, int], itemsize: int) -> Blocks:
+    """Return `regions`, as seen from pixel (0, 0), as blocks."""
+    return blocks_of(labels_of(regions, shape), itemsize)
 
 
 def sum_weighted(frames: Array, regions: Weights) -> FloatArray:

@@ -27,13 +27,13 @@ from scopeside_processors.stem.annulus import (
 )
 from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.crystal import CrystalSource, crystal_of
+from scopeside_processors.stem.crystal_templates import Beam, Library, library_of
 from scopeside_processors.stem.detectors import Point
 from scopeside_processors.stem.matching import Nodes, match_patterns, nodes_of
 from scopeside_processors.stem.orientationparams import (
     OrientationParams,
     living_pixels,
 )
-from scopeside_processors.stem.crystal_templates import Beam, Library, library_of
 from scopeside_processors.stem.values import FrameValues
 
 Array = npt.NDArray[Any]

@@ -15,8 +15,8 @@ from scopeside_processors.kernels import refine as kernels
 from scopeside_processors.kernels.match import FINE
 from scopeside_processors.kernels.ring import gather
 from scopeside_processors.stem.annulus import Geometry
-from scopeside_processors.stem.detectors import Point
 from scopeside_processors.stem.crystal_templates import Library
+from scopeside_processors.stem.detectors import Point
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]

@@ -20,8 +20,8 @@ from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, refine, ring
 from scopeside_processors.stem.annulus import Centres
-from scopeside_processors.stem.frames import check_frames
 from scopeside_processors.stem.crystal_indexing import Indexing
+from scopeside_processors.stem.frames import check_frames
 from scopeside_processors.stem.inplane import Lattice
 from scopeside_processors.stem.orientationparams import OrientationParams
 from scopeside_processors.stem.values import FrameValues
