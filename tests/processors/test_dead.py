@@ -210,6 +210,13 @@ def test_keeps_the_laws_of_a_processor_with_dead_pixels(case):
     )
 
 
+def test_dead_pixels_and_saturation_can_change_live_for_virtual_alone():
+    changed = {**REST, "dead": DEAD, "saturation": 9}
+    check_processor(Virtual, FRAMES.reshape(3, 4, *SHAPE), params=REST, changed=changed)
+    with pytest.raises(ConfigError, match="dead"):
+        new(CentreOfMass).change(CentreOfMass.Params.model_validate({"dead": DEAD}))
+
+
 # The other corrections of virtual.
 
 

@@ -101,6 +101,6 @@ def _image(key: str, path: Path | None, shape: Shape) -> FloatArray | None:
     if path is None:
         return None
     try:
-        return load_image(path, shape).astype(np.float64)
+        return load_image(path, shape, key).astype(np.float64)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from error

@@ -107,14 +107,14 @@ def load_mask(path: Path, shape: Shape) -> BoolArray | FloatArray:
     ConfigError
         As `load_image`.
     """
-    found = load_image(path, shape)
+    found = load_image(path, shape, "a mask")
     if np.all((found == 0) | (found == 1)):
         return found.astype(np.bool_)
     return found.astype(np.float64)
 
 
-def load_image(path: Path, shape: Shape) -> npt.NDArray[Any]:
-    """Read an image of a frame of `shape` from a ``.npy`` file.
+def load_image(path: Path, shape: Shape, what: str) -> npt.NDArray[Any]:
+    """Read an image of a frame of `shape` from a ``.npy`` file; `what` it is, in words.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def load_image(path: Path, shape: Shape) -> npt.NDArray[Any]:
         raise ConfigError(f"{path} cannot be read as .npy: {error}") from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "buif":
         kind = getattr(found, "dtype", type(found).__name__)
-        raise ConfigError(f"{path} holds {kind}; one array of real numbers is needed")
+        raise ConfigError(f"{path} holds {kind}; {what} is one array of real numbers")
     if found.shape != shape:
         raise ConfigError(f"{path} has shape {found.shape}; the frames have {shape}")
     if not np.isfinite(found).all():
