@@ -64,6 +64,21 @@ def _copy_wide(_typing: Any, source: Any, target: Any) -> Any:
 
 
 copy_wide: Any = intrinsic(_copy_wide)
+_FAR = np.uintp(1 << 62)
+"""A length that fits no room."""
+
+
+@numba.njit(nogil=True, cache=True)
+def _whole_length(at: Any, end: Any) -> Any:
+    """Return where a length that goes on behind its token ends, and the length."""
+    length = np.uintp(15)
+    while at < end:
+        more = np.uintp(read_byte(at))
+        at += np.uintp(1)
+        length += more
+        if more < 255:
+            return at, length
+    return at, _FAR
 
 
 @numba.njit(nogil=True, cache=True)
@@ -83,13 +98,7 @@ def decode_block(source: int, size: int, target: int, room: int) -> Any:
         at += one
         length = token >> np.uintp(4)
         if length == 15:
-            more = np.uintp(255)
-            while more == 255:
-                if at >= end:
-                    return -1
-                more = np.uintp(read_byte(at))
-                at += one
-                length += more
+            at, length = _whole_length(at, end)
         if length > end - at or length > stop - to:
             return -1
         if length + wide <= end - at:
@@ -110,13 +119,7 @@ def decode_block(source: int, size: int, target: int, room: int) -> Any:
         at += np.uintp(2)
         length = token & np.uintp(15)
         if length == 15:
-            more = np.uintp(255)
-            while more == 255:
-                if at >= end:
-                    return -1
-                more = np.uintp(read_byte(at))
-                at += one
-                length += more
+            at, length = _whole_length(at, end)
         length += np.uintp(4)
         if back == 0 or back > to - np.uintp(target) or length > stop - to:
             return -1
@@ -165,13 +168,7 @@ def size_of(source: int, size: int, room: int) -> Any:
         at += one
         length = token >> np.uintp(4)
         if length == 15:
-            more = np.uintp(255)
-            while more == 255:
-                if at >= end:
-                    return -1
-                more = np.uintp(read_byte(at))
-                at += one
-                length += more
+            at, length = _whole_length(at, end)
         if length > end - at or length > most - done:
             return -1
         at += length
@@ -184,13 +181,7 @@ def size_of(source: int, size: int, room: int) -> Any:
         at += np.uintp(2)
         length = token & np.uintp(15)
         if length == 15:
-            more = np.uintp(255)
-            while more == 255:
-                if at >= end:
-                    return -1
-                more = np.uintp(read_byte(at))
-                at += one
-                length += more
+            at, length = _whole_length(at, end)
         length += np.uintp(4)
         if back == 0 or back > done or length > most - done:
             return -1
