@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Tests that compute can be shared among cores; those with processes and sockets of
+# their own have them all, one after the other.
+ALONE := tests/cuda tests/docs tests/engine tests/processors
+TOGETHER := tests/adapters tests/examples tests/faults tests/peers tests/system
 
 .PHONY: demo test check format bench faults clean
 
@@ -15,7 +19,8 @@ test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem  ## everything that CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE) $(ARGS)
+	$(BIN)/python -m pytest $(TOGETHER) $(ARGS)
 
 faults: $(VENV)/.ready-dev  ## kill processes twenty times each, compare results
 	$(BIN)/python -m pytest tests/faults --kills 20 $(ARGS)
