@@ -8,6 +8,8 @@ ARGS ?=
 # their own have them all, one after the other.
 ALONE := tests/cuda tests/docs tests/engine tests/processors
 TOGETHER := tests/adapters tests/examples tests/faults tests/peers tests/system
+ALL = $(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE) && \
+	$(BIN)/python -m pytest --durations=15 $(TOGETHER)
 
 .PHONY: demo test check format bench faults clean
 
@@ -19,8 +21,7 @@ test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem  ## everything that CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE) $(ARGS)
-	$(BIN)/python -m pytest $(TOGETHER) $(ARGS)
+	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(ALL))
 
 faults: $(VENV)/.ready-dev  ## kill processes twenty times each, compare results
 	$(BIN)/python -m pytest tests/faults --kills 20 $(ARGS)
