@@ -124,7 +124,7 @@ def halved(pixels: Array, none: int) -> Array:
     both = np.full((2, *pixels.shape, 2), none, pixels.dtype)
     both[0, ..., 0] = pixels
     both[1, ..., 1] = pixels
-    halves: Array = both.reshape(2, *pixels.shape[:-1], -1)
+    halves: Array = both.reshape(2, *pixels.shape[:-1], 2 * pixels.shape[-1])
     return halves
 
 

@@ -150,7 +150,8 @@ def _cut(
     if itemsize == 4:
         low, high = bundles.halved(label, -1)
         label = np.where(high < 0, low, high + len(detectors.member))
-        held = bundles.halved(held, 0).reshape(-1, *label.shape)
+        held = bundles.halved(held, 0)
+        held = held.reshape(2 * len(regions), *label.shape)
     row, column = np.indices(label.shape)
     weights = np.stack([np.ones_like(row), row, row * label.shape[1] + column])
     flat = weights.reshape(3, -1)

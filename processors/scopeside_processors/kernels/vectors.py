@@ -15,6 +15,7 @@ References
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import llvmlite.binding
@@ -35,6 +36,7 @@ _PIXELS = {1: ir.VectorType(_I8, 64), 2: ir.VectorType(ir.IntType(16), 32)}
 _BYTES = _I8.as_pointer()
 
 
+@cache
 def available() -> bool:
     """Return whether numba compiles for a processor that has the instructions."""
     if numba.config.CPU_NAME or numba.config.CPU_FEATURES:
