@@ -10,7 +10,7 @@ ARGS ?=
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
 
-test: $(VENV)/.ready-dev .venv-tickit  ## everything that CI runs
+test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem  ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,7 +28,7 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-tickit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-tickit .venv-py4dstem .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -41,6 +41,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet \
 		--disable-pip-version-check 'tickit-devices==0.4.1' 'cbor2<6' || \
 		{ rm -rf $@; echo "tickit-devices cannot be installed: its tests are skipped"; }
+
+# Other people's disk detection, for tests/peers/test_stem_disks.py and
+# bench/stem_strain.py. It wants a numpy before 2; without it those are skipped.
+.venv-py4dstem:
+	@$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet \
+		--disable-pip-version-check 'py4DSTEM==0.14.18' || \
+		{ rm -rf $@; echo "py4DSTEM cannot be installed: its tests are skipped"; }
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[detectors]'

@@ -35,7 +35,8 @@ for part in ("engine", "adapters", "processors", "."):
 
 from scopeside.pipeline import Pipeline  # noqa: E402 - found by the lines above
 from scopeside.subscribe import subscribe  # noqa: E402
-from scopeside.supervise.engine import Engine, Phase  # noqa: E402
+from scopeside.supervise.engine import Engine  # noqa: E402
+from scopeside.supervise.phase import Phase  # noqa: E402
 from scopeside.supervise.session import Options, run  # noqa: E402
 from scopeside.supervise.status import Watch  # noqa: E402
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.detector import EndState, Slot, StopRequested
-from scopeside.events import AnyBatch, EventBatch, pack_events
+from scopeside.events import EventBatch, pack_events
+from scopeside.packed import AnyBatch, PackedBatch
 
 _STALE = 0xA5  # what a slot holds before it is filled: never a plausible frame
 
@@ -25,7 +26,7 @@ class MemorySlot:
         dtype = acquisition.dtype
         self.acquisition = acquisition
         frames = capacity if acquisition.encoding == "frames" else 0
-        words = words if acquisition.encoding == "events" else 0
+        words = words if acquisition.encoding != "frames" else 0
         stale = np.full(frames * height * width * dtype.itemsize, _STALE, np.uint8)
         self.pixels: npt.NDArray[Any] = stale.view(dtype).reshape(-1, height, width)
         self.words: npt.NDArray[np.uint64] = np.full(8 * words, _STALE, np.uint8).view(
@@ -51,6 +52,15 @@ class MemorySlot:
         about = self.acquisition
         if about.encoding == "frames":
             self.batch = Batch(self.pixels[:n].copy(), index, timestamp_ns)
+            return
+        if about.encoding == "packed":
+            self.batch = PackedBatch(
+                self.words[:words].copy(),
+                index,
+                timestamp_ns,
+                about.frame_shape,
+                about.dtype,
+            )
             return
         events = EventBatch(
             self.words[:words].copy(),

@@ -59,7 +59,9 @@ def tables(stream: Stream, ports: dict[str, int]) -> dict[str, Any]:
     return {
         "detector": detector,
         "acquisition": {"scan": list(stream.scan)},
-        "chain": [{"name": "stem", "processor": [virtual, {"kind": "com"}]}],
+        "chain": [
+            {"name": "stem", "processor": [virtual, {"kind": "com", "of": ["com"]}]}
+        ],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scopeside.acquisition import Acquisition
+from scopeside.adjust import Acknowledged, set_params
 from scopeside.apply import apply
 from scopeside.batch import Batch
 from scopeside.errors import EngineNotFoundError, ScopesideError
@@ -12,6 +13,7 @@ from scopeside.scan import Scan
 from scopeside.subscribe import subscribe
 
 __all__ = [
+    "Acknowledged",
     "Acquisition",
     "Batch",
     "EngineNotFoundError",
@@ -22,6 +24,7 @@ __all__ = [
     "__version__",
     "apply",
     "pack_events",
+    "set_params",
     "subscribe",
 ]
 

@@ -15,8 +15,9 @@ from scopeside.errors import ShapeError
 from scopeside.scan import Scan
 
 Kind = Literal["scan4d", "movie", "spectrum_image", "tilt_series"]
-Encoding = Literal["frames", "events"]
+Encoding = Literal["frames", "events", "packed"]
 
+_PACKED = ("u1", "u2", "u4", "i1", "i2", "i4")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -35,9 +36,10 @@ class Acquisition:
     dtype
         Of a pixel, little endian or single byte.
     encoding
-        How the frames come: ``frames``, pixel by pixel, or ``events``, where each
-        frame is what a probe position has counted (`scopeside.events.EventBatch`).
-        Shape and dtype are then those that frames made of the events have.
+        How the frames come: ``frames``, pixel by pixel; ``events``, where each
+        frame is what a probe position has counted (`scopeside.events.EventBatch`),
+        shape and dtype being those of frames made of the events; or ``packed``, as
+        bitshuffle and LZ4 have made them small (`scopeside.packed.PackedBatch`).
     frames
         How many frames are expected; None when nobody has said.
     scan
@@ -80,9 +82,15 @@ class Acquisition:
         if self.frames is not None and self.frames < 0:
             raise ShapeError(f"expected frames cannot be negative: {self.frames}")
         if self.encoding not in get_args(Encoding):
-            raise ShapeError(f"frames come as frames or events, not {self.encoding!r}")
+            raise ShapeError(
+                f"frames come as frames, events or packed, not {self.encoding!r}"
+            )
         if self.encoding == "events":
             _check_events(self.frame_shape, self.dtype)
+        if self.encoding == "packed" and self.dtype.str[1:] not in _PACKED:
+            raise ShapeError(
+                f"packed frames have integers of 1, 2 or 4 bytes, not {self.dtype}"
+            )
 
     @property
     def frame_bytes(self) -> int:

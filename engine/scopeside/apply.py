@@ -14,10 +14,11 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition, Encoding, check_dtype
 from scopeside.batch import Batch
 from scopeside.errors import ConfigError, ShapeError
-from scopeside.events import AnyBatch, EventBatch
+from scopeside.events import EventBatch
 from scopeside.messages import validate
+from scopeside.packed import AnyBatch, PackedBatch, SparseBatch
 from scopeside.plugins import processor_class
-from scopeside.processor import Order, Processor, TakesEvents
+from scopeside.processor import Order, Processor, take_of
 from scopeside.result import Result
 from scopeside.scan import Scan
 
@@ -26,6 +27,7 @@ Array = npt.NDArray[Any]
 BATCH_BYTES = 1 << 20
 """Frames travel in batches of this size, as by default in a live chain."""
 
+_ONE_KIND = "an iterable gives frames, events or packed frames, not a mixture"
 _SCAN = ("scan", "pattern", "flyback")
 _KNOWN = ("id", "kind", "frames", "detector", "started_ns", "metadata")
 
@@ -35,8 +37,8 @@ def apply(
     frames: Array
     | Iterable[Array]
     | Iterable[Batch]
-    | EventBatch
-    | Iterable[EventBatch],
+    | SparseBatch
+    | Iterable[SparseBatch],
     acquisition: Acquisition | Mapping[str, Any] | None = None,
     **params: Any,
 ) -> Iterator[Result]:
@@ -48,8 +50,8 @@ def apply(
         A processor that is installed (``"virtual"``), ``"module:Class"``, or a class.
     frames : (n, height, width) or (rows, columns, height, width), or an iterable
         Counts. A four-dimensional array is a scan, by position; an iterable gives
-        frames (height, width) or batches. Or events: an `EventBatch`, or an iterable
-        of them.
+        frames (height, width) or batches. Or an `EventBatch` or `PackedBatch`, or an
+        iterable of them.
     acquisition
         What is known of it. A mapping may hold ``kind``, ``scan`` as [rows, columns],
         ``pattern``, ``flyback``, ``frames``, ``id``, ``detector``, ``started_ns``,
@@ -79,9 +81,9 @@ def apply(
     processor = cls(known, checked)
     ordered = cls.order is Order.ORDERED
     size = 1 if ordered else max(1, BATCH_BYTES // known.frame_bytes)
-    if known.encoding == "events":
-        events = _checked_events(source, known)
-        fed = _feed_events(processor, events, size, ordered=ordered)
+    if known.encoding != "frames":
+        sparse = _checked_sparse(source, known)
+        fed = _feed_sparse(processor, sparse, size, ordered=ordered)
     else:
         fed = _feed(processor, _batches(source, known, size))
     return _results(processor, fed, ordered=ordered)
@@ -104,27 +106,28 @@ def _feed(processor: Processor, batches: Iterable[Batch]) -> Iterator[None]:
         yield
 
 
-def _feed_events(
-    processor: Processor, batches: Iterable[EventBatch], size: int, *, ordered: bool
+def _feed_sparse(
+    processor: Processor, batches: Iterable[SparseBatch], size: int, *, ordered: bool
 ) -> Iterator[None]:
-    """Feed events as they are, or in frames where the processor wants them."""
+    """Feed events or packed frames as they are, or unpacked if need be."""
     for batch in batches:
-        if isinstance(processor, TakesEvents):
-            for piece in batch.cut(1) if ordered else (batch,):
-                processor.process_events(piece)
-                yield
-        else:
+        take = take_of(processor, batch)
+        if take is None:
             frame = math.prod(batch.frame_shape) * batch.dtype.itemsize
             for _, frames in batch.portions(size * frame):
                 processor.process(frames)
                 yield
+            continue
+        for piece in batch.cut(1) if ordered else (batch,):
+            take(piece)
+            yield
 
 
 def _source(
     frames: Any, said: Acquisition | Mapping[str, Any] | None
 ) -> tuple[Iterable[Array | AnyBatch], Acquisition]:
     """Return `frames` one after another, and the acquisition that they make."""
-    if isinstance(frames, EventBatch):
+    if isinstance(frames, SparseBatch):
         return _stream([frames], said)
     if hasattr(frames, "shape") and hasattr(frames, "dtype"):
         shape = tuple(frames.shape)
@@ -166,13 +169,15 @@ def _stream(
     count = len(frames) if isinstance(frames, list | tuple) else None
     if isinstance(first, Batch):
         shape, dtype, count = first.pixels.shape[1:], first.pixels.dtype, None
-    elif isinstance(first, EventBatch):
+    elif isinstance(first, SparseBatch):
         shape, dtype, count = first.frame_shape, first.dtype, None
     else:
         first = np.asarray(first)
         shape, dtype = first.shape, first.dtype
     found = _acquisition(said, shape, dtype, count)
-    encoding: Encoding = "events" if isinstance(first, EventBatch) else "frames"
+    encoding: Encoding = "frames"
+    if isinstance(first, SparseBatch):
+        encoding = "events" if isinstance(first, EventBatch) else "packed"
     return itertools.chain([first], every), replace(found, encoding=encoding)
 
 
@@ -247,8 +252,8 @@ def _gathered(
         if isinstance(item, Batch):
             yield item
             continue
-        if isinstance(item, EventBatch):
-            raise ShapeError("an iterable gives frames or events, not both")
+        if isinstance(item, SparseBatch):
+            raise ShapeError(_ONE_KIND)
         # A copy, as whoever yields frames may use the same memory for the next.
         frames.append(_checked(np.array(item)[None], acquisition))
         if len(frames) == size:
@@ -276,19 +281,20 @@ def _cut(batch: Batch, acquisition: Acquisition, size: int) -> Iterator[Batch]:
         yield Batch(pixels, batch.index[part], batch.timestamp_ns[part], batch.epoch)
 
 
-def _checked_events(
+def _checked_sparse(
     source: Iterable[Array | AnyBatch], acquisition: Acquisition
-) -> Iterator[EventBatch]:
-    """Yield `source` as long as it is events of what the first of them was."""
+) -> Iterator[SparseBatch]:
+    """Yield `source` as long as it is what the first of it was."""
     said = acquisition.frame_shape, acquisition.dtype
+    kind = EventBatch if acquisition.encoding == "events" else PackedBatch
     for item in source:
-        if not isinstance(item, EventBatch):
-            raise ShapeError("an iterable gives frames or events, not both")
+        if not isinstance(item, kind):
+            raise ShapeError(_ONE_KIND)
         found = tuple(item.frame_shape), item.dtype.newbyteorder("<")
         if found != said:
             raise ShapeError(
-                f"events are of frames {said[0]} {said[1]}; some are of {found[0]} "
-                f"{found[1]}"
+                f"{acquisition.encoding} are of frames {said[0]} {said[1]}; some are "
+                f"of {found[0]} {found[1]}"
             )
         yield item
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -29,12 +29,16 @@ class Batch:
         (n,) int64, nanoseconds since 1970 UTC.
     epoch
         How often the adapter has been started before this batch.
+    shared
+        What one processor of a chain has found in passing and another may want, by
+        name. It is never needed: who does not find it there works it out.
     """
 
     pixels: Array
     index: IntArray
     timestamp_ns: IntArray
     epoch: int = 0
+    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3:
@@ -59,4 +63,4 @@ class Batch:
 
     def with_pixels(self, pixels: Array) -> Self:
         """Return the same frames with other contents, as a filter does."""
-        return replace(self, pixels=pixels)
+        return replace(self, pixels=pixels, shared={})

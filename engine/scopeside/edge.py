@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from scopeside.ledger import Run
 from scopeside.settings import EdgePolicy
@@ -35,6 +36,7 @@ class Ticket:
     runs: tuple[Run, ...]
     message: list[Buffer]
     users: int = 0
+    change: int = 0
     kills: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -81,6 +83,15 @@ class Edge:
     def workers(self) -> list[bytes]:
         """Identities of the workers that have joined."""
         return list(self._workers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for the status."""
+        return {
+            "queued": self.queued,
+            "held": self.held,
+            "workers": len(self.workers),
+            "degraded": self.degraded,
+        }
 
     def join(self, worker: bytes) -> None:
         """Give a worker its credit."""

@@ -10,6 +10,7 @@ ScopesideError
 ├── SourceError              the detector, its file or its link
 │   └── SourceLostError      it went away in mid-acquisition
 ├── SlabError                this machine: shared memory is short
+├── DeviceFailedError        this machine: a GPU is absent, or does not do its work
 ├── EngineError              a process of ours could not go on
 └── EngineNotFoundError      the operator asked for an engine that is not running
 """
@@ -71,6 +72,10 @@ class SourceLostError(SourceError):
 
 class SlabError(ScopesideError):
     """Shared memory is too small for what was asked of it."""
+
+
+class DeviceFailedError(ScopesideError):
+    """A GPU is absent or has failed; the CPU can do the same work."""
 
 
 class EngineError(ScopesideError):

@@ -184,9 +184,6 @@ def _frames_of(events: EventBatch, first: int, room: Array) -> Batch:
     return Batch(pixels, events.index[part], events.timestamp_ns[part], events.epoch)
 
 
-AnyBatch = Batch | EventBatch
-
-
 def keep_good(words: Words, frames: int, pixels: int) -> int:
     """Move the events of so many frames of so many pixels to the front of `words`.
 

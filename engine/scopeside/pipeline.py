@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -61,6 +61,23 @@ class Step:
     kind: str
     cls: type[Processor]
     params: BaseModel
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters as they stand in the file."""
+    folder: Path = Path()
+    """Relative paths among them are taken from here."""
+
+    def changed(self, values: Mapping[str, Any], *, where: str = "") -> Step:
+        """Return it with other parameters.
+
+        Raises
+        ------
+        ConfigError
+            If they cannot be; `where` stands before the keys.
+        """
+        params = validate(
+            self.cls.Params, values, where=where or self.name, folder=self.folder
+        )
+        return replace(self, params=params, values=values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +236,7 @@ def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
                 f"{name!r}; give one a 'name'"
             )
         params = validate(cls.Params, values, where=key, folder=folder)
-        steps.append(Step(name, kind, cls, params))
+        steps.append(Step(name, kind, cls, params, values, folder))
     chain = Chain(raw.name, raw.device, raw.edge, raw.workers, tuple(steps))
     if chain.ordered and chain.workers > 1:
         needs = [s.name for s in steps if s.cls.order is not Order.ANY]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tempfile
 from pathlib import Path
 
 from scopeside.acquisition import Acquisition
 from scopeside.detector import Previewing
+from scopeside.device.choose import refusal
 from scopeside.errors import ScopesideError
 from scopeside.pipeline import Pipeline
 from scopeside.slab import available_memory
@@ -72,8 +72,19 @@ def problems(pipeline: Pipeline) -> list[str]:
         *_channels(pipeline),
         *_memory(pipeline),
         *_ports(pipeline),
-        *_devices(pipeline),
     ]
+
+
+def warnings(pipeline: Pipeline) -> list[str]:
+    """Return one sentence for each thing that will not go as it is asked for."""
+    found = []
+    for i, chain in enumerate(pipeline.chains):
+        why = refusal(chain.device, [step.cls for step in chain.steps])
+        if why is not None:
+            found.append(
+                f"chain[{i}].device: {chain.device!r}: {why}; the CPU will do its work"
+            )
+    return found
 
 
 def _detector(pipeline: Pipeline) -> list[str]:
@@ -116,24 +127,3 @@ def _ports(pipeline: Pipeline) -> list[str]:
     if asked["results"] is not None and asked["results"] == asked["metrics"]:
         found.append(f"metrics.port: {asked['metrics']} is asked for results as well")
     return found
-
-
-def _devices(pipeline: Pipeline) -> list[str]:
-    found = []
-    for i, chain in enumerate(pipeline.chains):
-        if not chain.device.startswith("gpu"):
-            continue
-        why = gpu_problem() or "this version has no GPU worker yet"
-        found.append(
-            f"chain[{i}].device: {chain.device!r}: {why}; take 'cpu' or 'auto'"
-        )
-    return found
-
-
-def gpu_problem() -> str | None:
-    """Return why there is no GPU to use, None if there is one."""
-    if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed: pip install 'scopeside[gpu12]' or [gpu13]"
-    if not any(Path("/dev").glob("nvidia[0-9]*")):
-        return "this machine has no NVIDIA GPU"
-    return None

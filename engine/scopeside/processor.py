@@ -11,13 +11,15 @@ describes the object. Its laws (`scopeside.testing.check_processor` tests them):
 - frames are left as they were;
 - restore(snapshot()) is invisible;
 - empty batches, one-frame batches and gaps are survived;
-- with `TakesEvents`: events bring what the frames made of them bring.
+- with `Adjustable`: a change at a frame is kept by snapshots and merges;
+- with `TakesEvents`: events bring what the frames made of them bring;
+- with `TakesPacked`: packed frames bring what the frames in them bring.
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -27,6 +29,7 @@ from pydantic import BaseModel
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.events import EventBatch
+from scopeside.packed import PackedBatch, SparseBatch
 from scopeside.result import Result
 
 Device = Literal["cpu", "gpu"]
@@ -87,6 +90,27 @@ class TakesEvents(Protocol):
 
 
 @runtime_checkable
+class TakesPacked(Protocol):
+    """A processor that can do without pixels where a detector sends packed frames.
+
+    It gives the same results as for the frames that the chain would make of them.
+    """
+
+    def process_packed(self, batch: PackedBatch) -> PackedBatch | None:
+        """Take in the frames; return a batch only to replace them in the chain."""
+
+
+Take = Callable[[Any], SparseBatch | None]
+
+
+def take_of(processor: Processor, batch: SparseBatch) -> Take | None:
+    """Return what takes in such a batch as it is; None if the processor cannot."""
+    if isinstance(batch, EventBatch):
+        return processor.process_events if isinstance(processor, TakesEvents) else None
+    return processor.process_packed if isinstance(processor, TakesPacked) else None
+
+
+@runtime_checkable
 class Prepared(Protocol):
     """A processor that has something to load or compile before the first frame."""
 
@@ -110,6 +134,26 @@ def prepare(processors: Iterable[type[Processor]], lock: Path) -> None:
         for cls in processors:
             if isinstance(cls, Prepared):
                 cls.prepare()
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A processor that takes new parameters in the middle of an acquisition."""
+
+    def change(self, params: Any) -> None:
+        """Use `params` for the frames from now on, and for what is worked out of all.
+
+        What was seen stays. Whether it can be done depends on the acquisition and on
+        the parameters, those before and these, and not on what was seen: it is tried
+        on an object that has seen nothing. A snapshot taken after it is restored into
+        an object that was made with `params`; what was seen with other parameters is
+        merged with what was seen with these, in any order if the processor is ANY.
+
+        Raises
+        ------
+        ConfigError
+            If it is impossible in mid-acquisition; nothing has changed then.
+        """
 
 
 class Mergeable(Processor, Protocol):

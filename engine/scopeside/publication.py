@@ -94,6 +94,7 @@ _BESIDE = (
     "seq",
     "run",
     "params",
+    "params_from",
     "final",
     "t_frame_ns",
     "t_published_ns",

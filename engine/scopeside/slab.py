@@ -9,7 +9,7 @@ At the start of an acquisition the writer lays slots over it::
     slot k:  index (capacity,) int64 | timestamp_ns (capacity,) int64 | pixels
              the pixels aligned to 64 bytes, the slot to 4096
 
-Where frames come as events, the words of the events lie in place of the pixels.
+Where frames come as events or packed, their words lie in place of the pixels.
 """
 
 from __future__ import annotations
@@ -26,27 +26,41 @@ import numpy.typing as npt
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import SlabError
-from scopeside.events import AnyBatch, EventBatch
+from scopeside.events import EventBatch
+from scopeside.packed import AnyBatch, PackedBatch
 
 _LINE = 64
 _PAGE = 4096
 MIN_SLOTS = 4
 EVENT_FRAMES = 4096
 """Frames in a slot for events, unless the detector asks for another number."""
+PACKED = 16
+"""A slot has room for so many times the packed frames that it could hold unpacked."""
+MARGIN = 2
+"""A frame that cannot be made smaller needs less than so much room."""
 _FEWEST_WORDS = 4096
 
 
 class Slab:
-    """A mapping of the shared memory; `fd` stays with whoever opened it."""
+    """A mapping of the shared memory; `fd` stays with whoever opened it.
 
-    def __init__(self, fd: int, size: int, *, writable: bool) -> None:
+    `lockable`: mapped so that a GPU's driver can lock it, which it does only with what
+    may be written to. The arrays are as `writable` says nevertheless.
+    """
+
+    def __init__(
+        self, fd: int, size: int, *, writable: bool, lockable: bool = False
+    ) -> None:
         self.fd = fd
         self.size = size
-        protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+        write = writable or lockable
+        protection = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0)
         # Populated now, so that no page fault falls into the stream.
         flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
         self._map = mmap.mmap(fd, size, flags=flags, prot=protection)
-        self._bytes = np.frombuffer(self._map, np.uint8)
+        memory = memoryview(self._map)
+        self._memory = memory if writable else memory.toreadonly()
+        self._bytes = np.frombuffer(self._memory, np.uint8)
 
     @staticmethod
     def allocate(size: int) -> int:
@@ -74,6 +88,11 @@ class Slab:
             ) from error
         return fd
 
+    @property
+    def address(self) -> int:
+        """Where it lies in this process."""
+        return self._bytes.ctypes.data
+
     def view(
         self, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike
     ) -> npt.NDArray[Any]:
@@ -88,7 +107,7 @@ class Slab:
         count = int(np.prod(shape))
         if offset < 0 or offset + count * kind.itemsize > self.size:
             raise SlabError(f"{shape} of {kind} at {offset} lies outside the slab")
-        return np.frombuffer(self._map, kind, count, offset).reshape(shape)
+        return np.frombuffer(self._memory, kind, count, offset).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +136,14 @@ class Layout:
             If fewer than four slots of one frame would fit.
         """
         if acquisition.encoding == "events":
-            return cls._of_events(slab_bytes, batch_bytes, batch_frames)
+            return cls._of_words(slab_bytes, batch_bytes, batch_frames or EVENT_FRAMES)
         frame = acquisition.frame_bytes
+        if acquisition.encoding == "packed":
+            most = max(1, PACKED * batch_bytes // frame)
+            frames = min(batch_frames or EVENT_FRAMES, most)
+            # One frame fits, even if it could not be made smaller.
+            least = frames + MARGIN * frame // 8 + 64
+            return cls._of_words(slab_bytes, batch_bytes, frames, least, frame)
         # Smaller batches rather than no room for four of them.
         room = slab_bytes // MIN_SLOTS // _PAGE * _PAGE - _LINE
         capacity = max(1, min(batch_bytes // frame, room // (frame + 2 * 8)))
@@ -137,15 +162,26 @@ class Layout:
         return cls(slots, capacity, stride, pixels_at)
 
     @classmethod
-    def _of_events(
-        cls, slab_bytes: int, batch_bytes: int, batch_frames: int | None
+    def _of_words(
+        cls,
+        slab_bytes: int,
+        batch_bytes: int,
+        frames: int,
+        least: int = _FEWEST_WORDS,
+        frame_bytes: int = 0,
     ) -> Layout:
-        """Divide the slab for `batch_bytes` of events, of however large frames."""
+        """Divide the slab for `batch_bytes` of words, of at most so many frames."""
         room = slab_bytes // MIN_SLOTS // _PAGE * _PAGE - _LINE
         # Index and time stamp take a quarter of it at most.
-        capacity = max(1, min(batch_frames or EVENT_FRAMES, room // 4 // (2 * 8)))
+        capacity = max(1, min(frames, room // 4 // (2 * 8)))
         words_at = _up(2 * 8 * capacity, _LINE)
-        words = min(max(batch_bytes // 8, _FEWEST_WORDS), (room - words_at) // 8)
+        words = min(max(batch_bytes // 8, least), (room - words_at) // 8)
+        if words < least and frame_bytes:
+            needed = -(-MIN_SLOTS * (8 * least + words_at + 2 * _PAGE) >> 20)
+            raise SlabError(
+                f"packed frames of {frame_bytes} bytes need [slab] mib of at least "
+                f"{needed}; it is {slab_bytes >> 20}"
+            )
         stride = _up(words_at + 8 * words, _PAGE)
         return cls(slab_bytes // stride, capacity, stride, words_at, words)
 
@@ -161,7 +197,8 @@ def batch_at(slab: Slab, header: Mapping[str, Any]) -> AnyBatch:
         pixels = slab.view(payload_at, (n, height, width), dtype)
         return Batch(pixels, index, timestamp_ns, epoch)
     words = slab.view(payload_at, (header["events"],), "<u8")
-    return EventBatch(words, index, timestamp_ns, (height, width), dtype, epoch)
+    kind = PackedBatch if header["encoding"] == "packed" else EventBatch
+    return kind(words, index, timestamp_ns, (height, width), dtype, epoch)
 
 
 def available_memory() -> int | None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,13 +17,20 @@ from pydantic import BaseModel
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.equality import equal
+from scopeside.device.card import Card
+from scopeside.device.choose import choose, has_twin
+from scopeside.device.trial import feed_on_card
 from scopeside.errors import ShapeError
-from scopeside.events import AnyBatch
+from scopeside.laws_of_change import (
+    a_change_is_made_at_its_frame,
+    a_change_to_the_same_changes_nothing,
+)
+from scopeside.packed import AnyBatch
 from scopeside.processor import Keyed, Mergeable, Order, Processor
 from scopeside.result import Result
 from scopeside.scan import Scan
 from scopeside.trial import Case, feed
+from scopeside.verdict import hold, same
 
 Array = npt.NDArray[Any]
 Batches = Sequence[AnyBatch]
@@ -40,6 +46,7 @@ def check_processor(
     scan: tuple[int, int] | None = None,
     params: Mapping[str, Any] | BaseModel | None = None,
     acquisition: Acquisition | None = None,
+    changed: Mapping[str, Any] | BaseModel | None = None,
 ) -> None:
     """Test that a processor keeps the laws of `scopeside.processor`.
 
@@ -56,6 +63,8 @@ def check_processor(
         What would stand in the pipeline file; the defaults if None.
     acquisition
         In place of one made up from `frames` and `scan`.
+    changed
+        Other parameters that it can `change` to in mid-acquisition.
 
     Raises
     ------
@@ -75,12 +84,17 @@ def check_processor(
     acquisition = replace(acquisition, encoding="frames")
     if not isinstance(params, BaseModel):
         params = cls.Params.model_validate(params or {})
-    case = Case(cls, acquisition, params, frames)
+    if changed is not None and not isinstance(changed, BaseModel):
+        changed = cls.Params.model_validate(changed)
+    case = Case(cls, acquisition, params, frames, changed=changed)
     for law in LAWS:
         law(case)
     if (events := case.as_events()) is not None:
         events_and_frames_agree(case)
-        _test_on_events(events)
+        _test_again(events, "events")
+    if (packed := case.as_packed()) is not None:
+        _agree(_run(case, case.cut(2))[-1], _run(packed, packed.cut(2))[-1], "packed")
+        _test_again(packed, "packed frames")
 
 
 def frames_are_left_as_they_were(case: Case) -> None:
@@ -89,7 +103,7 @@ def frames_are_left_as_they_were(case: Case) -> None:
     contents = batch.pixels if isinstance(batch, Batch) else batch.words
     kept = contents.copy()
     feed(case.new(), batch)
-    _hold(np.array_equal(contents, kept, equal_nan=kept.dtype.kind == "f"), "written")
+    hold(np.array_equal(contents, kept, equal_nan=kept.dtype.kind == "f"), "written")
 
 
 def batch_size_does_not_matter(case: Case) -> None:
@@ -105,7 +119,7 @@ def empty_batches_are_survived(case: Case) -> None:
     unfed = case.new()
     feed(unfed, nothing)
     for result in unfed.results():
-        _hold(not (result.valid and result.used), "empty", result.name)
+        hold(not (result.valid and result.used), "empty", result.name)
     batches = case.cut(2)
     padded = [item for batch in batches for item in (nothing, batch)]
     _compare(case, _run(case, batches), _run(case, padded), "empty")
@@ -120,7 +134,7 @@ def gaps_are_survived(case: Case) -> None:
     found = _run(case, fine)
     _compare(case, found, _run(case, coarse), "gap")
     for result in (result for results in found for result in results):
-        _hold(result.used <= n - 2, "gap", f"{result.name} stands on {result.used}")
+        hold(result.used <= n - 2, "gap", f"{result.name} stands on {result.used}")
 
 
 def asking_changes_nothing(case: Case) -> None:
@@ -132,10 +146,10 @@ def asking_changes_nothing(case: Case) -> None:
         feed(asked, batch)
         results = list(asked.results())
         given.append((results, copy.deepcopy(results)))
-        _same(results, list(asked.results()), "asking")
-    _same(list(quiet.results()), list(asked.results()), "asking")
+        same(results, list(asked.results()), "asking")
+    same(list(quiet.results()), list(asked.results()), "asking")
     for results, kept in given:
-        _same(kept, results, "asking", "given out earlier")
+        same(kept, results, "asking", "given out earlier")
 
 
 def a_snapshot_is_invisible(case: Case) -> None:
@@ -145,17 +159,17 @@ def a_snapshot_is_invisible(case: Case) -> None:
     found = []
     for batch in case.cut(2):
         state = moved.snapshot()
-        _hold(isinstance(state, bytes), "snapshot", f"it is {type(state).__name__}")
+        hold(isinstance(state, bytes), "snapshot", f"it is {type(state).__name__}")
         moved = case.new()
         moved.restore(state)
         feed(moved, batch)
         found.append(list(moved.results()))
     for expected, results in zip(whole, found, strict=True):
-        _same(expected, results, "snapshot")
+        same(expected, results, "snapshot")
     if case.cls.order is not Order.ORDERED:  # those speak of their last batch
         kept = case.new()
         kept.restore(moved.snapshot())
-        _same(found[-1], list(kept.results()), "snapshot", "asked right after it")
+        same(found[-1], list(kept.results()), "snapshot", "asked right after it")
 
 
 def halves_merge_to_the_whole(case: Case) -> None:
@@ -172,8 +186,8 @@ def halves_merge_to_the_whole(case: Case) -> None:
         (batches, []),
         ([], batches),
     ):
-        _same(whole, _merged(case, one, other), "merge")
-    _same(whole, _run(case, batches[::-1])[-1], "merge", "frames in reverse")
+        same(whole, _merged(case, one, other), "merge")
+    same(whole, _run(case, batches[::-1])[-1], "merge", "frames in reverse")
 
 
 def parts_in_order_make_the_whole(case: Case) -> None:
@@ -192,18 +206,26 @@ def parts_in_order_make_the_whole(case: Case) -> None:
         for restarted in (False, True):
             detail = f"commits at {[*cuts]}{', restarted' * restarted}"
             found = _committed(case, [0, *cuts, n], restarted=restarted)
-            _same(whole, found, "parts", detail)
+            same(whole, found, "parts", detail)
 
 
-def devices_agree(case: Case) -> None:
-    """Test that integers agree exactly, floats to 1 in 100,000 (with a GPU)."""
-    if "gpu" not in getattr(case.cls, "devices", ("cpu",)) or not _gpu_is_there():
+def devices_agree(case: Case, card: Card | None = None) -> None:
+    """Test that integers agree exactly, floats to 1 in 1,000,000 (with a GPU).
+
+    The first half of the batches takes the way over `card`, by default the machine's
+    GPU, the second as after its failure that of the CPU.
+    """
+    card = card or choose("auto", [case.cls]).card
+    if card is None or not has_twin(case.cls):
         return
     batches = case.cut(2)
-    processor = case.cls(case.acquisition, case.params, "gpu")
-    for batch in batches:
-        feed(processor, batch)
-    _agree(_run(case, batches)[-1], list(processor.results()), "device")
+    expected = _run(case, batches)[-1]
+    for on_card in (len(batches), len(batches) // 2):
+        processor = case.cls(case.acquisition, case.params, "gpu")
+        feed_on_card(processor, batches[:on_card], card)
+        for batch in batches[on_card:]:
+            feed(processor, batch)
+        _agree(expected, list(processor.results()), "device", 1e-6)
 
 
 def events_and_frames_agree(case: Case) -> None:
@@ -228,47 +250,33 @@ LAWS: tuple[Callable[[Case], None], ...] = (
     a_snapshot_is_invisible,
     halves_merge_to_the_whole,
     parts_in_order_make_the_whole,
+    a_change_to_the_same_changes_nothing,
+    a_change_is_made_at_its_frame,
     devices_agree,
 )
 
-_MESSAGES = {
-    "written": "frames are left as they were: process() has written into them",
-    "cut": "how frames are cut into batches does not matter",
-    "empty": "an empty batch changes nothing",
-    "gap": "gaps between frames are survived",
-    "asking": "asking for results changes nothing",
-    "snapshot": "restore(snapshot()) is invisible",
-    "merge": "two halves merged equal the whole, in any order",
-    "parts": "parts merged in order equal the whole",
-    "device": "CPU and GPU agree",
-    "events": "events bring what the frames made of them bring",
-}
 
-
-def _hold(kept: bool, law: str, detail: str = "") -> None:
-    if not kept:
-        raise AssertionError(f"law: {_MESSAGES[law]}{detail and f' ({detail})'}")
-
-
-def _test_on_events(events: Case) -> None:
+def _test_again(case: Case, what: str) -> None:
     for law in LAWS:
         try:
-            law(events)
+            law(case)
         except AssertionError as error:
-            raise AssertionError(f"{error}, with events") from error
+            raise AssertionError(f"{error}, with {what}") from error
 
 
-def _agree(expected: Sequence[Result], found: Sequence[Result], law: str) -> None:
+def _agree(
+    expected: Sequence[Result], found: Sequence[Result], law: str, rtol: float = 1e-5
+) -> None:
     """Test that integers agree exactly, floats nearly."""
-    _hold(len(expected) == len(found), law)
+    hold(len(expected) == len(found), law)
     for one, other in zip(expected, found, strict=True):
-        _hold(one.name == other.name and one.valid == other.valid, law, one.name)
-        _hold(one.used == other.used, law, f"{one.name} stands on {other.used}")
+        hold(one.name == other.name and one.valid == other.valid, law, one.name)
+        hold(one.used == other.used, law, f"{one.name} stands on {other.used}")
         if one.valid and not isinstance(one.data, Mapping):
-            close = np.allclose(one.data, other.data, rtol=1e-5, equal_nan=True)
+            close = np.allclose(one.data, other.data, rtol=rtol, equal_nan=True)
             whole = np.asarray(one.data).dtype.kind in "biu"
             same = np.array_equal(one.data, other.data) if whole else close
-            _hold(bool(same), law, one.name)
+            hold(bool(same), law, one.name)
 
 
 def _acquisition(frames: Array, scan: tuple[int, int] | None) -> Acquisition:
@@ -319,7 +327,7 @@ def _committed(case: Case, edges: Sequence[int], *, restarted: bool) -> list[Res
         sent.restore(worker.snapshot())
         whole.merge(sent)
         context = whole.context() if restarted else worker.context()
-        _hold(isinstance(context, bytes), "parts", f"{type(context).__name__}")
+        hold(isinstance(context, bytes), "parts", f"{type(context).__name__}")
     return list(whole.results())
 
 
@@ -332,16 +340,16 @@ def _compare(
 ) -> None:
     """Compare two cuts: of ORDERED what each frame has brought, else the end."""
     if case.cls.order is not Order.ORDERED:
-        _same(fine[-1], coarse[-1], law, detail)
+        same(fine[-1], coarse[-1], law, detail)
         return
     known = _by_frame(fine)
     found = _by_frame(coarse)
     for key, results in found.items():
-        _hold(key in known, law, f"{key[0]} at frame {key[1]} is new")
-        _same(known[key], results, law, detail)
+        hold(key in known, law, f"{key[0]} at frame {key[1]} is new")
+        same(known[key], results, law, detail)
     for key, results in known.items():
         lost = key not in found and any(r.valid and r.kind == "event" for r in results)
-        _hold(not lost, law, f"the event {key[0]} at frame {key[1]} is lost")
+        hold(not lost, law, f"the event {key[0]} at frame {key[1]} is lost")
 
 
 def _by_frame(found: list[list[Result]]) -> dict[tuple[str, int], list[Result]]:
@@ -353,27 +361,3 @@ def _by_frame(found: list[list[Result]]) -> dict[tuple[str, int], list[Result]]:
             now.setdefault((result.name, result.frame), []).append(result)
         keyed |= now
     return keyed
-
-
-def _same(
-    expected: Sequence[Result], found: Sequence[Result], law: str, detail: str = ""
-) -> None:
-    names = [result.name for result in expected], [result.name for result in found]
-    _hold(names[0] == names[1], law, f"{names[0]} became {names[1]}")
-    for one, other in zip(expected, found, strict=True):
-        for field in Result.__slots__:
-            if not equal(getattr(one, field), getattr(other, field)):
-                where = f"{one.name}.{field} {detail}".strip()
-                was = repr(getattr(one, field))[:60], repr(getattr(other, field))[:60]
-                _hold(kept=False, law=law, detail=f"{where}: {was[0]} and {was[1]}")
-
-
-def _gpu_is_there() -> bool:
-    try:
-        cupy = importlib.import_module("cupy")
-    except ImportError:
-        return False
-    try:
-        return int(cupy.cuda.runtime.getDeviceCount()) > 0
-    except cupy.cuda.runtime.CUDARuntimeError:
-        return False

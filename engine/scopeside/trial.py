@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.events import MAX_VALUE, AnyBatch, EventBatch, Words, pack_events
-from scopeside.processor import Processor, TakesEvents
+from scopeside.events import MAX_VALUE, EventBatch, Words, pack_events
+from scopeside.packed import AnyBatch, pack_frames
+from scopeside.processor import Processor, take_of
 
 Array = npt.NDArray[Any]
 
@@ -24,7 +25,9 @@ _PLACE = np.uint64(40)
 class Case:
     """A processor, and the frames on which it is tested.
 
-    `words` are all events of the frames; None where the frames come as such.
+    `words` are all events of the frames; None where they come as pixels, or packed, as
+    the acquisition says.
+    `changed` are other parameters that it can change to.
     """
 
     cls: type[Processor]
@@ -32,16 +35,21 @@ class Case:
     params: BaseModel
     frames: Array
     words: Words | None = None
+    changed: BaseModel | None = None
 
-    def new(self) -> Processor:
-        """Return a fresh processor."""
-        return self.cls(self.acquisition, self.params)
+    def new(self, params: BaseModel | None = None) -> Processor:
+        """Return a fresh processor, with other parameters if there are some."""
+        return self.cls(self.acquisition, params or self.params)
 
     def batch(self, first: int, stop: int, *, locked: bool = True) -> AnyBatch:
         """Return frames `first` to `stop`, read-only as in a live chain."""
         pixels = self.frames[first:stop].copy()
         pixels.flags.writeable = not locked
         index = np.arange(first, first + len(pixels))
+        if self.acquisition.encoding == "packed":
+            packed = pack_frames(pixels, index, index * _FRAME_NS)
+            packed.words.flags.writeable = not locked
+            return packed
         if self.words is None:
             return Batch(pixels, index, index * _FRAME_NS)
         place = self.words >> _PLACE
@@ -72,6 +80,15 @@ class Case:
         about = replace(self.acquisition, encoding="events")
         return replace(self, acquisition=about, words=words)
 
+    def as_packed(self) -> Case | None:
+        """Return the case with packed frames, None where that cannot be."""
+        takes = hasattr(self.cls, "process_packed")
+        if not takes or self.frames.dtype.kind not in "iu":
+            return None
+        if self.frames.dtype.itemsize > 4:
+            return None
+        return replace(self, acquisition=replace(self.acquisition, encoding="packed"))
+
     def cut(self, size: int) -> list[AnyBatch]:
         """Return all frames in batches of `size`."""
         n = len(self.frames)
@@ -79,8 +96,10 @@ class Case:
 
 
 def feed(processor: Processor, batch: AnyBatch) -> None:
-    """Have a processor take in frames or events, as a chain does."""
-    if isinstance(batch, EventBatch):
-        cast("TakesEvents", processor).process_events(batch)
-    else:
+    """Have a processor take in a batch, as a chain does."""
+    if isinstance(batch, Batch):
         processor.process(batch)
+        return
+    take = take_of(processor, batch)
+    assert take is not None  # a case is of what its processor takes
+    take(batch)

@@ -227,9 +227,14 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/channels.md", channel_class("epics").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
-        ("docs/processors.md", processor_class("com").Params),
+        ("docs/processors/com.md", processor_class("com").Params),
+        ("docs/processors/dpc.md", processor_class("dpc").Params),
+        ("docs/processors/ssb.md", processor_class("ssb").Params),
         ("docs/processors.md", VirtualDetector),
+        ("docs/processors/calibrate.md", processor_class("calibrate").Params),
         ("docs/processors/cluster.md", processor_class("cluster").Params),
+        ("docs/processors/radial.md", processor_class("radial").Params),
+        ("docs/processors/phases.md", processor_class("phases").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):
@@ -412,6 +417,14 @@ def test_the_truth_of_the_simulator_can_be_asked_for_as_shown():
     with contextlib.redirect_stdout(said):
         exec(compile(code, "simulator.md", "exec"), {})
     assert said.getvalue().startswith("(32, 32, 2) (32, 32) (32, 32, ")
+
+
+def test_the_phase_of_a_grating_is_found_as_shown():
+    code = blocks(ROOT / "docs/processors/ssb.md", "python")[0]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(code, "ssb.md", "exec"), {})
+    assert said.getvalue() == "True\n"
 
 
 @pytest.mark.parametrize("block", by_page("python"))

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.errors import ConfigError
 from scopeside.events import EventBatch, pack_events
 from scopeside.params import Params as BaseParams
 from scopeside.pipeline import Pipeline
@@ -21,6 +22,14 @@ from scopeside.state import pack, unpack
 
 SHAPE = (2, 3)
 PATIENCE_S = 20.0
+IMPOSSIBLE = 9
+
+
+def checked_gain(params):
+    """A gain, as `change` takes it: not every one can be had live."""
+    if params.gain == IMPOSSIBLE:
+        raise ConfigError(f"a gain of {IMPOSSIBLE} is not possible live")
+    return params.gain
 
 
 class Counts:
@@ -37,6 +46,9 @@ class Counts:
         self._gain, self._fail_at = params.gain, params.fail_at
         self._sums = np.zeros(n, np.int64)
         self._seen = np.zeros(n, bool)
+
+    def change(self, params):
+        self._gain = checked_gain(params)
 
     def process(self, batch):
         self._sums[batch.index] = batch.pixels.sum(axis=(1, 2)) * self._gain
@@ -72,19 +84,23 @@ class Trail:
     order = Order.ORDERED
 
     class Params(BaseParams):
+        gain: int = 1
         fail_at: int = -1
 
     def __init__(self, acquisition, params, device="cpu"):
-        self._fail_at = params.fail_at
+        self._gain, self._fail_at = params.gain, params.fail_at
         self._sum, self._last = 0, -1
         self._found = []
+
+    def change(self, params):
+        self._gain = checked_gain(params)
 
     def process(self, batch):
         self._found = []
         for frame, index in zip(batch.pixels, batch.index.tolist(), strict=True):
             assert index > self._last, "frames came out of order"
             self._last = index
-            self._sum += int(frame.sum())
+            self._sum += int(frame.sum()) * self._gain
             data = np.array([index, self._sum])
             self._found.append(Result("trail", data, "series", frame=index, used=1))
             if index == self._fail_at:
@@ -111,24 +127,29 @@ class Excess:
     LEARNT_FROM = 3
 
     class Params(BaseParams):
+        gain: int = 1
         fail_at: int = -1
 
     def __init__(self, acquisition, params, device="cpu"):
         n = acquisition.frames or 0
-        self._fail_at = params.fail_at
+        self._gain, self._fail_at = params.gain, params.fail_at
         self._excess, self._seen = np.zeros(n), np.zeros(n, bool)
         self._first, self._waiting, self._last = [], [], -1
+
+    def change(self, params):
+        self._gain = checked_gain(params)
 
     def process(self, batch):
         for frame, index in zip(batch.pixels, batch.index.tolist(), strict=True):
             assert index > self._last, "frames came out of order"
             self._last = index
-            self._waiting.append([index, int(frame.sum())])
+            self._waiting.append([index, int(frame.sum()), self._gain])
             if len(self._first) < self.LEARNT_FROM:
                 self._first.append(int(frame.sum()))
         if len(self._first) == self.LEARNT_FROM:
-            for index, counts in self._waiting:
-                self._excess[index] = counts - sum(self._first) / self.LEARNT_FROM
+            for index, counts, gain in self._waiting:
+                mean = sum(self._first) / self.LEARNT_FROM
+                self._excess[index] = gain * (counts - mean)
                 self._seen[index] = True
             self._waiting = []
         if self._fail_at in batch.index:

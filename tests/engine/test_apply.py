@@ -189,8 +189,8 @@ def test_the_scan_of_an_array_by_position_has_no_flyback():
             r"frames are \(4, 5\) uint16; one is \(2, 5",
         ),
         ([FRAMES[0], FRAMES[0] * 1.5], None, r"one is \(4, 5\) float64"),
-        ([EVENTS, FRAMES[0]], None, "gives frames or events, not both"),
-        ([FRAMES[0], EVENTS], None, "gives frames or events, not both"),
+        ([EVENTS, FRAMES[0]], None, "frames, events or packed frames, not a mixture"),
+        ([FRAMES[0], EVENTS], None, "frames, events or packed frames, not a mixture"),
         (
             [EVENTS, replace(EVENTS, frame_shape=(5, 4))],
             None,

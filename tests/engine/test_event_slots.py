@@ -198,6 +198,7 @@ def header(layout, filled, about):
         "shape": about.frame_shape,
         "dtype": about.dtype.str,
         "events": filled.events,
+        "encoding": "events",
         "slab": [at, at + 8 * layout.capacity, at + layout.pixels_at],
     }
 

@@ -201,7 +201,7 @@ def test_an_acquisition_says_that_it_comes_as_events():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoding": "hits"}, "frames come as frames or events, not 'hits'"),
+        ({"encoding": "hits"}, "frames, events or packed, not 'hits'"),
         ({"dtype": np.dtype("f4")}, "counted in whole numbers, not in float32"),
         ({"frame_shape": (4097, 4096)}, "16777216 pixels at most"),
     ],

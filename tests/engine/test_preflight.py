@@ -7,6 +7,7 @@ import pytest
 from tests.engine.small import raw
 
 from scopeside import preflight
+from scopeside.device import choose
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
 from scopeside.preflight import problems
@@ -61,27 +62,37 @@ def test_memory_of_which_nothing_is_known_is_no_problem(monkeypatch):
     assert checked(slab={"mib": 95}) == []
 
 
-def test_a_gpu_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(preflight, "gpu_problem", lambda: "this machine has none")
-    found = checked("gpu:1")
-    assert found == [
-        "chain[0].device: 'gpu:1': this machine has none; take 'cpu' or 'auto'"
+def warned(device):
+    values = raw(("stem", {"Counts": {}}, {"device": device}))
+    values["chain"][0]["processor"][0]["kind"] = "tests.engine.on_card:CardCounts"
+    pipeline = Pipeline.from_raw(values, folder=Path.cwd())
+    assert problems(pipeline) == []
+    return preflight.warnings(pipeline)
+
+
+def test_a_gpu_that_is_not_there_is_named_and_refuses_nothing(monkeypatch):
+    monkeypatch.setattr(choose, "gpu_problem", lambda: "this machine has none")
+    assert warned("gpu:1") == [
+        "chain[0].device: 'gpu:1': this machine has none; the CPU will do its work"
     ]
 
 
-def test_a_gpu_that_is_there_has_no_worker_yet(monkeypatch):
-    monkeypatch.setattr(preflight, "gpu_problem", lambda: None)
-    assert "no GPU worker yet" in checked("gpu")[0]
+def test_a_gpu_that_no_processor_of_the_chain_can_use_is_named(monkeypatch):
+    monkeypatch.setattr(choose, "gpu_problem", lambda: None)
+    values = raw(("stem", {"Counts": {}}, {"device": "gpu"}))
+    (found,) = preflight.warnings(Pipeline.from_raw(values, folder=Path.cwd()))
+    assert "none of its processors has a GPU version" in found
 
 
-def test_without_cupy_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda _: None)
-    assert "pip install 'scopeside[gpu12]'" in preflight.gpu_problem()
+def test_a_gpu_that_is_there_is_no_matter(monkeypatch):
+    monkeypatch.setattr(choose, "gpu_problem", lambda: None)
+    assert warned("gpu") == []
 
 
-def test_auto_asks_for_nothing(monkeypatch):
-    monkeypatch.setattr(preflight, "gpu_problem", lambda: "none")
-    assert checked("auto") == []
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_who_does_not_insist_on_a_gpu_is_not_warned(monkeypatch, device):
+    monkeypatch.setattr(choose, "gpu_problem", lambda: "none")
+    assert warned(device) == []
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(taken):

@@ -1,5 +1,6 @@
 """`check_processor` finds the law that a processor breaks: one breaker for each."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -125,6 +126,65 @@ class Excess:
     def resume(self, context):
         found = unpack(context)
         self.first, self.waiting = found["first"], found["waiting"]
+
+
+class Scaled(Total):
+    """Keeps the laws of those that can change: the counts times a factor."""
+
+    class Params(BaseParams):
+        factor: int = 2
+
+    def __init__(self, acquisition, params, device="cpu"):
+        super().__init__(acquisition, params)
+        self.factor = params.factor
+
+    def process(self, batch):
+        before = self.total
+        super().process(batch)
+        self.total = before + (self.total - before) * self.factor
+
+    def change(self, params):
+        self.factor = params.factor
+
+
+class ScaledExcess(Excess):
+    Params = Scaled.Params
+
+    def __init__(self, acquisition, params, device="cpu"):
+        super().__init__(acquisition, params)
+        self.factor = params.factor
+
+    def process(self, batch):
+        factor = self.factor
+        super().process(batch.with_pixels(batch.pixels * np.uint16(factor)))
+
+    def change(self, params):
+        self.factor = params.factor
+
+
+class ChangesWhatItHasSeen(Scaled):
+    def results(self):
+        found = super().results()
+        return [replace(r, data=r.data * self.factor) if r.valid else r for r in found]
+
+    def merge(self, other):
+        super().merge(other)
+        self.total += self.factor - other.factor
+
+
+class KeepsTheOldParameters(Scaled):
+    def snapshot(self):
+        return pack({"state": [self.total, self.used, self.last, self.factor]})
+
+    def restore(self, state):
+        *found, self.factor = unpack(state)["state"]
+        self.total, self.used, self.last = found
+        self.factor = 2
+
+
+class BeginsAnewWhenChanged(Scaled):
+    def change(self, params):
+        self.total = 0
 
 
 class ForgetsWhatItLearnt(Excess):
@@ -312,6 +372,26 @@ def test_a_lawful_processor_passes(cls, frames):
 def test_a_broken_law_is_named(cls, law):
     with pytest.raises(AssertionError, match=f"law: {law}"):
         check_processor(cls, FRAMES)
+
+
+@pytest.mark.parametrize("cls", [Scaled, ScaledExcess])
+def test_a_lawful_processor_that_can_change_passes(cls):
+    check_processor(cls, FRAMES, changed={"factor": 3})
+
+
+@pytest.mark.parametrize(
+    ("cls", "law"),
+    [
+        (ChangesWhatItHasSeen, "a change is made at its frame, .* merged, late"),
+        (KeepsTheOldParameters, "a change is made at its frame, .* snapshot after it"),
+        (BeginsAnewWhenChanged, "a change is made at its frame, .* to the same"),
+        (Total, r"a change is made at its frame, .* \(it has no method change"),
+    ],
+)
+def test_a_broken_law_of_changes_is_named(cls, law):
+    changed = {"factor": 3} if issubclass(cls, Scaled) else {}
+    with pytest.raises(AssertionError, match=f"law: {law}"):
+        check_processor(cls, FRAMES, changed=changed)
 
 
 def test_the_bits_of_floats_are_compared():

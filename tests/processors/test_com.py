@@ -19,7 +19,8 @@ FRAMES = np.random.default_rng(2024).poisson(0.1, (12, 7, 8)).astype(np.uint16)
 
 def new(params=None, dtype="u2", shape=(7, 8), **acquisition):
     about = Acquisition("a", shape, np.dtype(dtype), **acquisition)
-    found = validate(CentreOfMass.Params, params or {}, where="com")
+    wanted = {"of": ["com"]} | (params or {})
+    found = validate(CentreOfMass.Params, wanted, where="com")
     return CentreOfMass(about, found)
 
 
@@ -196,15 +197,23 @@ def test_each_quantity_can_be_had():
     assert (total.data.dtype, total.units) == (np.int64, "counts")
 
 
-def test_what_was_not_seen_is_masked_and_what_was_empty_is_not():
+def test_what_was_not_seen_is_masked_and_so_is_what_was_empty_with_its_reason():
     frames = FRAMES[:2].copy()
     frames[1] = 0
-    processor = new(scan=Scan((3, 4)))
+    processor = new({"of": ["com", "total", "validity"]}, scan=Scan((3, 4)))
     processor.process(batch(frames, [9, 4]))
-    image = only(processor)
-    assert np.argwhere(image.mask.all(axis=-1)).tolist() == [[1, 0], [2, 1]]
-    assert image.mask.sum() == 4
+    image, total, validity = processor.results()
+    assert np.argwhere(image.mask.all(axis=-1)).tolist() == [[2, 1]]
+    assert image.mask.sum() == 2
     assert np.argwhere(~np.isnan(image.data[..., 0])).tolist() == [[2, 1]]
+    assert image.meta["invalid"] == {"no counts": 1}
+    assert np.argwhere(total.mask).tolist() == [[1, 0], [2, 1]]
+    assert total.data[1, 0] == 0
+    assert (validity.data[1, 0], validity.data[2, 1], validity.data[0, 0]) == (
+        1,
+        0,
+        255,
+    )
 
 
 def test_the_centre_is_subtracted():

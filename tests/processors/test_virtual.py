@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.errors import ShapeError
+from scopeside.errors import ConfigError, ShapeError
 from scopeside.scan import Scan
 from scopeside.state import unpack
 from scopeside.testing import check_processor
@@ -236,3 +236,69 @@ def test_several_scans_give_an_image_each():
     assert result.data.tolist() == [[[0, 4, 8, 12]], [[16, 20, 24, 28]]]
     assert result.axes == ("scan", "scan_y", "scan_x")
     assert result.complete
+
+
+# -- changed live ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"bf": {"disk": [2, 4, 3]}, "adf": {"annulus": [3, 3, 1, 2]}},
+        {"adf": {"disk": [6, 6, 1]}, "bf": {"rectangle": [0, 0, 2, 2]}},
+    ],
+)
+def test_a_detector_can_be_moved_and_reshaped_live(changed):
+    both = {"bf": {"disk": [3, 3, 2]}, "adf": {"annulus": [3, 3, 2, 5]}}
+    check_processor(
+        Virtual, FRAMES, params={"detectors": both}, changed={"detectors": changed}
+    )
+
+
+def test_frames_that_were_seen_keep_the_sums_of_the_old_detector():
+    processor = new()
+    processor.process(batch(FRAMES[:5]))
+    whole = {"detectors": {"bf": {"rectangle": [0, 0, 7, 8]}}}
+    processor.change(Virtual.Params.model_validate(whole))
+    processor.process(batch(FRAMES[5:], np.arange(5, 12)))
+    plain = new()
+    plain.process(batch(FRAMES))
+    data = only(processor).data
+    assert data[:5].tolist() == only(plain).data[:5].tolist()
+    assert data[5:].tolist() == FRAMES[5:].sum((1, 2)).tolist()
+
+
+def test_weights_cannot_be_had_live(tmp_path):
+    np.save(tmp_path / "w.npy", np.full((7, 8), 0.5))
+    weighted = {"detectors": {"bf": {"mask": tmp_path / "w.npy"}}}
+    processor = new()
+    with pytest.raises(ConfigError, match="one with weights and one without can"):
+        processor.change(Virtual.Params.model_validate(weighted))
+    processor.process(batch(FRAMES))
+    assert only(processor).data.dtype == np.int64
+
+
+def test_a_detector_at_rest_can_begin_to_follow_the_pattern_live():
+    found = {"detectors": {"bf": {"disk": [2]}}, "centre": "find"}
+    check_processor(Virtual, FRAMES, params=BF, changed=found)
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"detectors": {"df": {"disk": [3, 3, 2]}}}, "detectors: expected bf; others"),
+        (
+            {"detectors": {**BF["detectors"], "df": {"disk": [3, 3, 2]}}},
+            "only between acquisitions",
+        ),
+        ({"detectors": {"bf": {"disk": [90, 90, 2]}}}, "holds no pixel"),
+    ],
+)
+def test_what_cannot_be_changed_live_is_refused_and_nothing_changes(params, why):
+    processor = new()
+    with pytest.raises(ConfigError, match=why):
+        processor.change(Virtual.Params.model_validate(params))
+    processor.process(batch(FRAMES))
+    plain = new()
+    plain.process(batch(FRAMES))
+    assert only(processor).data.tolist() == only(plain).data.tolist()

@@ -48,7 +48,7 @@ def simulator(**more) -> dict:
             "MiB of shared memory are asked for",
         ),
         (
-            lines(detector=simulator(), chain=[{**SUM[0], "device": "gpu"}]),
+            lines(detector=simulator(), chain=[{**SUM[0], "device": "cuda"}]),
             "chain[0].device",
         ),
         (

@@ -56,6 +56,8 @@ class Intake:
         Who the detector is, for messages.
     silence_s
         A series of which nothing is heard for so long has failed.
+    packed
+        Whether images stay as they came.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Intake:
         watch: Watch | None,
         name: str,
         silence_s: float,
+        packed: bool = False,
     ) -> None:
         self._receiver = receiver
         self._reader = reader
@@ -78,6 +81,7 @@ class Intake:
         self._watch = watch
         self._name = name
         self._silence_s = silence_s
+        self._packed = packed
         self._parcel = receiver.new_parcel()
         self._limit = 256
         self._series: Series | None = None
@@ -218,7 +222,7 @@ class Intake:
             facts = replace(facts, expected=facts_of_v1(health.config).expected)
         model = str(health.config.get("description") or "")
         who = f"{self._name} ({model[:80]})" if model else self._name
-        self._series = Series(number, facts, who, time.time_ns())
+        self._series = Series(number, facts, who, time.time_ns(), packed=self._packed)
 
     def _open(self) -> bool:
         """Open the acquisition; a series that cannot be opened is passed over."""

@@ -66,6 +66,9 @@ class DectrisParams(Params):
     others: dict[str, Any] = {}
     """Further keys of the detector module by their own names."""
 
+    packed: StrictBool = False
+    """true: hand images on as they came; the workers unpack them. For rates that one
+    process cannot decode."""
     decoders: int | None = Field(None, ge=1, le=64)
     """Cores that decode; absent: half of those there are, at most 8."""
     pullers: int = Field(1, ge=1, le=16)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState, Sink, Slot
@@ -25,6 +26,7 @@ from scopeside_adapters.dectris.images import (
     new_rows,
 )
 from scopeside_adapters.dectris.native import compiled
+from scopeside_adapters.dectris.packing import Packer
 from scopeside_adapters.dectris.parcel import Array
 
 REORDERED = 4096
@@ -71,7 +73,13 @@ class Series:
     """
 
     def __init__(
-        self, number: int, facts: Facts, detector: str, began_ns: int | None
+        self,
+        number: int,
+        facts: Facts,
+        detector: str,
+        began_ns: int | None,
+        *,
+        packed: bool = False,
     ) -> None:
         self.number = number
         self.facts = facts
@@ -79,8 +87,10 @@ class Series:
         self.is_open = False
         self._detector = detector
         self._began_ns = began_ns
+        self._packed = packed
         self._epoch_ns: int | None = None
         self._form = (0, 0, 0)
+        self._dtype: np.dtype[Any] = np.dtype(np.uint16)
         self._received = FrameRanges()
         self._settled = 0
         self._next = 0
@@ -119,6 +129,7 @@ class Series:
                 scan=scan,
                 calibration=facts.calibration,
                 detector=self._detector,
+                encoding="packed" if self._packed else "frames",
                 started_ns=self._began_ns,
                 metadata={
                     **facts.metadata,
@@ -130,6 +141,7 @@ class Series:
         )
         height, width = facts.frame_shape
         self._form = (height, width, facts.dtype.itemsize)
+        self._dtype = facts.dtype
         self.is_open = True
         return True
 
@@ -146,6 +158,9 @@ class Series:
         while len(rows):
             with sink.slot() as slot:
                 capacity = slot.capacity
+                if self._packed:
+                    rows = self._fill_packed(sink, slot, decoder, data, rows)
+                    continue
                 portion, rows = rows[:capacity], rows[capacity:]
                 self._fill(sink, slot, decoder, data, portion)
         self._settle(sink)
@@ -155,21 +170,47 @@ class Series:
         self, sink: Sink, slot: Slot, decoder: Decoder, data: Array, rows: Rows
     ) -> None:
         n = len(rows)
+        whole = decoder.decode(data, rows, slot.pixels[:n])
+        if not whole.all():
+            kept = np.flatnonzero(whole)
+            slot.pixels[: len(kept)] = slot.pixels[kept]
+        self._commit(sink, slot, rows, whole)
+
+    def _fill_packed(
+        self, sink: Sink, slot: Slot, decoder: Decoder, data: Array, rows: Rows
+    ) -> Rows:
+        """Put as many images into the slot as fit; return the others."""
+        height, width, _ = self._form
+        packer = Packer((height, width), self._dtype, decoder)
+        n = packer.fitting(slot, rows)
+        if n == 0:
+            self._refuse(sink, rows[:1], "oversized", "larger packed than as it is")
+            return rows[1:]
+        whole, words = packer.fill(slot, data, rows[:n])
+        self._commit(sink, slot, rows[:n], whole, words)
+        return rows[n:]
+
+    def _commit(
+        self,
+        sink: Sink,
+        slot: Slot,
+        rows: Rows,
+        whole: npt.NDArray[np.bool_],
+        words: int = 0,
+    ) -> None:
+        """Hand on the images that are whole; their pixels are in the slot."""
         now_ns = time.time_ns()
         if self._epoch_ns is None:
             # The detector's clock is good for intervals; nobody has set its date.
             self._epoch_ns = now_ns - max(int(rows[0, START_NS]), 0)
-        whole = decoder.decode(data, rows, slot.pixels[:n])
         if not whole.all():
             self._refuse(
                 sink, rows[~whole], "undecodable", "pixels cannot be decompressed"
             )
-            kept = np.flatnonzero(whole)
-            rows, n = rows[kept], len(kept)
-            slot.pixels[:n] = slot.pixels[kept]
-        if n:
+            rows = rows[np.flatnonzero(whole)]
+        if len(rows):
             _stamp(rows, slot.index, slot.timestamp_ns, self._epoch_ns, now_ns)
-            slot.commit(n)
+            slot.commit(len(rows), words=words)
             self._note(rows)
 
     def _note(self, rows: Rows) -> None:

@@ -130,4 +130,5 @@ class DectrisDetector:
                 watch=watch,
                 name=self._name,
                 silence_s=params.silence_s,
+                packed=params.packed,
             )

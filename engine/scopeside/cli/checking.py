@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 
 from scopeside.acquisition import Acquisition
-from scopeside.pipeline import Pipeline
-from scopeside.preflight import preview, problems
+from scopeside.device.choose import has_twin, refusal
+from scopeside.pipeline import Chain, Pipeline
+from scopeside.preflight import preview, problems, warnings
 
 
 def check_command(path: Path) -> int:
@@ -21,6 +22,9 @@ def check_command(path: Path) -> int:
         console.print(problem, markup=False, soft_wrap=True)
     if found:
         return 2
+    for warning in warnings(pipeline):
+        console.print(f"[bold yellow]![/] {path}: ", end="")
+        console.print(warning, markup=False, soft_wrap=True)
     console.print(f"[green]✓[/] {path}: detector {pipeline.detector_kind!r}")
     acquisition = preview(pipeline)
     if acquisition is not None:
@@ -30,6 +34,7 @@ def check_command(path: Path) -> int:
         workers = f", {chain.workers} workers" if chain.workers > 1 else ""
         console.print(
             f"[green]✓[/] chain {chain.name!r} ({chain.edge}{workers}): {steps}"
+            f"{_on_gpu(chain)}"
         )
     for channel in pipeline.channels:
         one = channel.settings
@@ -42,6 +47,16 @@ def check_command(path: Path) -> int:
         f"{pipeline.slab.batch_kib} KiB"
     )
     return 0
+
+
+def _on_gpu(chain: Chain) -> str:
+    """Say which processors run on a GPU, where one is asked for and can be had."""
+    classes = [step.cls for step in chain.steps]
+    device = "gpu" if chain.device == "auto" else chain.device
+    if device == "cpu" or refusal(device, classes) is not None:
+        return ""
+    names = [step.name for step in chain.steps if has_twin(step.cls)]
+    return f"; on the GPU: {', '.join(names)}"
 
 
 def _in_words(acquisition: Acquisition) -> str:

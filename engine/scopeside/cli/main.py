@@ -159,6 +159,37 @@ def status(
     raise typer.Exit(status_command(as_json=as_json))
 
 
+@app.command(name="set")
+def set_(
+    processor: Annotated[
+        str, typer.Argument(metavar="CHAIN.PROCESSOR", help="Whose parameters.")
+    ],
+    settings: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY=VALUE...",
+            help="New values, as in a pipeline file: detectors.bf.disk=[128,128,20]. "
+            "What is not named stays.",
+        ),
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The engine's run folder; by default the one started last.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Change parameters of a processor while the engine runs.
+
+    The answer says from which frame on they hold. A value that is not allowed is
+    refused, and nothing changes.
+    """
+    from scopeside.cli.setting import set_command
+
+    raise typer.Exit(set_command(processor, settings, run))
+
+
 @app.command(name="list")
 def list_(
     kind: Annotated[

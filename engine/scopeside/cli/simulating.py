@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, cast
 
 from pydantic import BaseModel
 from rich.console import Console
 
-from scopeside.errors import ConfigError, PluginError
+from scopeside.cli.assignments import assignments
+from scopeside.errors import PluginError
 from scopeside.messages import unknown, validate
 from scopeside.plugins import SIMULATORS, installed
 
@@ -39,7 +39,8 @@ def simulate_command(kind: str, settings: Sequence[str]) -> int:
         If a setting is not known or its value not allowed.
     """
     simulator = _simulator(kind)
-    params = validate(simulator.Params, _table(settings), where=f"simulate {kind}")
+    table = assignments(settings, "fps=1000")
+    params = validate(simulator.Params, table, where=f"simulate {kind}")
     console = Console(highlight=False)
     try:
         simulator(params).run(
@@ -49,26 +50,6 @@ def simulate_command(kind: str, settings: Sequence[str]) -> int:
         console.print("interrupted; the acquisition is left without an end")
         return 130
     return 0
-
-
-def _table(settings: Sequence[str]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise ConfigError(
-                f"{setting!r} is no setting: expected KEY=VALUE, such as fps=1000"
-            )
-        table[key] = _value(text)
-    return table
-
-
-def _value(text: str) -> Any:
-    """Read a value as a pipeline file would, or take it as text without quotes."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _simulator(kind: str) -> type[Simulator]:

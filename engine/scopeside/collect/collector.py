@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scopeside.acquisition import Acquisition
+from scopeside.changes import Change, held_in
 from scopeside.collect import files
 from scopeside.collect.channels import Channels
 from scopeside.collect.journal import Journal
@@ -39,6 +40,7 @@ class Held:
 
     acquisition: Acquisition
     masters: dict[str, Master]
+    began: dict[str, Any]
     closed: dict[str, Any] | None = None
     dirty: set[str] = field(default_factory=set)
 
@@ -64,12 +66,18 @@ class Collector:
 
     # -- what the others say ----------------------------------------------------
 
-    def start(self, values: dict[str, Any]) -> None:
-        """Open an acquisition, unless it is open already."""
+    def start(
+        self, values: dict[str, Any], changes: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Open an acquisition, unless it is open already.
+
+        `changes`: those of parameters that hold from its first frame on.
+        """
         if values["id"] in self.held:
             return
-        self._journal.append(encode(Kind.START, values))
-        self._open(Acquisition.from_dict(values))
+        header = {"acquisition": values, "changes": list(changes)}
+        self._journal.append(encode(Kind.START, header))
+        self._open(header)
 
     def absorb(self, message: Message) -> bool:
         """Merge and keep a part; return whether it may be acknowledged."""
@@ -150,14 +158,15 @@ class Collector:
 
     # ---------------------------------------------------------------------------
 
-    def _open(self, acquisition: Acquisition) -> Held:
-        held = Held(
-            acquisition,
-            {chain.name: Master(chain, acquisition) for chain in self._pipeline.chains},
-        )
-        self.held[acquisition.id] = held
+    def _open(self, header: dict[str, Any]) -> None:
+        acquisition = Acquisition.from_dict(header["acquisition"])
+        changes = [Change.from_dict(change) for change in header["changes"]]
+        masters = {
+            chain.name: Master(chain, acquisition, held_in(chain.name, changes))
+            for chain in self._pipeline.chains
+        }
+        self.held[acquisition.id] = Held(acquisition, masters, header)
         self.channels.open(acquisition)
-        return held
 
     def _forget_old(self) -> None:
         for name in [n for n, h in self.held.items() if h.closed][:-KEPT]:
@@ -187,7 +196,7 @@ class Collector:
         header = message.header
         match message.kind:
             case Kind.START:
-                self._open(Acquisition.from_dict(header))
+                self._open(header)
             case Kind.PART:
                 self.held[header["acq"]].masters[header["chain"]].absorb(
                     header, message.payload
@@ -217,7 +226,7 @@ class Collector:
         if self.channels:
             yield self.channels.to_record()
         for held in self.held.values():
-            yield encode(Kind.START, held.acquisition.to_dict())
+            yield encode(Kind.START, held.began)
             for master in held.masters.values():
                 yield master.to_record()
             if self.channels:

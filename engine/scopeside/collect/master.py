@@ -7,10 +7,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from scopeside.acquisition import Acquisition
+from scopeside.changes import (
+    Held,
+    held_from_dict,
+    held_to_dict,
+    stamped,
+    step_with,
+    version_of,
+)
 from scopeside.errors import EngineError
 from scopeside.ledger import FrameRanges
-from scopeside.pipeline import Chain
-from scopeside.processor import Keyed, Mergeable, Order, Processor
+from scopeside.pipeline import Chain, Step
+from scopeside.processor import Adjustable, Keyed, Mergeable, Order, Processor
 from scopeside.publication import from_header, to_header
 from scopeside.result import Result, invalid
 from scopeside.wire import Buffer, Kind, Message, encode
@@ -21,11 +29,17 @@ MAX_EVENTS = 1000
 
 
 class Master:
-    """Merges parts; a part that is here already is left out."""
+    """Merges parts; a part that is here already is left out.
 
-    def __init__(self, chain: Chain, acquisition: Acquisition) -> None:
+    `held`: the changes of parameters that hold from the first frame on.
+    """
+
+    def __init__(
+        self, chain: Chain, acquisition: Acquisition, held: Held | None = None
+    ) -> None:
         self.chain = chain
         self.acquisition = acquisition
+        self.held = dict(held or {})
         self.merged = FrameRanges()
         self.failed: dict[str, FrameRanges] = {}
         self.t_frame_ns = 0
@@ -33,11 +47,22 @@ class Master:
         self._states: dict[str, bytes] = {}
         self._said: dict[tuple[str, str], Result] = {}
         self._refused = ""
+        self._unchanged: dict[str, str] = {}
+        self._steps: dict[str, Step] = {}
         self._processors: dict[str, Processor] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make the processors, with the parameters that hold."""
+        self._refused, self._processors = "", {}
         try:
+            self._steps = {
+                step.name: step_with(self.chain, step.name, self.held)
+                for step in self.chain.steps
+            }
             self._processors = {
-                step.name: build(step, acquisition, "cpu")
-                for step in chain.steps
+                name: build(step, self.acquisition, "cpu")
+                for name, step in self._steps.items()
                 if step.cls.order is not Order.ORDERED
             }
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
@@ -63,7 +88,10 @@ class Master:
             raise EngineError(
                 f"a part of chain {self.chain.name!r} overlaps what is merged: {runs}"
             )
-        self._take_states(payload[: header["states"]], merge=bool(header["runs"]))
+        held = held_from_dict(header.get("held", {}))
+        self._adopt(held)
+        states = payload[: header["states"]]
+        self._take_states(states, held, merge=bool(header["runs"]))
         self._take_said(header["said"], payload[header["states"] :])
         for first, last in header["runs"]:
             self.merged.add(first, last)
@@ -78,10 +106,14 @@ class Master:
         """Yield (processor, result) of those whose parts are merged, as of now."""
         if self._refused:
             for step in self.chain.steps:
-                yield step.name, invalid(step.name, self._refused)
+                why = invalid(step.name, self._refused)
+                yield step.name, self._stamped(step.name, why)
         for name, processor in self._processors.items():
+            if name in self._unchanged:
+                yield name, self._stamped(name, invalid(name, self._unchanged[name]))
+                continue
             for result in processor.results():
-                yield name, result
+                yield name, self._stamped(name, result)
 
     def results(self) -> Iterator[tuple[str, Result]]:
         """Yield (processor, result) for all that is known now."""
@@ -117,6 +149,8 @@ class Master:
             "chain": self.chain.name,
             "account": self.account(),
             "t_ns": self.t_frame_ns,
+            "held": held_to_dict(self.held),
+            "unchanged": self._unchanged,
             "steps": [*self._processors, *self._states],
             "said": [],
         }
@@ -141,6 +175,9 @@ class Master:
             for cause, runs in header["account"]["failed"].items()
         }
         self.t_frame_ns = header["t_ns"]
+        self.held = held_from_dict(header["held"])
+        self._unchanged = header["unchanged"]
+        self._begin()
         names = header["steps"]
         for name, state in zip(names, message.payload[: len(names)], strict=True):
             if name in self._processors:
@@ -157,14 +194,45 @@ class Master:
             ranges.overlaps(first, last) for ranges in self.failed.values()
         )
 
-    def _take_states(self, states: Sequence[Buffer], *, merge: bool) -> None:
+    def _stamped(self, name: str, result: Result) -> Result:
+        return stamped(result, self.held, name, self.acquisition.id)
+
+    def _adopt(self, held: Held) -> None:
+        """Change what a part with newer parameters than ours asks for."""
+        newer = {
+            name: change
+            for name, change in held.items()
+            if change.version > version_of(self.held, name)
+        }
+        self.held |= newer
+        if newer and self._refused:
+            self._begin()  # nothing was merged: it may be possible now
+            return
+        for name in newer:
+            self._unchanged.pop(name, None)
+            try:
+                self._steps[name] = step = step_with(self.chain, name, self.held)
+                if name in self._processors:
+                    cast("Adjustable", self._processors[name]).change(step.params)
+            except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+                self._unchanged[name] = f"{type(error).__name__}: {error}"
+
+    def _step_of(self, name: str, held: Held) -> Step:
+        """Return a step as it was for a part, which may be an older one."""
+        if version_of(held, name) == version_of(self.held, name):
+            return self._steps[name]
+        return step_with(self.chain, name, held)
+
+    def _take_states(
+        self, states: Sequence[Buffer], held: Held, *, merge: bool
+    ) -> None:
         if not states:
             return  # of a chain that cannot take this acquisition
         for step, state in zip(self.chain.steps, states, strict=True):
             if step.cls.order is Order.ORDERED:
                 self._states[step.name] = bytes(state)
             elif merge:
-                part = build(step, self.acquisition, "cpu")
+                part = build(self._step_of(step.name, held), self.acquisition, "cpu")
                 part.restore(bytes(state))
                 cast("Mergeable", self._processors[step.name]).merge(
                     cast("Mergeable", part)

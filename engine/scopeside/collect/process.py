@@ -9,6 +9,7 @@ from typing import Any
 
 import zmq
 
+from scopeside.changes import held_to_dict
 from scopeside.child import Child, main
 from scopeside.collect.closing import LOOK_MS, Closings
 from scopeside.collect.collector import Collector, Held
@@ -101,7 +102,7 @@ class CollectorProcess:
                 self._fence(header)
             case Kind.ABORT:
                 if header["acquisition"] is not None:
-                    self._start(header["acquisition"])
+                    self._start(header["acquisition"], [])
                 self._closings.add(header["acq"], header["ledger"])
             case Kind.STOP:
                 self._stopping = True
@@ -112,7 +113,8 @@ class CollectorProcess:
         while self._tee is not None and (message := self._tee.receive()) is not None:
             match message.kind:
                 case Kind.START:
-                    self._start(message.header["acquisition"])
+                    header = message.header
+                    self._start(header["acquisition"], header["changes"])
                 case Kind.END:
                     self._closings.add(message.header["acq"], message.header["ledger"])
                 case other:
@@ -153,17 +155,24 @@ class CollectorProcess:
         if header["acq"] not in self._collector.held:
             self._waiting.append((sender, Message(Kind.RECALL, header, [])))
             return
-        states = self._collector.state_for(header["acq"], header["chain"])
+        master = self._collector.held[header["acq"]].masters[header["chain"]]
+        states = master.state_of_ordered()
         self._parts.send(
             Kind.STATE,
-            {"acq": header["acq"], "steps": list(states)},
+            {
+                "acq": header["acq"],
+                "steps": list(states),
+                "held": held_to_dict(master.held),
+            },
             list(states.values()),
             to=sender,
         )
 
-    def _start(self, acquisition: dict[str, Any]) -> None:
+    def _start(
+        self, acquisition: dict[str, Any], changes: list[dict[str, Any]]
+    ) -> None:
         """Open an acquisition, and hear those who knew of it before we did."""
-        self._collector.start(acquisition)
+        self._collector.start(acquisition, changes)
         waiting, self._waiting = self._waiting, []
         for sender, message in waiting:
             self._hear_worker(sender, message)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scopeside.acquisition import Acquisition
+from scopeside.changes import Change
 from scopeside.ingest.sink import Ended
 from scopeside.ledger import Account, FrameRanges, Run
 
 MAX_RUNS = 1000
-"""Runs of frames that are listed; beyond, only their number is told."""
+"""Runs of frames that are listed; beyond, only their number is told. Also the last
+versions of a processor's parameters."""
 
 
 @dataclass(slots=True)
@@ -43,8 +45,15 @@ class Ingest:
 class OpenAcquisition:
     """One acquisition: its frames on every edge, until the last one has ended."""
 
-    def __init__(self, acquisition: Acquisition, edges: Iterable[str]) -> None:
+    def __init__(
+        self,
+        acquisition: Acquisition,
+        edges: Iterable[str],
+        began_with: Iterable[Change] = (),
+    ) -> None:
         self.acquisition = acquisition
+        self.began_with = list(began_with)
+        self.changes: list[Change] = []
         self.ingest = Ingest()
         self.edges = {name: Account() for name in edges}
         self.ended: Ended | None = None
@@ -116,4 +125,13 @@ class OpenAcquisition:
             "reason": self.ended.reason if self.ended else "",
             "ingest": self.ingest.to_dict(),
             "edges": {name: account.to_dict() for name, account in self.edges.items()},
+            "params": self._versions(),
         }
+
+    def _versions(self) -> dict[str, list[list[int]]]:
+        """Return [version, first frame] of each processor whose parameters changed."""
+        found: dict[str, list[list[int]]] = {}
+        for change in [*self.began_with, *self.changes]:
+            since = change.frame_in(self.acquisition.id)
+            found.setdefault(change.name, []).append([change.version, since])
+        return {name: versions[-MAX_RUNS:] for name, versions in found.items()}

@@ -6,12 +6,14 @@ import logging
 import threading
 from pathlib import Path
 
+import zmq
+
 from scopeside.child import Child, main
 from scopeside.detector import Detector, Preparing, StopRequested
 from scopeside.edge import Edge
 from scopeside.errors import ScopesideError
 from scopeside.ingest.sink import SlabSink
-from scopeside.ingest.tee import BOARD_PERIOD_S, Tee, poller
+from scopeside.ingest.tee import BOARD_PERIOD_S, Tee
 from scopeside.link import Link
 from scopeside.slab import Slab
 from scopeside.wire import Kind
@@ -54,7 +56,9 @@ def run(child: Child) -> None:
 
 
 def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
-    events = poller(tee, sink.wake, child.control)
+    events = zmq.Poller()
+    for waker in (tee.router.socket, sink.wake, child.control.socket):
+        events.register(waker, zmq.POLLIN)
     thread = threading.Thread(
         target=_detect, args=(detector, sink), name="detector", daemon=True
     )
@@ -73,6 +77,8 @@ def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
                     tee.degrade(message.header["chain"])
                 case Kind.ABORT:
                     tee.abandon()
+                case Kind.PARAM:
+                    tee.change(message.header)
                 case other:
                     log.warning("the adapter does not know what to do on %s", other)
         tee.turn()
@@ -85,6 +91,9 @@ def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
         for worker in tee.fenced:
             child.tell(Kind.FENCED, worker=worker)
         tee.fenced.clear()
+        for answer in tee.changes.answers:
+            child.tell(Kind.PARAM, **answer)
+        tee.changes.answers.clear()
         if not tee.done:
             events.poll(int(BOARD_PERIOD_S * 1000))
     assert tee.finished is not None

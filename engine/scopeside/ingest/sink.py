@@ -25,6 +25,7 @@ from scopeside.events import keep_good, renumber, warm
 from scopeside.ingest.linesync import LineSync
 from scopeside.ingest.slot import SlabSlot
 from scopeside.ledger import FrameRanges, Run
+from scopeside.packed import in_order
 from scopeside.settings import AcquisitionSettings, SlabSettings
 from scopeside.slab import Layout, Slab
 
@@ -54,7 +55,7 @@ class Filled(NamedTuple):
     timestamp_ns: int
     received_ns: int
     events: int | None = None
-    """How many, where the frames come as events."""
+    """Words, where the frames come as events or packed."""
 
 
 class Missed(NamedTuple):
@@ -278,15 +279,15 @@ class SlabSink:
         assert self._layout is not None
         if self._lines is not None:
             n = self._place_in_lines(self._lines, slot, n)
-        events = acquisition.encoding == "events"
-        words = self._without_bad(slot, n, words) if words else 0
+        dense = acquisition.encoding == "frames"
+        words = self._checked_words(slot, n, words)
         n, words, runs = self._admit(slot, n, words) if n else (0, 0, ())
         if n == 0:
             self.free.put(slot.number)
             return
         self.stages.busy_ns += slot.lent_for_ns
         self.stages.frames += n
-        self.stages.bytes += 8 * words if events else n * acquisition.frame_bytes
+        self.stages.bytes += n * acquisition.frame_bytes if dense else 8 * words
         self._tell(
             Filled(
                 acquisition.id,
@@ -296,9 +297,16 @@ class SlabSink:
                 runs,
                 int(slot.timestamp_ns[0]),
                 time.monotonic_ns(),
-                words if events else None,
+                None if dense else words,
             )
         )
+
+    def _checked_words(self, slot: SlabSlot, n: int, words: int) -> int:
+        """Make sure that no reader is led outside; return how many words stay."""
+        encoding = self._current().encoding
+        if encoding == "packed" and not in_order(slot.words[:words], n):
+            raise SourceError(f"the table of {n} packed frames is not in order")
+        return self._without_bad(slot, n, words) if encoding == "events" else words
 
     def _without_bad(self, slot: SlabSlot, n: int, words: int) -> int:
         """Leave out events that lie outside of the frames; return how many stay.
@@ -346,7 +354,9 @@ class SlabSink:
                 f"frames {first} to {last}: {n - len(keep)} of them came before",
             )
         slot.keep(keep)
-        if words:
+        if words and self._current().encoding == "packed":
+            slot.words[: len(keep)] = slot.words[keep]
+        elif words:
             place = np.full(n, -1)
             place[keep] = np.arange(len(keep))
             words = renumber(slot.words[:words], place)
@@ -380,6 +390,8 @@ class SlabSink:
                 else "",
             )
             slot.keep(keep.tolist())
+            if acquisition.encoding == "packed":
+                slot.words[: len(keep)] = slot.words[keep]
         return len(keep)
 
     def _next_free(self) -> int:

@@ -66,7 +66,7 @@ class SlabSlot:
         return time.monotonic_ns() - self._lent_ns
 
     def keep(self, which: list[int]) -> None:
-        """Move the frames at `which`, ascending, to the front; not their events."""
+        """Move the frames at `which`, ascending, to the front; not their words."""
         for array in (self.index, self.timestamp_ns, self.pixels):
             if len(array):
                 array[: len(which)] = array[which]

@@ -17,13 +17,12 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import zmq
-
 from scopeside.board import Board
 from scopeside.edge import Edge, Ticket
 from scopeside.errors import EngineError
 from scopeside.ingest import quarantine
 from scopeside.ingest.accounts import OpenAcquisition
+from scopeside.ingest.changes import Changes
 from scopeside.ingest.sink import (
     Ended,
     Event,
@@ -35,6 +34,7 @@ from scopeside.ingest.sink import (
     SlabSink,
     Started,
 )
+from scopeside.ingest.ticket import ticket_of
 from scopeside.ledger import FrameRanges
 from scopeside.link import Link
 from scopeside.slab import Slab, batch_at
@@ -65,6 +65,7 @@ class Tee:
         self.finished: Finished | None = None
         self.notes: list[str] = []
         self.fenced: list[str] = []
+        self.changes = Changes(self.edges, epoch, self._tell_change)
         self._sink = sink
         self._slab = slab
         self._board = board
@@ -125,13 +126,11 @@ class Tee:
             case Filled():
                 self._filled(event)
             case Started(acquisition):
-                self._open[acquisition.id] = OpenAcquisition(acquisition, self.edges)
-                self._tell_everybody(
-                    encode(
-                        Kind.START,
-                        {"acquisition": acquisition.to_dict(), "epoch": self._epoch},
-                    )
+                account = OpenAcquisition(
+                    acquisition, self.edges, self.changes.holding()
                 )
+                self._open[acquisition.id] = account
+                self._tell_everybody(self._start_of(account))
             case Missed(name, first, last, cause):
                 self._open[name].miss(first, last, cause)
                 self.notes.append(f"{name}: frames {first} to {last} lost: {cause}")
@@ -144,6 +143,7 @@ class Tee:
             case Ended():
                 account = self._open[event.acquisition]
                 account.end(event)
+                self.changes.begin("", 0)
                 if event.state == "failed":
                     self.notes.append(f"{event.acquisition} failed: {event.reason}")
                 if said := account.off_the_scan:
@@ -154,37 +154,17 @@ class Tee:
                 self.finished = event
 
     def _filled(self, event: Filled) -> None:
-        acquisition = self._open[event.acquisition].acquisition
-        self._open[event.acquisition].receive(event.runs, event.n, event.events or 0)
-        layout = event.layout
-        self._slots = layout.slots
+        account = self._open[event.acquisition]
+        account.changes += self.changes.begin(event.acquisition, event.runs[0][0])
+        account.receive(event.runs, event.n, event.events or 0)
+        self._slots = event.layout.slots
         self._seq += 1
-        header = {
-            "acq": event.acquisition,
-            "epoch": self._epoch,
-            "seq": self._seq,
-            "first": event.runs[0][0],
-            "n": event.n,
-            "shape": acquisition.frame_shape,
-            "dtype": acquisition.dtype.str,
-            "codec": "raw",
-            "events": event.events,
-            "runs": event.runs,
-            "t_ns": event.timestamp_ns,
-            "received_ns": event.received_ns,
-            "slab": [
-                event.slot * layout.stride,
-                event.slot * layout.stride + 8 * layout.capacity,
-                event.slot * layout.stride + layout.pixels_at,
-            ],
-        }
-        ticket = Ticket(
-            self._seq,
-            event.acquisition,
-            event.slot,
-            event.n,
-            event.runs,
-            encode(Kind.BATCH, header),
+        ticket = ticket_of(
+            event,
+            account.acquisition,
+            seq=self._seq,
+            epoch=self._epoch,
+            change=self.changes.number,
             users=len(self.edges),
         )
         self._in_use += 1
@@ -216,6 +196,14 @@ class Tee:
                     f"gives up frames {ticket.first} to {ticket.runs[-1][1]}"
                 )
                 self._drop(edge, ticket, "stalled")
+
+    def change(self, header: Mapping[str, Any]) -> None:
+        """Take a change of parameters; it takes effect with the next batch."""
+        self._dirty = True
+        running = next((one for one in self._open.values() if one.ended is None), None)
+        self.changes.ask(header, None if running is None else running.acquisition)
+        if running is None:
+            self.changes.begin("", 0)
 
     # -- messages ---------------------------------------------------------------
 
@@ -249,6 +237,7 @@ class Tee:
         edge = self.edges[chain]
         self._edge_of[worker] = edge
         self._progress[chain] = time.monotonic()
+        self.changes.catch_up(worker, chain)
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=worker)
         edge.join(worker)
@@ -261,8 +250,7 @@ class Tee:
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=collector)
             account.announced_end = False
-            chains = merged.get(account.acquisition.id, {})
-            for chain, said in chains.items():
+            for chain, said in merged.get(account.acquisition.id, {}).items():
                 self._catch_up(account, self.edges[chain], said)
 
     def _catch_up(
@@ -346,19 +334,15 @@ class Tee:
         self._release(ticket)
 
     def _quarantine(self, edge: Edge, ticket: Ticket) -> None:
-        account = self._open[ticket.acquisition]
         batch = batch_at(self._slab, decode_own(ticket.message).header)
-        frames = f"frames {ticket.first} to {ticket.runs[-1][1]}"
-        try:
-            path = quarantine.write(
-                self._quarantine_folder, ticket.acquisition, edge.name, batch
-            )
-            kept = f"kept in {path}"
-        except OSError as error:
-            kept = f"could not be kept: {error}"
-        self.notes.append(
-            f"{frames} killed two workers of chain {edge.name!r}: quarantined, {kept}"
+        kept = quarantine.keep(
+            self._quarantine_folder, ticket.acquisition, edge.name, batch
         )
+        self.notes.append(
+            f"frames {ticket.first} to {ticket.runs[-1][1]} killed two workers of "
+            f"chain {edge.name!r}: quarantined, {kept}"
+        )
+        account = self._open[ticket.acquisition]
         account.edges[edge.name].failed["killed_worker"] += ticket.n
         self._release(ticket)
 
@@ -384,8 +368,16 @@ class Tee:
     def _start_of(self, account: OpenAcquisition) -> Any:
         return encode(
             Kind.START,
-            {"acquisition": account.acquisition.to_dict(), "epoch": self._epoch},
+            {
+                "acquisition": account.acquisition.to_dict(),
+                "epoch": self._epoch,
+                "change": self.changes.number,
+                "changes": [change.to_dict() for change in account.began_with],
+            },
         )
+
+    def _tell_change(self, worker: bytes, header: dict[str, Any]) -> None:
+        self.router.send(Kind.PARAM, header, to=worker)
 
     def _tell_everybody(self, parts: Any) -> None:
         receivers = [*self._edge_of]
@@ -408,23 +400,5 @@ class Tee:
             blocked_ns=stages.blocked_ns,
             slots=self._slots,
             slots_in_use=self._in_use,
-            queues={
-                name: {
-                    "queued": edge.queued,
-                    "held": edge.held,
-                    "workers": len(edge.workers),
-                    "degraded": edge.degraded,
-                }
-                for name, edge in self.edges.items()
-            },
+            queues={name: edge.to_dict() for name, edge in self.edges.items()},
         )
-
-
-def poller(tee: Tee, wake: int, *links: Link) -> zmq.Poller:
-    """Return a poller that wakes for anything the tee has to do."""
-    found = zmq.Poller()
-    found.register(tee.router.socket, zmq.POLLIN)
-    found.register(wake, zmq.POLLIN)
-    for link in links:
-        found.register(link.socket, zmq.POLLIN)
-    return found

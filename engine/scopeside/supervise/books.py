@@ -30,6 +30,7 @@ class Book:
     problems: list[str] = field(default_factory=list)
     merged_runs: dict[str, list[list[int]]] = field(default_factory=dict)
     channels: dict[str, dict[str, int]] = field(default_factory=dict)
+    params: dict[str, list[list[int]]] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -73,6 +74,7 @@ class Book:
             "problems": self.problems,
             "processed_runs": self.merged_runs,
             "channels": self.channels,
+            "params": self.params,
         }
 
 
@@ -111,6 +113,7 @@ def book_of(closed: dict[str, Any], orphaned_as: str | None = None) -> Book:
             name: said["merged"][:1000] for name, said in closed["account"].items()
         },
         channels=closed.get("channels", {}),
+        params=ledger.get("params", {}),
     )
 
 
@@ -195,8 +198,8 @@ def _add(into: dict[str, Account], edges: Mapping[str, Account]) -> None:
 
 
 def _size(acquisition: Mapping[str, Any], ingest: Mapping[str, Any]) -> int:
-    """Return how many bytes came; an event has 8."""
-    if acquisition.get("encoding") == "events":
+    """Return how many bytes came; an event has 8, and so has a word."""
+    if acquisition.get("encoding") in ("events", "packed"):
         return 8 * int(ingest["events"])
     height, width = acquisition["shape"]
     pixel = np.dtype(acquisition["dtype"]).itemsize

@@ -21,7 +21,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,11 @@ from scopeside.runfolder import RunFolder
 from scopeside.slab import Slab
 from scopeside.supervise import crew
 from scopeside.supervise.books import Books, book_of
+from scopeside.supervise.fences import Fences
 from scopeside.supervise.member import Member, State
+from scopeside.supervise.parameters import Parameters
+from scopeside.supervise.phase import Phase
+from scopeside.supervise.processes import Processes
 from scopeside.supervise.recovery import Recovery
 from scopeside.wire import Kind, Message
 
@@ -45,17 +48,6 @@ TICK_MS = 200
 GRACE_S = 10.0
 SLOW_START_S = 5.0
 MAX_NOTES = 500
-
-
-class Phase(Enum):
-    """What the engine as a whole is doing."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    RECOVERING = "recovering"  # the adapter died; workers finish what they hold
-    DRAINING = "draining"
-    ENDING = "ending"
-    ENDED = "ended"
 
 
 class Engine:
@@ -97,14 +89,11 @@ class Engine:
         self._journal_fds = Journal.allocate()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = Link.listen(self._context, f"ipc://{folder.path}/control")
-        self._epoch = 0
         self._going = False
         self._said_slow = False
         self._stop_asked = ""
         self._deadline: float | None = None
         self._abandoned = False
-        self._fences: dict[str, dict[str, Any]] = {}
-        self._recovery = Recovery(self._say)
         self._resumes = getattr(
             pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
             "resumes",
@@ -122,6 +111,15 @@ class Engine:
             quarantine_folder=quarantine_folder,
             results_port=results_port,
         )
+        self._processes = Processes(
+            self.members, self._control, pipeline.engine, self.note, self._for_adapter
+        )
+        self._say = self._processes.say
+        self._recovery = Recovery(self._say)
+        self._fences = Fences(self._say)
+        self.parameters = Parameters(
+            pipeline, self._say, self._answer, self.note, self._running
+        )
         self.servers: dict[str, str] = {}
         self.on_status_asked: Callable[[], dict[str, Any]] | None = None
 
@@ -131,7 +129,7 @@ class Engine:
         """Start all processes; `turn` does the rest."""
         self.began = time.monotonic()
         for member in self.members.values():
-            self._start(member)
+            self._processes.start(member)
 
     def turn(self, wait_ms: int = TICK_MS) -> None:
         """Wait a little for news, then do what they ask for."""
@@ -148,6 +146,7 @@ class Engine:
             return
         self._stop_asked = reason
         self.note("engine", f"stopping ({reason}): processing what was received")
+        self.parameters.close(f"the engine is stopping ({reason})")
         self._deadline = time.monotonic() + self.pipeline.engine.drain_s
         if self.phase in (Phase.STARTING, Phase.RUNNING):
             self.phase = Phase.DRAINING
@@ -165,10 +164,7 @@ class Engine:
 
     def close(self) -> None:
         """Kill what still runs and give everything back."""
-        for member in self.members.values():
-            member.kill()
-            if member.process is not None:
-                member.reap()
+        self._processes.kill()
         self._control.close()
         self._context.destroy(linger=0)
         boards = [member.spec.board_fd for member in self.members.values()]
@@ -182,35 +178,17 @@ class Engine:
 
     # -- processes --------------------------------------------------------------
 
-    def _start(self, member: Member) -> None:
-        if member.spec.role == "adapter":
-            self._epoch += 1
-            self._going = False
-            member.start(
-                epoch=self._epoch,
-                limit=None if self._limit is None else self._limit - self.books.count,
-                used_ids=tuple(book.id for book in self.books),
-            )
-        elif member.spec.role == "channels":
-            member.start(kept_ns=member.board.read().get("kept_ns", {}))
-        else:
-            member.start()
+    def _for_adapter(self) -> dict[str, Any]:
+        """Return what a new adapter process is told."""
+        limit = None if self._limit is None else self._limit - self.books.count
+        return {"limit": limit, "used_ids": tuple(book.id for book in self.books)}
 
     def _look_after(self, member: Member) -> None:
         if member.state in (State.ENDED, State.DEGRADED):
             return
-        for line in member.read_stderr():
-            self.note(member.name, line)
-        if member.alive:
-            engine = self.pipeline.engine
-            why = member.complaint(engine.silent_s, engine.stall_s)
-            if why is not None:
-                self._kill_loudly(member, f"{why}; it is killed")
-            else:
-                return
-        how = member.reap()
-        for line in member.read_stderr():
-            self.note(member.name, line)
+        how = self._processes.end_of(member)
+        if how is None:
+            return
         if self.phase is Phase.ENDING or (
             member.spec.role == "adapter" and self._adapter_is_done
         ):
@@ -218,13 +196,6 @@ class Engine:
             return
         self.note(member.name, how)
         self._mourn(member)
-
-    def _kill_loudly(self, member: Member, why: str) -> None:
-        """Kill a process that does not answer, and tell where it was."""
-        self.note(member.name, why)
-        for line in member.where_it_hangs():
-            self.note(member.name, line)
-        member.kill()
 
     @property
     def _adapter_is_done(self) -> bool:
@@ -238,50 +209,25 @@ class Engine:
             case "collector":
                 self._collector_died(member)
             case "channels":
-                self._restart(member)
+                self._processes.restart(member)
             case _:
                 self._adapter_died(member)
 
-    def _restart(self, member: Member) -> bool:
-        if member.budget.spend(time.monotonic()):
-            self._start(member)
-            self.note("engine", f"{member.name} is restarted")
-            return True
-        member.state = State.DEGRADED
-        engine = self.pipeline.engine
-        self.note(
-            "engine",
-            f"DEGRADED: {member.name} died more than {engine.restarts} times within "
-            f"{engine.window_s:g} s and is not restarted",
-        )
-        return False
-
     def _worker_died(self, member: Member) -> None:
-        current = member.board.read().get("current")
-        culprit = None
-        if current is not None and current[1] == self._epoch:
-            culprit = current[2]
-        fence = {
-            "worker": member.spec.identity,
-            "chain": member.spec.chain,
-            "culprit": culprit,
-        }
         self._recovery.drained(member.name)
-        self._fences[member.spec.identity] = fence
-        self._say("collector", Kind.FENCE, **fence)
+        self._fences.put(member, self._processes.epoch)
         if self.phase is Phase.RECOVERING:
             member.state = State.ENDED  # started again with the next adapter
             return
         chain = member.spec.chain
-        if not self._restart(member) and not any(
-            other.state is not State.DEGRADED
-            for other in self.members.values()
-            if other.spec.chain == chain and other.spec.role == "worker"
+        left = (State.STARTING, State.RUNNING, State.ENDED)
+        if not self._processes.restart(member) and not self._processes.workers_of(
+            chain, *left
         ):
             self._say("adapter", Kind.DEGRADE, chain=chain)
 
     def _collector_died(self, member: Member) -> None:
-        if self._restart(member):
+        if self._processes.restart(member):
             return
         self.members["adapter"].kill()
         self._fail("the collector could not be kept alive")
@@ -291,18 +237,17 @@ class Engine:
         if self.phase is Phase.RECOVERING:
             return
         self.phase = Phase.RECOVERING
+        self.parameters.adapter_is_gone()
+        self._going = False
         member.state = State.ENDED
         if self._deadline is None:
             self._deadline = time.monotonic() + self.pipeline.engine.drain_s
         self._recovery.begin(
             member.board.read().get("open", {}),
             self.books.ids,
-            self._workers(),
+            self._processes.workers,
             "the adapter process died",
         )
-
-    def _workers(self) -> list[Member]:
-        return [m for m in self.members.values() if m.spec.role == "worker"]
 
     # -- messages ---------------------------------------------------------------
 
@@ -318,6 +263,9 @@ class Engine:
             return
         name, _, incarnation = sender.decode(errors="replace").partition("#")
         member = self.members.get(name)
+        if member is None and message.kind is Kind.PARAM:
+            self.parameters.ask(sender, header)
+            return
         current = member is not None and incarnation == str(member.spec.incarnation)
         if not current and message.kind is not Kind.CLOSED:
             return  # the last words of one that is gone
@@ -326,8 +274,10 @@ class Engine:
                 self._ready(member, header)
             case Kind.NOTE:
                 self.note(name, header["message"])
+            case Kind.PARAM:
+                self.parameters.hear(header)
             case Kind.FENCED:
-                self._fences.pop(header["worker"], None)
+                self._fences.confirmed(header["worker"])
             case Kind.DRAINED:
                 self._recovery.drained(name)
             case Kind.CLOSED:
@@ -344,22 +294,34 @@ class Engine:
             self.servers["results"] = header["results"]
             port = int(header["results"].rpartition(":")[2])
             member.spec = replace(member.spec, results_port=port)
-            self._say(member.name, Kind.EPOCH, epoch=self._epoch)
-            for fence in self._fences.values():
-                self._say(member.name, Kind.FENCE, **fence)
+            self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
+            self._fences.repeat()
             again = member.spec.incarnation > 1
             for other in self.members.values():
                 sends = other.spec.role in ("worker", "channels")
                 if again and sends and other.state is State.RUNNING:
                     self._say(other.name, Kind.RESEND)
         elif member.spec.role == "worker" and self.phase is not Phase.RECOVERING:
-            self._say(member.name, Kind.EPOCH, epoch=self._epoch)
+            self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
         elif member.spec.role == "adapter":
-            for other in self.members.values():
-                if other is not member and other.state is State.RUNNING:
-                    self._say(other.name, Kind.EPOCH, epoch=self._epoch)
+            self._processes.say_to_others(
+                member, Kind.EPOCH, epoch=self._processes.epoch
+            )
+            self.parameters.adapter_is_there()
             if self._stop_asked:
                 self._say("adapter", Kind.STOP)
+
+    def _answer(self, client: bytes, header: dict[str, Any]) -> None:
+        self._control.send(Kind.PARAM, header, to=client)
+
+    def _running(self) -> list[dict[str, Any]]:
+        """Return the acquisitions that the adapter has open and not ended."""
+        found = self.members["adapter"].board.read().get("open", {})
+        return [
+            one["acquisition"]
+            for name, one in found.items()
+            if one["state"] == "running" and name not in self.books
+        ]
 
     def _closed(self, header: dict[str, Any]) -> None:
         name = header["acq"]
@@ -370,10 +332,6 @@ class Engine:
         self.books.add(book)
         for problem in book.problems:
             self.note("collector", problem)
-
-    def _say(self, name: str, kind: Kind, **header: Any) -> None:
-        member = self.members[name]
-        self._control.send(kind, header, to=member.spec.identity.encode())
 
     # -- phases -----------------------------------------------------------------
 
@@ -408,11 +366,7 @@ class Engine:
         if not self._going and states["adapter"] is State.RUNNING:
             self._going = True
             workers = {
-                chain.name: sum(
-                    m.state is State.RUNNING
-                    for m in self._workers()
-                    if m.spec.chain == chain.name
-                )
+                chain.name: len(self._processes.workers_of(chain.name, State.RUNNING))
                 for chain in self.pipeline.chains
             }
             for chain, n in workers.items():
@@ -449,10 +403,10 @@ class Engine:
         more = self._limit is None or self.books.count < self._limit
         if self._stop_asked or not self._resumes or not more:
             self._fail("the adapter process died")
-        elif self._restart(adapter):
-            for worker in self._workers():
+        elif self._processes.restart(adapter):
+            for worker in self._processes.workers:
                 if worker.state is State.ENDED:
-                    self._restart(worker)
+                    self._processes.restart(worker)
             self.phase = Phase.STARTING
         else:
             self._fail("the adapter could not be kept alive")
@@ -465,15 +419,16 @@ class Engine:
 
     def _end_children(self) -> None:
         self._deadline = time.monotonic() + GRACE_S
-        for member in self.members.values():
-            if member.spec.role != "adapter" and member.alive:
-                self._say(member.name, Kind.STOP)
+        self._processes.stop()
+        self.parameters.end()
 
     def _finish(self) -> None:
         alive = [member for member in self.members.values() if member.alive]
         if alive and self._overdue:
             for member in alive:
-                self._kill_loudly(member, "did not end when asked; it is killed")
+                self._processes.kill_loudly(
+                    member, "did not end when asked; it is killed"
+                )
         if not alive:
             self._hear_all(wait_ms=50)  # last words that were still under way
             self.phase = Phase.ENDED

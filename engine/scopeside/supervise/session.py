@@ -179,6 +179,8 @@ def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
         "stages": status["stages"],
         "results": last.results if last is not None else {},
         "channels": status["channels"],
+        "params": status["params"],
+        "changes": list(engine.parameters.log),
         "degraded": [
             process["name"]
             for process in status["processes"]

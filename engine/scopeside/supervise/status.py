@@ -67,6 +67,7 @@ class Watch:
             "channels": channel_status(
                 engine.pipeline.channels, engine.members, engine.books
             ),
+            "params": engine.parameters.status(),
             "open": open_ones,
             "acquisitions": {book.id: book.to_dict() for book in engine.books},
             "latency_ms": {"frame_to_result": self.latencies().summary_ms()},
@@ -137,4 +138,5 @@ def _process(member: Member) -> dict[str, Any]:
         "state": member.state.value,
         "alive": member.alive,
         "incarnation": member.spec.incarnation,
+        "device": member.board.read().get("device"),
     }

@@ -7,14 +7,16 @@ one bad batch is kept from spoiling its neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.changes import Held, stamped, step_with, version_of
 from scopeside.errors import ChainRefusedError
-from scopeside.events import AnyBatch, EventBatch
+from scopeside.packed import AnyBatch, SparseBatch
 from scopeside.pipeline import Chain, Step
-from scopeside.processor import Device, Keyed, Order, Processor, TakesEvents
+from scopeside.processor import Adjustable, Device, Keyed, Order, Processor, take_of
 from scopeside.publication import to_header
 from scopeside.result import Result
 
@@ -46,6 +48,8 @@ class ChainRun:
     states
         What an earlier worker has come to, by step name: the last state of ordered
         processors, the last context of keyed ones. Absent for a new acquisition.
+    held
+        The changes of parameters that hold, and did when `states` were given.
     """
 
     def __init__(
@@ -54,10 +58,14 @@ class ChainRun:
         acquisition: Acquisition,
         device: Device,
         states: dict[str, bytes] | None = None,
+        held: Held | None = None,
     ) -> None:
         self._chain = chain
         self._acquisition = acquisition
         self._device = device
+        self._held = dict(held or {})
+        self._steps = [step_with(chain, step.name, self._held) for step in chain.steps]
+        self._refusal: Exception | None = None
         self._committed: dict[str, bytes] = dict(states or {})
         self._said: list[Said] = []
         self._processors: list[Processor] = []
@@ -65,41 +73,43 @@ class ChainRun:
 
     def process(self, batch: AnyBatch) -> None:
         """Run a batch through all processors."""
-        if isinstance(batch, EventBatch):
-            self._process_events(batch)
-        else:
+        if self._refusal is not None:
+            raise ChainRefusedError(str(self._refusal)) from self._refusal
+        if isinstance(batch, Batch):
             self._process(0, None, batch)
+        else:
+            self._process_sparse(batch)
 
-    def _process(self, first: int, events: EventBatch | None, frames: Batch) -> None:
+    def _process(self, first: int, sparse: SparseBatch | None, frames: Batch) -> None:
         """Run frames through the processors from number `first` on.
 
-        `events`: what they were made of, for the processors that take it.
+        `sparse`: what they were made of, for the processors that take it.
         """
         for k in range(first, len(self._processors)):
             processor = self._processors[k]
-            if events is not None and isinstance(processor, TakesEvents):
-                changed = processor.process_events(events)
-                if changed is not None:
-                    events, frames = changed, changed.dense()
-            else:
+            take = None if sparse is None else take_of(processor, sparse)
+            if take is None:
                 replaced = processor.process(frames)
                 if replaced is not None:
-                    events, frames = None, replaced
+                    sparse, frames = None, replaced
+            elif (changed := take(sparse)) is not None:
+                sparse, frames = changed, changed.dense()
             self._listen(k)
 
-    def _process_events(self, events: EventBatch) -> None:
-        """Run events through the processors.
+    def _process_sparse(self, sparse: SparseBatch) -> None:
+        """Run events, or packed frames, through the processors.
 
         From the first on that wants frames they get them a few at a time: each frame
         is made once for all of them.
         """
         for k, processor in enumerate(self._processors):
-            if not isinstance(processor, TakesEvents):
-                for piece, frames in events.portions():
+            take = take_of(processor, sparse)
+            if take is None:
+                for piece, frames in sparse.portions():
                     self._process(k, piece, frames)
                 return
-            changed = processor.process_events(events)
-            events = events if changed is None else changed
+            changed = take(sparse)
+            sparse = sparse if changed is None else changed
             self._listen(k)
 
     def _listen(self, k: int) -> None:
@@ -107,7 +117,11 @@ class ChainRun:
         step = self._chain.steps[k]
         if step.cls.order is Order.ORDERED:
             self._said += [
-                _said(step.name, result) for result in self._processors[k].results()
+                _said(
+                    step.name,
+                    stamped(result, self._held, step.name, self._acquisition.id),
+                )
+                for result in self._processors[k].results()
             ]
 
     def commit(self) -> tuple[list[bytes], list[Said]]:
@@ -118,21 +132,54 @@ class ChainRun:
         are their whole state.
         """
         states = [processor.snapshot() for processor in self._processors]
-        for k, step in enumerate(self._chain.steps):
-            if step.cls.order is Order.ORDERED:
-                self._committed[step.name] = states[k]
-                continue
-            if step.cls.order is Order.KEYED:
-                context = cast("Keyed", self._processors[k]).context()
-                self._committed[step.name] = context
-            self._processors[k] = self._again(step)
+        for k, step in enumerate(self._steps):
+            self._keep(k, states[k])
+            if step.cls.order is not Order.ORDERED:
+                self._processors[k] = self._again(step)
         said, self._said = self._said, []
         return states, said
 
     def rollback(self) -> None:
         """Forget everything since the last commit."""
         self._said = []
-        self._processors = [self._again(step) for step in self._chain.steps]
+        self._processors = [self._again(step) for step in self._steps]
+
+    def adopt(self, held: Held) -> None:
+        """Go on with the parameters of other changes; only right after a commit.
+
+        If one of the processors cannot, every batch fails until the next change.
+        """
+        self._refusal = None
+        for k, step in enumerate(self._chain.steps):
+            if version_of(held, step.name) == version_of(self._held, step.name):
+                continue
+            try:
+                self._change(k, step_with(self._chain, step.name, held))
+            except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+                self._refusal = error
+                self._processors[k] = self._again(self._steps[k])
+            else:
+                self._held.pop(step.name, None)
+                if step.name in held:
+                    self._held[step.name] = held[step.name]
+
+    def _change(self, k: int, step: Step) -> None:
+        """Begin anew with other parameters, or go on with them where order counts."""
+        if step.cls.order is Order.ANY:
+            self._processors[k] = build(step, self._acquisition, self._device)
+        else:
+            cast("Adjustable", self._processors[k]).change(step.params)
+        self._steps[k] = step
+        if step.cls.order is not Order.ANY:
+            self._keep(k, self._processors[k].snapshot())
+
+    def _keep(self, k: int, state: bytes) -> None:
+        """Keep what a processor goes on from after a rollback; `state`: all of it."""
+        step = self._steps[k]
+        if step.cls.order is Order.ORDERED:
+            self._committed[step.name] = state
+        elif step.cls.order is Order.KEYED:
+            self._committed[step.name] = cast("Keyed", self._processors[k]).context()
 
     def _again(self, step: Step) -> Processor:
         """Return a processor that goes on from the last commit."""
@@ -169,15 +216,20 @@ def run_of(
     acquisition: Acquisition,
     device: Device,
     states: dict[str, bytes],
+    held: Held | None = None,
+    *,
+    made: Callable[..., ChainRun] | None = None,
 ) -> ChainRun | RefusedRun:
     """Return the chain for an acquisition, or what stands in for it.
+
+    `made` makes it: `ChainRun` if None, or what makes one that runs on a GPU.
 
     A processor may find only now that it cannot work, when it knows the frames: a
     virtual detector may lie outside of them. That is no reason for the process, which
     serves other acquisitions as well, to die.
     """
     try:
-        return ChainRun(chain, acquisition, device, states)
+        return (made or ChainRun)(chain, acquisition, device, states, held)
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         return RefusedRun(error)
 

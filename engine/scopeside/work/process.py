@@ -5,10 +5,12 @@ from __future__ import annotations
 import zmq
 
 from scopeside.child import Child, main
+from scopeside.device.choose import choose
 from scopeside.link import Link
 from scopeside.processor import prepare
 from scopeside.slab import Slab
 from scopeside.wire import Kind, Message
+from scopeside.work.gpu import Gpu
 from scopeside.work.worker import Worker
 
 
@@ -21,14 +23,30 @@ class WorkerProcess:
         chain = pipeline.chain(spec.chain)
         prepare((step.cls for step in chain.steps), spec.prepare_lock)
         self._child = child
+        choice = choose(chain.device, [step.cls for step in chain.steps])
+        notes = [] if choice.note is None else [f"chain {chain.name!r}: {choice.note}"]
+        slab = Slab(
+            spec.slab_fd,
+            spec.slab_bytes,
+            writable=False,
+            lockable=choice.card is not None,
+        )
+        gpu = None
+        if choice.card is not None:
+            gpu = Gpu(choice.card, pipeline.slab.batch_kib << 10, notes.append)
+            gpu.pin(slab)
+            gpu.prepare(chain)
+        child.board.update(device="cpu" if gpu is None else gpu.doing)
         self._worker = Worker(
             chain,
             "cpu",
-            Slab(spec.slab_fd, spec.slab_bytes, writable=False),
+            slab,
             child.board,
             spec.identity,
             timed=bool(pipeline.channels),
+            gpu=gpu,
         )
+        self._worker.notes = notes
         self._tee: Link | None = None
         self._draining = False
         self._stopping = False
@@ -36,6 +54,7 @@ class WorkerProcess:
         self._poller = zmq.Poller()
         self._poller.register(child.control.socket, zmq.POLLIN)
         self._dial_collector()
+        self._pass_on_notes()
         child.tell(Kind.READY)
 
     def run(self) -> None:

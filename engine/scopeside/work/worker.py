@@ -10,18 +10,21 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from scopeside.acquisition import Acquisition
 from scopeside.board import Board
+from scopeside.changes import Change, Held, History, held_from_dict, held_to_dict
 from scopeside.errors import ChainRefusedError
-from scopeside.events import warm
 from scopeside.link import Link
+from scopeside.packed import warm_sparse
 from scopeside.pipeline import Chain
 from scopeside.processor import Device, Prepared
 from scopeside.slab import Slab, batch_at
 from scopeside.wire import Buffer, Kind, Message, encode
 from scopeside.work.chain import ChainRun, RefusedRun, Said, cause_of, run_of
+from scopeside.work.gpu import PLACES, Gpu, GpuRun
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +38,19 @@ COMMIT_SHARE = 4
 """A part is held back until work has taken so many times what sending it takes."""
 
 
+class _Recalled(NamedTuple):
+    """What the processors of an acquisition begin with."""
+
+    states: dict[str, bytes]
+    held: Held
+
+
 @dataclass(slots=True)
 class _Group:
-    """Batches since the last commit, of one acquisition."""
+    """Batches since the last commit, of one acquisition, with the same parameters."""
 
     acquisition: str
+    change: int
     began_ns: int
     headers: list[dict[str, Any]] = field(default_factory=list)
     failed: list[tuple[dict[str, Any], str]] = field(default_factory=list)
@@ -49,6 +60,7 @@ class Worker:
     """One worker of a chain; `work` is called for one batch at a time.
 
     `timed`: parts say when each of their frames was taken, for channels to be joined.
+    `gpu`: the card that the chain's GPU twins run on.
     """
 
     def __init__(
@@ -60,6 +72,7 @@ class Worker:
         identity: str,
         *,
         timed: bool = False,
+        gpu: Gpu | None = None,
     ) -> None:
         self.inbox: deque[dict[str, Any]] = deque()
         self.collector: Link | None = None
@@ -70,13 +83,16 @@ class Worker:
         # this one is done: to wait for more would be to wait for nothing.
         self._group_size = MAX_GROUP if chain.edge.policy == "lossless" else 1
         self._device: Device = device
+        self._gpu = gpu
         self._slab = slab
         self._board = board
         self._identity = identity
         self._timed = timed
         self._acquisitions: dict[str, Acquisition] = {}
         self._runs: dict[str, ChainRun | RefusedRun] = {}
-        self._recalled: dict[str, dict[str, bytes]] = {}
+        self._recalled: dict[str, _Recalled] = {}
+        self._history = History()
+        self._change_of: dict[str, int] = {}
         self._group: _Group | None = None
         self._parts: dict[int, list[Buffer]] = {}
         self._said_causes: set[str] = set()
@@ -98,12 +114,17 @@ class Worker:
                 if self._chain.ordered:
                     self._ask_for_state(acquisition.id)
                 else:
-                    self._recalled[acquisition.id] = {}
+                    held = self._history.at(header["change"])
+                    self._recalled[acquisition.id] = _Recalled({}, held)
+                    self._change_of[acquisition.id] = header["change"]
                     self._prepare(acquisition.id)
+            case Kind.PARAM:
+                change = Change.from_dict(header["change"])
+                self._history.add(change, header["oldest"])
             case Kind.BATCH:
                 self.inbox.append(header)
             case Kind.END:
-                for known in (self._acquisitions, self._runs, self._recalled):
+                for known in self._known:
                     known.pop(header["acq"], None)
             case other:
                 log.warning("a worker does not know what to do on %s", other)
@@ -118,7 +139,9 @@ class Worker:
                 states = [bytes(part) for part in message.payload]
                 name = message.header["acq"]
                 if name in self._acquisitions and name not in self._recalled:
-                    self._recalled[name] = dict(zip(names, states, strict=True))
+                    held = held_from_dict(message.header["held"])
+                    found = dict(zip(names, states, strict=True))
+                    self._recalled[name] = _Recalled(found, held)
                     self._prepare(name)
             case other:
                 log.warning("a worker does not know what to do on %s", other)
@@ -127,8 +150,14 @@ class Worker:
         """Forget the adapter process before this one; it left nothing to do."""
         self.epoch = epoch
         self.inbox.clear()
-        for known in (self._acquisitions, self._runs, self._recalled):
+        self._history.clear()
+        for known in self._known:
             known.clear()
+
+    @property
+    def _known(self) -> tuple[dict[str, Any], ...]:
+        """What is kept by acquisition."""
+        return self._acquisitions, self._runs, self._recalled, self._change_of
 
     def resend(self) -> None:
         """Send again what has not been confirmed; the collector was restarted."""
@@ -158,15 +187,19 @@ class Worker:
     def work(self) -> None:
         """Process the oldest batch, and commit if it is time."""
         header = self.inbox.popleft()
-        name = header["acq"]
-        if self._group is not None and self._group.acquisition != name:
+        name, change = header["acq"], header["change"]
+        group = self._group
+        if group is not None and (group.acquisition, group.change) != (name, change):
             self.commit()
+        if self._change_of.get(name) != change:
+            self._adopt(name, change)
         began = time.monotonic_ns()
         if self._group is None:
-            self._group = _Group(name, began)
+            self._group = _Group(name, change, began)
         self._board.update(
             current=[name, header["epoch"], header["seq"]], since_ns=began
         )
+        self._copy_ahead(header)
         try:
             self._runs[name].process(batch_at(self._slab, header))
             self._group.headers.append(header)
@@ -182,6 +215,7 @@ class Worker:
             frames=self._frames,
             busy_ns=self._busy_ns,
             inbox=len(self.inbox),
+            device=self._device if self._gpu is None else self._gpu.doing,
         )
         self.commit_if_due()
 
@@ -222,6 +256,14 @@ class Worker:
             return IDLE_MS
         return max(1, -max(rested, aged) // 1_000_000)
 
+    def _copy_ahead(self, header: dict[str, Any]) -> None:
+        """Have this batch and the next ones copied to the card, if there is one."""
+        run = self._runs[header["acq"]]
+        if isinstance(run, GpuRun):
+            for one in (header, *islice(self.inbox, PLACES - 1)):
+                if one["acq"] == header["acq"]:
+                    run.ahead(batch_at(self._slab, one))
+
     def _part_header(self, group: _Group, said: list[Said]) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
@@ -229,6 +271,7 @@ class Worker:
             "chain": self._chain.name,
             "worker": self._identity,
             "number": self._number,
+            "held": held_to_dict(self._history.at(group.change)),
             "done": [header["seq"] for header in group.headers],
             "runs": [run for header in group.headers for run in header["runs"]],
             "failed": [
@@ -282,6 +325,19 @@ class Worker:
             run.process(batch_at(self._slab, earlier))
             group.headers.append(earlier)
 
+    def _adopt(self, acquisition: str, change: int) -> None:
+        """Go on with the parameters that hold for a batch of that number."""
+        self._change_of[acquisition] = change
+        held = self._history.at(change)
+        run = self._runs[acquisition]
+        if isinstance(run, ChainRun):
+            run.adopt(held)
+        else:
+            states = self._recalled[acquisition].states
+            self._recalled[acquisition] = _Recalled(states, held)
+            self._prepare(acquisition)
+        self._said_causes.discard("refused")
+
     def _ask_for_state(self, acquisition: str) -> None:
         assert self.collector is not None
         self.collector.send(
@@ -292,8 +348,8 @@ class Worker:
     def _prepare(self, acquisition: str) -> None:
         """Make the processors now, so that the first batch does not wait for them."""
         about = self._acquisitions[acquisition]
-        if about.encoding == "events":
-            warm(about.dtype)
+        if about.encoding != "frames":
+            warm_sparse(about)
         for step in self._chain.steps:
             if isinstance(step.cls, Prepared):
                 step.cls.prepare(about)
@@ -301,5 +357,6 @@ class Worker:
             self._chain,
             about,
             self._device,
-            self._recalled[acquisition],
+            *self._recalled[acquisition],
+            made=None if self._gpu is None else self._gpu.run,
         )

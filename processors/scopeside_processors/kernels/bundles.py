@@ -21,6 +21,8 @@ the highest bit is turned over, which takes 2**15 off each; how many there are i
 Pixels of 32 bits are taken as two of 16 bits, with labels and regions of their own.
 """
 
+# ruff: noqa: PLR0917 - a kernel takes its arrays by position
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -64,7 +66,7 @@ _SEGMENT = 112
 _MOST = 255
 """With more, sums of sums could exceed 32 bits: 255 * 256 / 2 times 2**16."""
 _FLUSHED = 1 << 14
-"""Blocks after which labels are handed on: the lanes of twice as many could overflow."""
+"""Blocks after which labels are handed on; lanes of twice as many could overflow."""
 _AHEAD = np.uint64(2048)
 """Bytes that are asked for before they are needed."""
 _NEXT = np.uint64(1)
@@ -175,7 +177,7 @@ def _labels(
 ) -> tuple[IntArray, BitArray, BitArray, IntArray, IntArray, IntArray]:
     """Return block, `mask`, `parts`, `bounds`, `label` and `pixels` of a `Cut`.
 
-    ``label (blocks, L)`` is that of each pixel; `first` the first block of each segment.
+    ``label (blocks, L)`` is that of each pixel; `first` the first block of a segment.
     """
     there = np.zeros((len(label), int(label.max(initial=-1)) + 2), np.bool_)
     there[np.arange(len(label))[:, None], label] = True  # -1 is the last column
@@ -266,15 +268,15 @@ def _sum(
 
 @numba.njit(nogil=True, cache=True)
 def _add_moments(
-    frame: int,
-    steps: tuple[int, ...],
+    frame: Any,
+    steps: Any,
     frames: Array,
     cut: Cut,
     s: int,
     region: int,
     room: Array,
     out: Array,
-) -> bool:
+) -> Any:
     """Add the moments of one segment; return whether pixels need to be turned."""
     lanes = BLOCK // frames.itemsize
     last = np.uint64(frames.shape[1] * frames.itemsize - BLOCK)
@@ -311,8 +313,8 @@ def _add_moments(
 
 @numba.njit(nogil=True, cache=True)
 def _add_labels(
-    frame: int,
-    steps: tuple[int, ...],
+    frame: Any,
+    steps: Any,
     frames: Array,
     cut: Cut,
     s: int,

@@ -9,6 +9,7 @@ of the columns; no loop has a branch, as numba then counts references in it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -115,6 +116,35 @@ def moments(frames: Array, region: Region) -> tuple[Array, FloatArray]:
     return out[:, 0], moment
 
 
+def held_by(region: Region, shape: tuple[int, int]) -> BoolArray:
+    """Return the pixels of a region: what `region_of` made it from, (height, width)."""
+    held = np.zeros(shape, np.bool_)
+    for group in range(len(region.bounds) - 1):
+        rows = 2 - group % 2
+        part = slice(region.bounds[group], region.bounds[group + 1])
+        for row, first, stop in region.parts[part].tolist():
+            held[row : row + rows, first:stop] = True
+    return held
+
+
+def reach(frames: Array, region: Region, level: float) -> BoolArray:
+    """Return which frames have a pixel of a region with `level` counts or more.
+
+    (n,) bool, of ``frames (n, height, width)``; NaN is never reached.
+    """
+    frames = as_stored(frames)
+    found = np.zeros(len(frames), np.bool_)
+    if frames.dtype.kind != "f":
+        most = int(np.iinfo(frames.dtype).max)
+        if level > most:
+            return found
+        kind = np.dtype(f"{frames.dtype.kind}8").type
+        _reach(frames, region.parts, region.bounds, kind(math.ceil(level)), found)
+    else:
+        _reach(frames, region.parts, region.bounds, np.float64(level), found)
+    return found
+
+
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""
@@ -208,6 +238,20 @@ def _add_floats(frames: Array, parts: Array, bounds: Array, out: Array) -> None:
             out[f, 0] += sums[x]
             out[f, 1] += moments[x]
             out[f, 2] += sums[x] * np.float64(x)
+
+
+@numba.njit(nogil=True, cache=True)
+def _reach(frames: Array, parts: Array, bounds: Array, level: Any, out: Array) -> None:
+    for f in range(frames.shape[0]):
+        count = 0
+        for group in range(bounds.size - 1):
+            for p in range(bounds[group], bounds[group + 1]):
+                first, stop = parts[p, 1], parts[p, 2]
+                for row in range(parts[p, 0], parts[p, 0] + 2 - group % 2):
+                    part = frames[f, row][first:stop]
+                    for i in range(part.size):
+                        count += part[i] >= level
+        out[f] = count > 0
 
 
 _WIDER = {"u1": "u2", "u2": "u4", "u4": "u8", "u8": "u8"}

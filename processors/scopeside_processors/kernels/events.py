@@ -126,6 +126,31 @@ def middle_of_counts(batch: EventBatch) -> IntArray:
     return centre_of_moments(moments, batch.frame_shape)
 
 
+def moments(
+    batch: EventBatch, held: npt.NDArray[np.bool_] | None = None
+) -> tuple[IntArray, FloatArray]:
+    """Return the counts of each frame and their first moments.
+
+    Parameters
+    ----------
+    held : (height, width), the pixels that count; None: all of them
+
+    Returns
+    -------
+    (n,) int64 and (n, 2) float64
+        What `kernels.com.moments` gives for the frames: counts; counts times row, and
+        counts times column. Both are exact below 2**63; moments are rounded once.
+    """
+    height, width = batch.frame_shape
+    sums = np.zeros((len(batch), 3), np.int64)
+    if held is None:
+        _add_moments(as_read(batch.words), height, width, sums)
+    else:
+        count = np.ascontiguousarray(held).reshape(-1).view(np.uint8)
+        _add_held_moments(as_read(batch.words), width, as_read(count), sums)
+    return sums[:, 0], sums[:, 1:].astype(np.float64)
+
+
 def add_sum(batch: EventBatch, total: Array) -> None:
     """Add all events to ``total (height, width)`` int64, in place."""
     _add_sum(as_read(batch.words), len(batch), total.reshape(-1))
@@ -159,6 +184,8 @@ def warm(dtype: np.dtype[Any]) -> None:
     sum_labels(batch, labels)
     sum_moving(batch, labels, middle_of_counts(batch))
     sum_weighted(batch, np.zeros((1, 1)))
+    moments(batch)
+    moments(batch, np.ones((1, 1), np.bool_))
     add_sum(batch, np.zeros((1, 1), np.int64))
     raise_peak(batch, np.zeros((1, 1), dtype))
 
@@ -212,6 +239,23 @@ def _add_moments(words: Array, height: int, width: int, moments: Array) -> None:
             at = np.int64(place)
             row = np.int64(np.uint32(address) // columns)
             value = np.int64((words[i] >> _VALUE) & _VALUES)
+            moments[at, 0] += value
+            moments[at, 1] += value * row
+            moments[at, 2] += value * (np.int64(address) - row * width)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_held_moments(words: Array, width: int, held: Array, moments: Array) -> None:
+    frames, pixels = np.uint64(moments.shape[0]), np.uint64(held.size)
+    columns = np.uint32(width)
+    for i in range(words.size):
+        fetch_ahead(words, i)
+        place, address = words[i] >> _PLACE, words[i] & _ADDRESSES
+        if place < frames and address < pixels:
+            at = np.int64(place)
+            row = np.int64(np.uint32(address) // columns)
+            count = np.int64(held[np.int64(address)])
+            value = count * np.int64((words[i] >> _VALUE) & _VALUES)
             moments[at, 0] += value
             moments[at, 1] += value * row
             moments[at, 2] += value * (np.int64(address) - row * width)

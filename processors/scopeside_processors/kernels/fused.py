@@ -33,7 +33,7 @@ IntArray = npt.NDArray[np.int64]
 Path = Literal["vectors", "plain"]
 
 _GROUP_BYTES = 1 << 19
-"""Frames that are taken at a time without vectors: they stay in a second-level cache."""
+"""Frames taken at a time without vectors: they stay in a second-level cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

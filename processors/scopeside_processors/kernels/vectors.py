@@ -39,10 +39,11 @@ _BYTES = _I8.as_pointer()
 @cache
 def available() -> bool:
     """Return whether numba compiles for a processor that has the instructions."""
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES:
-        return all(
-            f"+{one}" in (numba.config.CPU_FEATURES or "").split(",") for one in _NEEDED
-        )
+    # Variables of the environment may ask for another processor.
+    name = getattr(numba.config, "CPU_NAME", None)
+    asked = getattr(numba.config, "CPU_FEATURES", None) or ""
+    if name or asked:
+        return all(f"+{one}" in asked.split(",") for one in _NEEDED)
     features = llvmlite.binding.get_host_cpu_features()
     return all(features.get(one, False) for one in _NEEDED)
 
@@ -65,13 +66,13 @@ vector, bundle = _Vector(), _Bundle()
 
 
 @register_model(_Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no types
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _LANES)
 
 
 @register_model(_Bundle)
-class _BundleModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no types
+class _BundleModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, ir.ArrayType(_LANES, FRAMES))
 
@@ -84,8 +85,7 @@ def _each(builder: Any, step: Any) -> Any:
     return found
 
 
-@intrinsic
-def zeros(_typing: Any) -> Any:
+def _zeros(_typing: Any) -> Any:
     """Return a bundle of zeros."""
 
     def generate(_context: Any, builder: Any, _signature: Any, _given: Any) -> Any:
@@ -94,8 +94,7 @@ def zeros(_typing: Any) -> Any:
     return bundle(), generate
 
 
-@intrinsic
-def load(_typing: Any, address: Any) -> Any:
+def _load(_typing: Any, address: Any) -> Any:
     """Return the 64 bytes at an address as a vector."""
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
@@ -105,8 +104,7 @@ def load(_typing: Any, address: Any) -> Any:
     return vector(types.uint64), generate
 
 
-@intrinsic
-def load_frames(_typing: Any, address: Any, steps: Any) -> Any:
+def _load_frames(_typing: Any, address: Any, steps: Any) -> Any:
     """Return the 64 bytes of each frame.
 
     The first frame's are at `address`, the others' at ``address + steps[k]``.
@@ -123,8 +121,7 @@ def load_frames(_typing: Any, address: Any, steps: Any) -> Any:
     return bundle(types.uint64, types.UniTuple(types.uint64, FRAMES)), generate
 
 
-@intrinsic
-def flip(_typing: Any, pixels: Any, frames: Any) -> Any:
+def _flip(_typing: Any, pixels: Any, frames: Any) -> Any:
     """Return pixels as the instructions take them.
 
     Unsigned 16 bits become signed by taking 2**15 off, signed 8 bits unsigned by
@@ -145,8 +142,7 @@ def flip(_typing: Any, pixels: Any, frames: Any) -> Any:
     return bundle(bundle, frames), generate
 
 
-@intrinsic
-def either(_typing: Any, one: Any, other: Any) -> Any:
+def _either(_typing: Any, one: Any, other: Any) -> Any:
     """Return the bits that are set in either bundle."""
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
@@ -158,8 +154,7 @@ def either(_typing: Any, one: Any, other: Any) -> Any:
     return bundle(bundle, bundle), generate
 
 
-@intrinsic
-def any_high(_typing: Any, bits: Any, frames: Any) -> Any:
+def _any_high(_typing: Any, bits: Any, frames: Any) -> Any:
     """Return whether pixels need `flip`, of which `bits` holds every bit that is set.
 
     All of signed 8 bits do, and those of unsigned 16 bits if one exceeds 32767.
@@ -181,8 +176,7 @@ def any_high(_typing: Any, bits: Any, frames: Any) -> Any:
     return types.boolean(bundle, frames), generate
 
 
-@intrinsic
-def prefetch(_typing: Any, address: Any, steps: Any) -> Any:
+def _prefetch(_typing: Any, address: Any, steps: Any) -> Any:
     """Ask for memory of each frame to come: no fault, wherever it lies."""
 
     def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
@@ -197,8 +191,7 @@ def prefetch(_typing: Any, address: Any, steps: Any) -> Any:
     return types.void(types.uint64, types.UniTuple(types.uint64, FRAMES)), generate
 
 
-@intrinsic
-def where(_typing: Any, mask: Any, weights: Any, frames: Any) -> Any:
+def _where(_typing: Any, mask: Any, weights: Any, frames: Any) -> Any:
     """Return weights where a bit of `mask` (one a pixel) is set, else 0.
 
     Of `frames` only the size of a pixel matters, here and below.
@@ -217,8 +210,7 @@ def where(_typing: Any, mask: Any, weights: Any, frames: Any) -> Any:
     return vector(types.uint64, vector, frames), generate
 
 
-@intrinsic
-def add_product(
+def _add_product(
     _typing: Any, sums: Any, pixels: Any, weights: Any, frames: Any
 ) -> Any:
     """Return sums, with pixels times weights added to the lanes that hold them."""
@@ -245,8 +237,7 @@ def add_product(
     return bundle(bundle, bundle, vector, frames), generate
 
 
-@intrinsic
-def add(_typing: Any, one: Any, other: Any) -> Any:
+def _add(_typing: Any, one: Any, other: Any) -> Any:
     """Return the sum of two bundles, lane by lane."""
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
@@ -258,8 +249,7 @@ def add(_typing: Any, one: Any, other: Any) -> Any:
     return bundle(bundle, bundle), generate
 
 
-@intrinsic
-def take(_typing: Any, address: Any) -> Any:
+def _take(_typing: Any, address: Any) -> Any:
     """Return the bundle that `put` has left at an address."""
 
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
@@ -274,8 +264,7 @@ def take(_typing: Any, address: Any) -> Any:
     return bundle(types.uint64), generate
 
 
-@intrinsic
-def put(_typing: Any, address: Any, given_bundle: Any) -> Any:
+def _put(_typing: Any, address: Any, given_bundle: Any) -> Any:
     """Write a bundle to an address, a multiple of 64."""
 
     def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
@@ -288,8 +277,7 @@ def put(_typing: Any, address: Any, given_bundle: Any) -> Any:
     return types.void(types.uint64, bundle), generate
 
 
-@intrinsic
-def totals(_typing: Any, sums: Any) -> Any:
+def _totals(_typing: Any, sums: Any) -> Any:
     """Return the sum of all lanes for each frame, a tuple of int64."""
     found = types.UniTuple(types.int64, FRAMES)
 
@@ -305,3 +293,19 @@ def totals(_typing: Any, sums: Any) -> Any:
         return context.make_tuple(builder, found, each)
 
     return found(bundle), generate
+
+
+# mypy does not know that numba fills in the first argument.
+zeros: Any = intrinsic(_zeros)
+load: Any = intrinsic(_load)
+load_frames: Any = intrinsic(_load_frames)
+flip: Any = intrinsic(_flip)
+either: Any = intrinsic(_either)
+any_high: Any = intrinsic(_any_high)
+prefetch: Any = intrinsic(_prefetch)
+where: Any = intrinsic(_where)
+add_product: Any = intrinsic(_add_product)
+add: Any = intrinsic(_add)
+take: Any = intrinsic(_take)
+put: Any = intrinsic(_put)
+totals: Any = intrinsic(_totals)

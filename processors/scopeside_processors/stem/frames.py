@@ -10,6 +10,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.errors import ShapeError
 from scopeside.events import EventBatch
+from scopeside.packed import PackedBatch, SparseBatch
 
 
 def check_frames(batch: Batch, acquisition: Acquisition) -> None:
@@ -36,11 +37,26 @@ def check_events(batch: EventBatch, acquisition: Acquisition) -> None:
     ShapeError
         If their shape or dtype differs.
     """
+    _check_sparse(batch, acquisition, "events")
+
+
+def check_packed(batch: PackedBatch, acquisition: Acquisition) -> None:
+    """Refuse packed frames that are not as the acquisition says.
+
+    Raises
+    ------
+    ShapeError
+        If their shape or dtype differs.
+    """
+    _check_sparse(batch, acquisition, "packed frames")
+
+
+def _check_sparse(batch: SparseBatch, acquisition: Acquisition, what: str) -> None:
     found = (tuple(batch.frame_shape), batch.dtype.newbyteorder("<"))
     said = (acquisition.frame_shape, acquisition.dtype)
     if found != said:
         raise ShapeError(
-            f"events are of frames {found[0]} {found[1]}; the acquisition has "
+            f"{what} are of frames {found[0]} {found[1]}; the acquisition has "
             f"{said[0]} {said[1]}"
         )
 

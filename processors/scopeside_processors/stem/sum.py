@@ -12,12 +12,16 @@ from pydantic import Field
 from scopeside import params
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside.device.lanes import CardFrames, Lanes
+from scopeside.device.twin import Finish
 from scopeside.events import EventBatch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import sum as kernels
+from scopeside_processors.kernels.cuda import patterns
+from scopeside_processors.stem import on_card
 from scopeside_processors.stem.frames import check_events, check_frames, exceeds
 
 Array = npt.NDArray[Any]
@@ -36,6 +40,7 @@ class Sum:
     """
 
     order: ClassVar[Order] = Order.ANY
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
 
     class Params(params.Params):
         """Which patterns are wanted."""
@@ -55,9 +60,11 @@ class Sum:
         self,
         acquisition: Acquisition,
         params: Params,
-        device: Device = "cpu",  # noqa: ARG002 - there is no GPU twin yet
+        device: Device = "cpu",
     ) -> None:
         self._acquisition = acquisition
+        self._device = device
+        self._on_card: patterns.RunningPattern | None = None
         self._wanted = params.of
         self._used = 0
         self._first, self._last = -1, -1
@@ -83,6 +90,34 @@ class Sum:
         first, last = int(batch.index.min()), int(batch.index.max())
         self._stands_on(len(batch), first, last)
 
+    @classmethod
+    def prepare_card(cls, lanes: Lanes) -> None:
+        """Compile the kernels of the GPU twin."""
+        patterns.compile_all(lanes)
+
+    def takes_card(self) -> bool:
+        """Return whether a GPU can do it."""
+        return self._device == "gpu" and on_card.takes(self._acquisition)
+
+    def launch(self, frames: CardFrames) -> Finish:
+        """Have a GPU add the frames; see `scopeside.device.twin.OnCard`.
+
+        The sums stay on the card until they are asked for.
+        """
+        check_frames(frames.batch, self._acquisition)
+        if self._on_card is None:
+            about = self._acquisition
+            self._on_card = patterns.RunningPattern(
+                frames.lanes, about.frame_shape, about.dtype
+            )
+        self._on_card.add(frames)
+        index = frames.batch.index
+
+        def finish() -> None:
+            self._stands_on(len(index), int(index.min()), int(index.max()))
+
+        return finish
+
     def process_events(self, batch: EventBatch) -> None:
         """Add the events of `batch`.
 
@@ -107,11 +142,9 @@ class Sum:
         """Add what `other` has summed."""
         if not other._used:
             return
-        if self._total.dtype.kind == "f":
-            kernels.merge_floats(self._total, self._rest, other._total, other._rest)
-        else:
-            self._total += other._total
-        self._peak = np.maximum(self._peak, other._peak)
+        self._bring_back()
+        other._bring_back()
+        self._add(other._total, other._rest, other._peak)
         self._overflowed |= other._overflowed
         self._stands_on(other._used, other._first, other._last)
 
@@ -122,6 +155,7 @@ class Sum:
         the dtype of the frames. Invalid before the first frame, and where pixels of 8
         bytes, or their number, are too large for exact sums.
         """
+        self._bring_back()
         reason = "" if self._used else "no frame yet"
         wide = self._acquisition.dtype.itemsize == 8 and self._total.dtype.kind == "i"
         if self._overflowed or (wide and self._used > MOST):
@@ -134,6 +168,7 @@ class Sum:
 
     def snapshot(self) -> bytes:
         """Return the sums, if there are any."""
+        self._bring_back()
         state: dict[str, Any] = {
             "frames": [self._used, self._first, self._last],
             "overflowed": self._overflowed,
@@ -155,6 +190,19 @@ class Sum:
             if self._rest.size:
                 self._rest = found["rest"].copy()
             self._peak = found["peak"].copy()
+
+    def _bring_back(self) -> None:
+        """Add what a GPU has summed so far."""
+        found = None if self._on_card is None else self._on_card.take()
+        if found is not None:
+            self._add(*found)
+
+    def _add(self, total: Array, rest: Array, peak: Array) -> None:
+        if self._total.dtype.kind == "f":
+            kernels.merge_floats(self._total, self._rest, total, rest)
+        else:
+            self._total += total
+        self._peak = np.maximum(self._peak, peak)
 
     def _stands_on(self, frames: int, first: int, last: int) -> None:
         self._first = min(self._first, first) if self._used else first
