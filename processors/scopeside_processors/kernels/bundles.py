@@ -61,8 +61,8 @@ MOST_PIXELS = 1 << 23
 _WEIGHED_AS = {"u4": np.dtype("u2")}
 TURNED = {"i1": -128, "u2": 32768, "u4": 32768}
 """What turning over the highest bit takes off a pixel."""
-_SEGMENT = 112
-"""Blocks in a segment, if a row has no more: 28 KiB of four frames."""
+_SEGMENT = 64
+"""Blocks in a segment, if a row has no more: 16 KiB of four frames."""
 _MOST = 255
 """With more, sums of sums could exceed 32 bits: 255 * 256 / 2 times 2**16."""
 _FLUSHED = 1 << 14
