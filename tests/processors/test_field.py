@@ -12,9 +12,9 @@ from scopeside.events import EventBatch, pack_events
 from scopeside.messages import validate
 from scopeside.testing import check_processor
 from scopeside_processors.stem.com import CentreOfMass, centre_of_mass, event_centres
-from scopeside_processors.stem.com import _region as region_of
 from scopeside_processors.stem.deflection import charge_per_divergence
 from scopeside_processors.stem.detectors import Detector
+from scopeside_processors.stem.region import region_of
 
 EVERY = ["com", "total", "field", "field_colour", "icom", "charge", "validity"]
 KNOWN = {

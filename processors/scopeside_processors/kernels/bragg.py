@@ -85,28 +85,30 @@ def look(
     left: int = math.floor(x - middle + 0.5)
     if top < 0 or left < 0 or top + side > height or left + side > width:
         return OUTSIDE
-    saturated = 0
-    most = np.float32(limit)
+    # Counted as the pixels are, in 32 bits: so the loop vectorises.
+    saturated, most = np.float32(0), np.float32(limit)
     for i in range(side):
-        pixels = frame[top + i][left : left + side]
-        to = window[i * side : (i + 1) * side]
-        for j in range(pixels.size):
-            value = np.float32(pixels[j])
-            to[j] = value
-            saturated += int(value >= most)
-    if saturated:
+        row, at = np.uintp(top + i), np.uintp(left)
+        to = np.uintp(i * side)
+        for j in range(side):
+            value = np.float32(frame[row, at + np.uintp(j)])
+            window[to + np.uintp(j)] = value
+            saturated += np.float32(1) if value >= most else np.float32(0)
+    if saturated > 0:
         return SATURATED
     down = min(int((y - middle - top + 0.5) * phases), phases - 1)
     right = min(int((x - middle - left + 0.5) * phases), phases - 1)
-    one = filters[(level * phases + down) * phases + right]
+    one = np.uintp((level * phases + down) * phases + right)
     amplitude, by_y = np.float32(0), np.float32(0)
     by_x, background = np.float32(0), np.float32(0)
-    for p in range(window.size):
+    # Indices without a sign, and no slices: else numba counts references and wraps.
+    for k in range(side * side):
+        p = np.uintp(k)
         value = window[p]
-        amplitude += value * one[0, p]
-        by_y += value * one[1, p]
-        by_x += value * one[2, p]
-        background += value * one[3, p]
+        amplitude += value * filters[one, np.uintp(0), p]
+        by_y += value * filters[one, np.uintp(1), p]
+        by_x += value * filters[one, np.uintp(2), p]
+        background += value * filters[one, np.uintp(3), p]
     found[0], found[1], found[2], found[3] = amplitude, by_y, by_x, background
     found[4] = top + middle + (down + 0.5) / phases - 0.5
     found[5] = left + middle + (right + 0.5) / phases - 0.5
@@ -114,85 +116,75 @@ def look(
 
 
 @numba.njit(nogil=True, cache=True)
-def judge(found: Array, noise: Array, judged: Array) -> None:
+def judge(found: Array, noise: Array, level: int, judged: Array, n: int) -> None:
     """Say where a disk is that was looked at, and how well that is known.
 
     Parameters
     ----------
     found : (6,) float64, as `look` leaves it
-    noise : (5,) float64, of its level: variance of amplitude · displacement for each
+    noise : (levels, 5) float64: variance of amplitude · displacement for each
         count of amplitude, and of background; the same of the amplitude; variance of a
         disk with many counts, px²
-    judged : (4,) float64, filled with position (y, x), the inverse of its variance,
-        1/px², and the amplitude in standard deviations, squared
+    judged : (m, 4) float64; row n is filled with position (y, x), the inverse of its
+        variance, 1/px², and the amplitude in standard deviations, squared
     """
     amplitude, background = found[0], max(found[3], 0.0)
-    judged[2], judged[3] = 0.0, 0.0
-    judged[0], judged[1] = found[4], found[5]
-    if not amplitude > 0:  # NaN neither
-        return
-    square = amplitude * amplitude
-    place = noise[0] * amplitude + noise[1] * background + noise[4] * square
-    size = noise[2] * amplitude + noise[3] * background
-    judged[2], judged[3] = square / place, square / size
-    judged[0] += min(max(found[1] / amplitude, -_FARTHEST), _FARTHEST)
-    judged[1] += min(max(found[2] / amplitude, -_FARTHEST), _FARTHEST)
+    y, x, known, significance = found[4], found[5], 0.0, 0.0
+    if amplitude > 0:  # NaN is not
+        square = amplitude * amplitude
+        place = noise[level, 0] * amplitude + noise[level, 1] * background
+        size = noise[level, 2] * amplitude + noise[level, 3] * background
+        known, significance = square / (place + noise[level, 4] * square), square / size
+        y += min(max(found[1] / amplitude, -_FARTHEST), _FARTHEST)
+        x += min(max(found[2] / amplitude, -_FARTHEST), _FARTHEST)
+    judged[n, 0], judged[n, 1] = y, x
+    judged[n, 2], judged[n, 3] = known, significance
 
 
 @numba.njit(nogil=True, cache=True)
-def _solve(normal: Array, right: Array) -> None:
-    """Replace ``right (3, 2)`` by the solution; ``normal`` (3, 3) is positive."""
-    for i in range(3):
-        for j in range(i + 1, 3):
-            factor = normal[j, i] / normal[i, i]
-            for k in range(i, 3):
-                normal[j, k] -= factor * normal[i, k]
-            right[j, 0] -= factor * right[i, 0]
-            right[j, 1] -= factor * right[i, 1]
-    for i in range(2, -1, -1):
-        for j in range(i + 1, 3):
-            right[i, 0] -= normal[i, j] * right[j, 0]
-            right[i, 1] -= normal[i, j] * right[j, 1]
-        right[i, 0] /= normal[i, i]
-        right[i, 1] /= normal[i, i]
-
-
-@numba.njit(nogil=True, cache=True)
-def _step(seen: Array, orders: Array, disks: int, lattice: Array, moves: bool) -> None:
+def _step(
+    seen: Array, orders: Array, disks: int, lattice: Array, moves: bool, step: Array
+) -> None:
     """Better ``lattice (3, 2)`` by displacements ``seen (m, 4)`` of its disks.
 
     `moves`: it is only moved. Weights are those of a Cauchy distribution, in three
-    rounds.
+    rounds. `step` (3, 2) is room.
     """
-    normal, step = np.empty((3, 3)), np.zeros((3, 2))
+    step[:] = 0.0
     for _ in range(3):
-        right = np.zeros((3, 2))
-        normal[:] = 0.0
+        # The normal matrix of h, k and 1 is symmetric; what is right of it, y and x.
+        hh, hk, h1, kk, k1, ones = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        hy, ky, ys, hx, kx, xs = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for n in range(disks):
             h, k = orders[n, 0], orders[n, 1]
             if moves:
                 h, k = 0.0, 0.0
-            y = seen[n, 0] - (h * step[0, 0] + k * step[1, 0] + step[2, 0])
-            x = seen[n, 1] - (h * step[0, 1] + k * step[1, 1] + step[2, 1])
-            w = seen[n, 2]
-            w /= 1.0 + w * (y * y + x * x) / _ROBUST
-            normal[0, 0] += w * h * h
-            normal[0, 1] += w * h * k
-            normal[0, 2] += w * h
-            normal[1, 1] += w * k * k
-            normal[1, 2] += w * k
-            normal[2, 2] += w
-            for axis in range(2):
-                right[0, axis] += w * h * seen[n, axis]
-                right[1, axis] += w * k * seen[n, axis]
-                right[2, axis] += w * seen[n, axis]
-        normal[1, 0], normal[2, 0] = normal[0, 1], normal[0, 2]
-        normal[2, 1] = normal[1, 2]
-        for i in range(3):
-            normal[i, i] += _DAMPING
-        _solve(normal, right)
-        step[:] = right
-    lattice += step
+            y, x, w = seen[n, 0], seen[n, 1], seen[n, 2]
+            away = (y - (h * step[0, 0] + k * step[1, 0] + step[2, 0])) ** 2
+            away += (x - (h * step[0, 1] + k * step[1, 1] + step[2, 1])) ** 2
+            w /= 1.0 + w * away / _ROBUST
+            wh, wk = w * h, w * k
+            hh, hk, h1 = hh + wh * h, hk + wh * k, h1 + wh
+            kk, k1, ones = kk + wk * k, k1 + wk, ones + w
+            hy, ky, ys = hy + wh * y, ky + wk * y, ys + w * y
+            hx, kx, xs = hx + wh * x, kx + wk * x, xs + w * x
+        hh, kk, ones = hh + _DAMPING, kk + _DAMPING, ones + _DAMPING
+        # Elimination; the matrix is positive.
+        second, third = hk / hh, h1 / hh
+        kk, k1, ones = kk - second * hk, k1 - second * h1, ones - third * h1
+        last = k1 / kk
+        ones -= last * k1
+        for axis in range(2):
+            a, b, c = (hy, ky, ys) if axis == 0 else (hx, kx, xs)
+            b -= second * a
+            c -= third * a + last * b
+            c /= ones
+            b = (b - k1 * c) / kk
+            step[0, axis], step[1, axis] = (a - hk * b - h1 * c) / hh, b
+            step[2, axis] = c
+    for row in range(3):
+        for axis in range(2):
+            lattice[row, axis] += step[row, axis]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -210,6 +202,7 @@ def better(
     window: Array,
     found: Array,
     seen: Array,
+    step: Array,
 ) -> int:
     """Look at the first `disks` of a lattice and better it; return how many saturate.
 
@@ -224,13 +217,14 @@ def better(
         level = level_of(seen[n, 3])
         why = look(frame, y, x, filters, level, phases, side, limit, window, found)
         if why:
-            seen[n] = 0.0
+            for k in range(4):
+                seen[n, k] = 0.0
             saturated += why == SATURATED
             continue
-        judge(found, noise[level], seen[n])
+        judge(found, noise, level, seen, n)
         seen[n, 0] -= y
         seen[n, 1] -= x
-    _step(seen, orders, disks, lattice, moves)
+    _step(seen, orders, disks, lattice, moves, step)
     return saturated
 
 

@@ -148,7 +148,9 @@ def reach(frames: Array, region: Region, level: float) -> BoolArray:
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""
-    moments(np.empty((0, 1, 1), dtype), region_of(np.ones((1, 1), np.bool_)))
+    nothing, region = np.empty((0, 1, 1), dtype), region_of(np.ones((1, 1), np.bool_))
+    moments(nothing, region)
+    reach(nothing, region, 1.0)
 
 
 def _integer_kernel(wider: Any) -> Callable[..., None]:

@@ -117,7 +117,7 @@ def _locate(
     saturated: Array,
 ) -> None:
     window, found = np.empty(side * side, np.float32), np.empty(6)
-    judged = np.empty(4)
+    judged = np.empty((1, 4))
     for f in range(len(frames)):
         any_found, any_saturated = False, False
         for n in range(starts.shape[1]):
@@ -125,24 +125,24 @@ def _locate(
             if math.isnan(y0):
                 continue
             y, x, why, level = y0, x0, 0, 0
-            judged[3] = MIDDLE
+            judged[0, 3] = MIDDLE
             for _ in range(_TURNS):
-                level = level_of(judged[3])
+                level = level_of(judged[0, 3])
                 why = look(
                     frames[f], y, x, filters, level, phases, side, limit, window, found
                 )
                 if why:
                     break
-                judge(found, noise[level], judged)
+                judge(found, noise, level, judged, 0)
                 # What is known of the place beforehand weighs as much as it is sure.
-                share = 1.0 if prior == 0 else judged[2] / (judged[2] + prior)
-                y = y0 + share * (judged[0] - y0)
-                x = x0 + share * (judged[1] - x0)
+                share = 1.0 if prior == 0 else judged[0, 2] / (judged[0, 2] + prior)
+                y = y0 + share * (judged[0, 0] - y0)
+                x = x0 + share * (judged[0, 1] - x0)
                 if not (y - y0) ** 2 + (x - x0) ** 2 <= reach * reach:
                     break
             any_saturated |= why == SATURATED
             near = (y - y0) ** 2 + (x - x0) ** 2 <= reach * reach
-            if why or not near or judged[3] < least:
+            if why or not near or judged[0, 3] < least:
                 continue
             one = _phase(found, phases, side)
             any_found = True

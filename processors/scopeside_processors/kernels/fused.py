@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -110,13 +111,15 @@ def _plain(frames: Array, detectors: Runs, regions: Sequence[Region]) -> Sums:
 def _in_vectors(frames: Array, detectors: Runs, regions: tuple[Region, ...]) -> Sums:
     itemsize, width = frames.dtype.itemsize, frames.shape[2]
     cut = _cut(detectors, regions, frames.shape[1:], itemsize)
-    labels = len(detectors.member)
-    member = detectors.member.astype(np.int64)
+    labels, member = len(detectors.member), detectors.member
     if itemsize < 4:
         sums, found = bundles.sum_bundles(frames, cut.cut, labels)
-        found += cut.bias.get(frames.dtype.str[1:], 0)
-        found[..., 2] -= width * found[..., 1]
-        return Sums(sums @ member, found[..., 0], found[..., 1:].astype(np.float64))
+        counts = np.zeros((len(frames), member.shape[1]), np.int64)
+        total = np.empty((len(frames), len(regions)), np.int64)
+        moment = np.empty((len(frames), len(regions), 2))
+        bias = cut.bias.get(frames.dtype.str[1:], cut.none)
+        _settle(sums, member, found, bias, width, counts, total, moment)
+        return Sums(counts, total, moment)
     sums, found = bundles.sum_bundles(frames, cut.cut, 2 * labels)
     found += cut.bias.get(frames.dtype.str[1:], 0)
     low, high = found[:, : len(regions)], found[:, len(regions) :]
@@ -125,7 +128,7 @@ def _in_vectors(frames: Array, detectors: Runs, regions: tuple[Region, ...]) -> 
         half[..., 2] = half[..., 2] // 2 - width * half[..., 1]
     both = high.astype(np.float64) * 65536 + low
     return Sums(
-        (sums[:, :labels] + 65536 * sums[:, labels:]) @ member,
+        (sums[:, :labels] + 65536 * sums[:, labels:]) @ member.astype(np.int64),
         low[..., 0] + 65536 * high[..., 0],
         both[..., 1:],
     )
@@ -137,6 +140,7 @@ class _Cut:
 
     cut: bundles.Cut
     bias: dict[str, IntArray]
+    none: IntArray
 
 
 @lru_cache(maxsize=64)
@@ -159,4 +163,32 @@ def _cut(
     bias = {
         code: taken * whole.reshape(-1, 3) for code, taken in bundles.TURNED.items()
     }
-    return _Cut(bundles.cut_of(label, held, min(itemsize, 2)), bias)
+    none = np.zeros((len(held), 3), np.int64)
+    return _Cut(bundles.cut_of(label, held, min(itemsize, 2)), bias, none)
+
+
+# Compiled, as the same in NumPy takes longer than some frames do.
+@numba.njit(nogil=True, cache=True)
+def _settle(  # noqa: PLR0917 - a kernel takes its arrays by position
+    sums: Array,
+    member: Array,
+    found: Array,
+    bias: Array,
+    width: int,
+    counts: Array,
+    total: Array,
+    moment: Array,
+) -> None:
+    """Hand labels to the detectors, and moments of pixels to rows and columns."""
+    for f in range(sums.shape[0]):
+        for label in range(member.shape[0]):
+            for detector in range(member.shape[1]):
+                if member[label, detector]:
+                    counts[f, detector] += sums[f, label]
+        for region in range(bias.shape[0]):
+            by_row = found[f, region, 1] + bias[region, 1]
+            total[f, region] = found[f, region, 0] + bias[region, 0]
+            moment[f, region, 0] = by_row
+            moment[f, region, 1] = (
+                found[f, region, 2] + bias[region, 2] - width * by_row
+            )

@@ -30,8 +30,10 @@ _LARGEST_RESIDUAL, _LARGEST_NOISE = 0.7, 0.9
 where with so few counts they can be expected to."""
 _MOST_MOVES, _STILL = 6, 0.3
 """A pattern is moved at most so often, and until it moves by less, pixels."""
+_SOME = 19
+"""Disks that the lattice is fitted to before it is fitted to all."""
 _MOST_MORE = 3
-"""Looks at all disks beyond two, where they do not form a lattice yet."""
+"""Looks at all disks beyond the first, where they do not form a lattice yet."""
 _FAR = 3.0
 """One that has moved further is searched for: it might have been led astray, pixels."""
 _SPREAD = 0.05
@@ -157,7 +159,8 @@ def _fit(
     flags: Array,
 ) -> None:
     window, found = np.empty(side * side, np.float32), np.empty(6)
-    seen, lattice = np.empty((len(orders), 4)), np.empty((3, 2))
+    seen = np.empty((len(orders), 4))
+    lattice, step = np.empty((3, 2)), np.empty((3, 2))
     for f in range(len(frames)):
         frame, start = frames[f], lattices[f]
         for again in range(2):
@@ -169,14 +172,17 @@ def _fit(
                     window, found,
                 )  # fmt: skip
             saturated = 0
-            # Where the pattern is, until it stays; its lattice near the beam; all.
+            # Where the pattern is, until it stays; its lattice near the beam; more of
+            # it; all.
             turn, moves, left = 0, True, _MOST_MOVES
             while turn < 3:
                 y, x = lattice[2, 0], lattice[2, 1]
                 disks = inner if turn == 0 else len(orders)
+                if turn == 1:
+                    disks = min(disks, _SOME)
                 saturated = better(
                     frame, lattice, orders, disks, moves, filters, phases, side,
-                    limit, noise, window, found, seen,
+                    limit, noise, window, found, seen, step,
                 )  # fmt: skip
                 left -= 1
                 away = math.hypot(lattice[2, 0] - y, lattice[2, 1] - x)
@@ -193,7 +199,7 @@ def _fit(
                 if more:
                     saturated = better(
                         frame, lattice, orders, len(orders), False, filters, phases,
-                        side, limit, noise, window, found, seen,
+                        side, limit, noise, window, found, seen, step,
                     )  # fmt: skip
                 flags[f] = _verdict(
                     seen, orders, start, lattice, reach, fewest, saturated, quality[f]

@@ -55,6 +55,39 @@ def merge_floats(total: Array, rest: Array, more: Array, more_rest: Array) -> No
         total[...] = rounded
 
 
+def add_squares_of_integers(frames: Array, squares: Array) -> int:
+    """Add the squares of ``frames (n, height, width)`` to `squares`.
+
+    `squares` (height, width) int64 is exact, modulo 2**64, and changed in place.
+
+    Returns
+    -------
+    int
+        All bits that a pixel has set, -1 - pixel of negative ones: below 2**b if no
+        pixel lies beyond ±2**b.
+    """
+    return int(_add_squares_of_integers(_flat(frames), squares.reshape(-1)))
+
+
+def add_squares_of_floats(frames: Array, squares: Array, rest: Array) -> None:
+    """Add the squares of ``frames (n, height, width)`` to ``squares + rest``.
+
+    As `add_floats` adds pixels. Squares of float32 are exact in float64, those of
+    float64 are rounded.
+    """
+    _add_squares_of_floats(_flat(frames), squares.reshape(-1), rest.reshape(-1))
+
+
+@lru_cache
+def warm_squares(dtype: np.dtype[Any]) -> None:
+    """Compile (or load from the cache) what squares of frames of `dtype` need."""
+    nothing = np.empty((0, 1, 1), dtype)
+    if np.dtype(dtype).kind == "f":
+        add_squares_of_floats(nothing, np.zeros((1, 1)), np.zeros((1, 1)))
+    else:
+        add_squares_of_integers(nothing, np.zeros((1, 1), np.int64))
+
+
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""
@@ -99,3 +132,33 @@ def _add_floats(frames: Array, total: Array, rest: Array, peak: Array) -> None:
                 sums[i] = rounded
                 if part[i] > peaks[i] or part[i] != part[i]:
                     peaks[i] = part[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_squares_of_integers(frames: Array, squares: Array) -> Any:
+    n, size = frames.shape
+    bits = np.int64(0)
+    for start in range(0, size, BLOCK):
+        sums = squares[start : start + BLOCK]
+        for f in range(n):
+            part = frames[f][start : start + BLOCK]
+            for i in range(part.size):
+                value = np.int64(part[i])
+                sums[i] += value * value
+                bits |= value ^ (value >> 63)
+    return bits
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_squares_of_floats(frames: Array, squares: Array, rest: Array) -> None:
+    n, size = frames.shape
+    for start in range(0, size, BLOCK):
+        sums, rests = squares[start : start + BLOCK], rest[start : start + BLOCK]
+        for f in range(n):
+            part = frames[f][start : start + BLOCK]
+            for i in range(part.size):
+                value = np.float64(part[i]) * np.float64(part[i])
+                rounded = sums[i] + value
+                taken = rounded - sums[i]
+                rests[i] += (sums[i] - (rounded - taken)) + (value - taken)
+                sums[i] = rounded

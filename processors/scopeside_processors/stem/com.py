@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -20,7 +19,6 @@ from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.device.lanes import CardFrames, Lanes
 from scopeside.device.twin import Finish
-from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
 from scopeside.packed import AnyBatch, PackedBatch
 from scopeside.processor import Device, Order
@@ -32,6 +30,7 @@ from scopeside_processors.kernels.planes import takes
 from scopeside_processors.kernels.virtual import sum_type
 from scopeside_processors.stem import on_card, one_pass
 from scopeside_processors.stem.calibration import Calibration
+from scopeside_processors.stem.dead import Dead
 from scopeside_processors.stem.detectors import (
     Centre,
     Detector,
@@ -53,7 +52,7 @@ from scopeside_processors.stem.frames import (
     check_packed,
     overflows,
 )
-from scopeside_processors.stem.layout import pixels_of, stamp_of
+from scopeside_processors.stem.region import held_by, region_of
 from scopeside_processors.stem.values import FrameValues
 
 Array = npt.NDArray[Any]
@@ -76,7 +75,7 @@ _IMAGES: dict[str, Image] = {
     "icom": "phase",
     "charge": "charge",
 }
-_COUNTED = ("mask", "margin_px", "saturation")
+_COUNTED = ("mask", "dead", "margin_px", "saturation")
 """Parameters that say what is measured: they cannot change once it is."""
 
 
@@ -123,7 +122,7 @@ def event_centres(
     """
     held = None
     if region is not one_pass.everywhere(batch.frame_shape):
-        held = _held_by(region, batch.frame_shape)
+        held = held_by(region, batch.frame_shape)
     total, moment = events.moments(batch, held)
     return _mean_position(total, moment), total
 
@@ -162,6 +161,9 @@ class CentreOfMass:
         and all that is made of the field, from centre_px, or the frame's middle."""
         mask: Detector | None = None
         """The pixels that count, such as { disk = [cy, cx, r] }; none: all of them."""
+        dead: Dead = None
+        """Pixels that do not count: a .npy file of the frame's shape, 1 or True where
+        a pixel is dead, or [[y, x], …]."""
         margin_px: Annotated[float, Field(ge=0)] = 0.0
         """A centre of mass closer to the outermost pixels than this is invalid, since
         part of the beam may have left the camera; take the radius of the disk."""
@@ -199,7 +201,8 @@ class CentreOfMass:
         self._acquisition = acquisition
         self._device = device
         centre = centre_of(params.centre, acquisition)
-        self._region = _region(params.mask, acquisition.frame_shape, centre)
+        shape = acquisition.frame_shape
+        self._region = region_of(params.mask, shape, centre, params.dead)
         self._seen = FrameValues(
             acquisition,
             {"com": (2, np.float64), "total": (1, sum_type(acquisition.dtype))},
@@ -372,36 +375,3 @@ class CentreOfMass:
 
 def _middle(shape: Shape) -> Point:
     return (shape[0] - 1) / 2, (shape[1] - 1) / 2
-
-
-def _region(
-    mask: Detector | None, shape: Shape, centre: Point | None
-) -> kernels.Region:
-    """Return the pixels that count.
-
-    Raises
-    ------
-    ConfigError
-        If the mask holds no pixel of such frames, or its file is of no use.
-    """
-    if mask is None:
-        return one_pass.everywhere(shape)
-    return _masked(mask, shape, centre, stamp_of("mask", mask))
-
-
-@lru_cache(maxsize=16)
-def _held_by(region: kernels.Region, shape: Shape) -> npt.NDArray[np.bool_]:
-    return kernels.held_by(region, shape)
-
-
-@lru_cache(maxsize=16)
-def _masked(
-    mask: Detector, shape: Shape, centre: Point | None, _file: tuple[int, int]
-) -> kernels.Region:
-    held = pixels_of("mask", mask, shape, centre)
-    if held.dtype != np.bool_:
-        raise ConfigError(
-            f"mask.mask: {mask.mask} holds weights; for com a pixel counts or does "
-            "not: 1 or 0"
-        )
-    return kernels.region_of(held)

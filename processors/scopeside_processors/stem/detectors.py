@@ -105,6 +105,20 @@ def load_mask(path: Path, shape: Shape) -> BoolArray | FloatArray:
     Raises
     ------
     ConfigError
+        As `load_image`.
+    """
+    found = load_image(path, shape, "a mask")
+    if np.all((found == 0) | (found == 1)):
+        return found.astype(np.bool_)
+    return found.astype(np.float64)
+
+
+def load_image(path: Path, shape: Shape, what: str) -> npt.NDArray[Any]:
+    """Read an image of a frame of `shape` from a ``.npy`` file; `what` it is, in words.
+
+    Raises
+    ------
+    ConfigError
         If the file cannot be read, or does not hold finite numbers of that shape.
     """
     try:
@@ -113,14 +127,12 @@ def load_mask(path: Path, shape: Shape) -> BoolArray | FloatArray:
         raise ConfigError(f"{path} cannot be read as .npy: {error}") from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "buif":
         kind = getattr(found, "dtype", type(found).__name__)
-        raise ConfigError(f"{path} holds {kind}; a mask is one array of real numbers")
+        raise ConfigError(f"{path} holds {kind}; {what} is one array of real numbers")
     if found.shape != shape:
         raise ConfigError(f"{path} has shape {found.shape}; the frames have {shape}")
     if not np.isfinite(found).all():
-        raise ConfigError(f"{path} holds NaN or infinity; weights are finite")
-    if np.all((found == 0) | (found == 1)):
-        return found.astype(np.bool_)
-    return found.astype(np.float64)
+        raise ConfigError(f"{path} holds NaN or infinity")
+    return found
 
 
 _ROUND = {"disk": ("r",), "annulus": ("r_in", "r_out")}

@@ -31,8 +31,8 @@ _TEXTURE = 0.04
 With many counts the data say what it is; with few it is not fitted to their noise."""
 _TEXTURED = 2.5
 """Smaller disks have no texture: it could not be told from a displacement."""
-_ROOM = 2.5
-"""The window reaches this much beyond the disk's edge, pixels."""
+_ROOM = 2.0
+"""The window reaches at least so far beyond the disk's edge, pixels."""
 
 
 def disk(r: FloatArray, radius: float, edge: float) -> FloatArray:

@@ -28,6 +28,7 @@ from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import com as peaks
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.stem.calibration import Calibration
+from scopeside_processors.stem.counts import event_sums, virtual_sums
 from scopeside_processors.stem.detectors import Centre, Detector, Point, centre_of
 from scopeside_processors.stem.faults import FAULTS, saturated
 from scopeside_processors.stem.field import (
@@ -46,7 +47,6 @@ from scopeside_processors.stem.segments import (
     of_ideal_disk,
 )
 from scopeside_processors.stem.values import FrameValues
-from scopeside_processors.stem.virtual import event_sums, virtual_sums
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]

@@ -98,5 +98,5 @@ def without_lost(image: Result, lost: BoolArray) -> Result:
     data: Any = image.data.copy()
     data[lost] = np.nan if data.dtype.kind == "f" else 0
     mask = ~lost if image.mask is None else image.mask & ~lost
-    meta = {**image.meta, "invalid": {LEAVES: number}}
+    meta = {**image.meta, "invalid": {**image.meta.get("invalid", {}), LEAVES: number}}
     return replace(image, data=data, mask=mask, meta=meta)

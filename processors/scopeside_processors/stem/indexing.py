@@ -18,6 +18,7 @@ from scipy.optimize import least_squares
 from scopeside_processors.kernels.lattices import (
     FOUND,
     Expected,
+    Filters,
     fit_lattices,
 )
 from scopeside_processors.kernels.maxima import maxima
@@ -41,6 +42,10 @@ _USUAL_EDGE = 0.6
 """Edge of a disk that nothing is known of, pixels: a sharp one, seen by a camera."""
 _LOWEST_PEAK = 0.01
 """Of the correlation, in units of the highest: what is lower is no disk."""
+_STANDS = 0.35
+"""A disk stands out by so much of the most that anything does."""
+_BRIGHT = 0.7
+"""The beam is the brightest disk, or one that is so bright compared with it."""
 _PROFILES = 256
 """Disks that the edge is learnt from, at most."""
 _STEP = 0.25
@@ -118,18 +123,10 @@ class Index:
         """From one disk to the next, pixels."""
         return float(np.linalg.norm(self.vectors, axis=1).min())
 
-    def fit(
-        self, frames: Array, centres: FloatArray | None, wishes: Wishes
-    ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.uint8]]:
-        """Return what `kernels.lattices.fit_lattices` finds around this lattice.
-
-        `centres` (n, 2) are where the beam should be in each frame; None: where it was.
-        """
-        if centres is None:
-            centres = np.tile(self.centre, (len(frames), 1))
-        shape = (frames.shape[1], frames.shape[2])
+    def fitter(self, shape: tuple[int, int], wishes: Wishes) -> Fitter:
+        """Return what finds this lattice in frames of a shape."""
         filters = filters_of(self.radius, self.edge, self.spacing, wishes.gain)
-        return fit_lattices(frames, centres, self.expected(shape, wishes), filters)
+        return Fitter(self.centre, self.expected(shape, wishes), filters)
 
     def expected(self, shape: tuple[int, int], wishes: Wishes) -> Expected:
         """Return what is looked for in frames of a shape."""
@@ -156,6 +153,26 @@ class Index:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitter:
+    """Finds a lattice in frames: where it is expected, and the filters for its disks.
+
+    `centre` (2,) is where the beam is, pixels, if nobody says it for each frame.
+    """
+
+    centre: FloatArray
+    expected: Expected
+    filters: Filters
+
+    def fit(
+        self, frames: Array, centres: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.uint8]]:
+        """Return what `kernels.lattices.fit_lattices` finds; `centres` is (n, 2)."""
+        if centres is None:
+            centres = np.broadcast_to(self.centre, (len(frames), 2))
+        return fit_lattices(frames, centres, self.expected, self.filters)
+
+
 def learn(frames: Array, wishes: Wishes) -> Index | str:
     """Return the lattice of ``frames (n, height, width)``, or why there is none."""
     mean = frames.mean(axis=0, dtype=np.float64)
@@ -166,7 +183,7 @@ def learn(frames: Array, wishes: Wishes) -> Index | str:
     peaks = _disks(mean, radius)
     if not len(peaks):
         return "no disk found"
-    beam = np.array(peaks[0, :2] if centre is None else centre, np.float64)
+    beam = _beam(peaks) if centre is None else np.array(centre, np.float64)
     found = _lattice(peaks, beam, radius, wishes.vectors)
     if found is None:
         return f"no lattice found in {len(peaks)} disks"
@@ -184,7 +201,7 @@ def _bettered(frames: Array, rough: Index, wishes: Wishes) -> Index | str:
     """Learn the disk's edge, and the median lattice, from single frames."""
     if not _has_disks(rough, frames, wishes):
         return f"fewer than {wishes.fewest} disks lie whole in a frame"
-    lattices, _, flags = rough.fit(frames, None, wishes)
+    lattices, _, flags = rough.fitter(frames.shape[1:], wishes).fit(frames)
     good = flags == FOUND
     if good.sum() < max(1, len(frames) // 4):
         return "the lattice of the mean pattern is not that of single ones"
@@ -218,6 +235,14 @@ def _lattice(
     return found
 
 
+def _beam(peaks: FloatArray) -> FloatArray:
+    """Return the undiffracted beam: of the brightest disks the one in the middle."""
+    bright = peaks[peaks[:, 2] >= _BRIGHT * peaks[0, 2], :2]
+    middle = np.average(peaks[:, :2], axis=0, weights=peaks[:, 2])
+    beam: FloatArray = bright[np.argmin(np.hypot(*(bright - middle).T))]
+    return beam
+
+
 def _disks(mean: FloatArray, radius: float) -> FloatArray:
     """Return row, column and weight of what looks like disks, the brightest first."""
     # The root, so that weak disks stand beside the beam.
@@ -236,17 +261,18 @@ def _disks(mean: FloatArray, radius: float) -> FloatArray:
 def _radius(mean: FloatArray) -> float:
     """Return the radius at which the brightest disk stands out best, pixels.
 
-    That is where the difference to its surroundings, times the root of its area, is
-    greatest.
+    That is where the difference to its surroundings, times the radius, has its first
+    maximum of any height; a cluster of disks may have a higher one, further on.
     """
     shape = (len(mean), len(mean[0]))
-    best, found = 0.0, 2.0
-    for radius in np.geomspace(1.5, min(shape) / 5, 24).tolist():
+    radii = np.geomspace(1.5, min(shape) / 5, 24)
+    scores = np.zeros(len(radii) + 2)
+    for k, radius in enumerate(radii.tolist()):
         seen = correlate(mean[None], spectrum_of("disk", radius, _USUAL_EDGE, shape))
-        score = float(seen.max()) * radius
-        if score > best:
-            best, found = score, radius
-    return found
+        scores[k + 1] = float(seen.max()) * radius
+    here = scores[1:-1]
+    tops = (here >= scores[:-2]) & (here > scores[2:]) & (here > _STANDS * here.max())
+    return float(radii[np.argmax(tops)]) if tops.any() else 2.0
 
 
 def _shape(

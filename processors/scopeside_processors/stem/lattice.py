@@ -212,9 +212,9 @@ def explained(points: FloatArray, origin: FloatArray, vectors: FloatArray) -> fl
     be: a lattice too fine explains all, and expects many that are not there.
     """
     orders, belongs = _orders(points, origin, vectors)
-    if not belongs.any():
-        return 0.0
-    away = np.hypot(*(points[belongs] - origin).T)
-    expected = np.pi * np.quantile(away, 0.8) ** 2 / abs(np.linalg.det(vectors)) / 0.8
-    those = len(np.unique(orders[belongs], axis=0))
-    return float(2 * those / (len(points) + max(expected, those)))
+    # Where four fifths of the points are, wherever among them the origin is.
+    away = np.sort(np.hypot(*(points - points.mean(axis=0)).T))
+    area = math.pi * away[int(0.8 * (len(away) - 1))] ** 2 / 0.8
+    those = len(set(map(tuple, orders[belongs].tolist())))
+    expected = max(area / abs(np.linalg.det(vectors)), those)
+    return float(2 * those / (len(points) + expected))

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from scopeside.errors import ConfigError
 from scopeside_processors.kernels import events
 from scopeside_processors.kernels import virtual as kernels
+from scopeside_processors.stem.correction import Correction, correction_of
+from scopeside_processors.stem.dead import stamp_of_file
 from scopeside_processors.stem.detectors import Detector, Point, Shape
 
 Array = npt.NDArray[Any]
@@ -26,9 +28,13 @@ class Layout:
     ----------
     plain, moving, weighted
         Names of the detectors at rest, of those that follow the centre of mass of
-        each frame, and of those with weights.
+        each frame, and of those with weights, all of them if counts are corrected.
     plain_runs, moving_runs, weights
         Their pixels; those of `moving` as seen from the centre of mass.
+    offset
+        (weighted,) float64: what is taken off the sums with weights, counts.
+    dead
+        Flat pixels that those of `moving` leave out; the others do not hold them.
     """
 
     plain: tuple[str, ...]
@@ -37,6 +43,8 @@ class Layout:
     plain_runs: kernels.Runs
     moving_runs: kernels.Runs
     weights: kernels.Weights
+    offset: kernels.FloatArray
+    dead: kernels.IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,22 +69,29 @@ def event_layout_of(layout: Layout, shape: Shape) -> EventLayout:
 
 
 def layout_of(
-    detectors: Mapping[str, Detector], shape: Shape, centre: Point | None
+    detectors: Mapping[str, Detector],
+    shape: Shape,
+    centre: Point | None,
+    correction: Correction | None = None,
 ) -> Layout:
     """Return `detectors` cut up for frames of ``shape (height, width)``.
 
     `centre` is the one of the detectors that leave theirs out; None if that is the
-    centre of mass of each frame.
+    centre of mass of each frame. `correction` says which pixels are dead, and what the
+    counts of the others are corrected by; nothing if None.
 
     Raises
     ------
     ConfigError
-        If a detector holds no pixel of such frames, or its file is of no use.
+        If a detector holds no pixel of such frames, or only dead ones, or its file is
+        of no use, or counts are corrected and it moves.
     """
     files = tuple(
         stamp_of(f"detectors.{name}", detector) for name, detector in detectors.items()
     )
-    return _layout(tuple(detectors.items()), shape, centre, files)
+    if correction is None:
+        correction = correction_of(None, None, None, shape)
+    return _layout(tuple(detectors.items()), shape, centre, correction, files)
 
 
 def stamp_of(key: str, detector: Detector) -> tuple[int, int]:
@@ -87,13 +102,7 @@ def stamp_of(key: str, detector: Detector) -> tuple[int, int]:
     ConfigError
         If the file is not there; `key` is where the pipeline file has the detector.
     """
-    if detector.mask is None:
-        return 0, 0
-    try:
-        status = detector.mask.stat()
-    except OSError as error:
-        raise ConfigError(f"{key}.mask: {error}") from error
-    return status.st_mtime_ns, status.st_size
+    return stamp_of_file(f"{key}.mask", detector.mask)
 
 
 def pixels_of(
@@ -130,6 +139,7 @@ def _layout(
     detectors: tuple[tuple[str, Detector], ...],
     shape: Shape,
     centre: Point | None,
+    correction: Correction,
     _files: tuple[tuple[int, int], ...],
 ) -> Layout:
     height, width = shape
@@ -140,18 +150,30 @@ def _layout(
     for name, detector in detectors:
         key = f"detectors.{name}"
         if detector.lacks_centre and centre is None:
+            if correction.weighs:
+                raise ConfigError(
+                    f"{key} follows the beam, which dark and gain do not: give it a "
+                    "centre, or leave them out"
+                )
             whole = (2 * height - 1, 2 * width - 1)
             moving[name] = detector.weights(whole, middle).astype(np.bool_)
             if not moving[name].any():
                 raise _empty(key, detector, shape, centre)
         else:
-            held = pixels_of(key, detector, shape, centre)
+            held = correction.of(pixels_of(key, detector, shape, centre))
+            if not held.any():
+                raise ConfigError(
+                    f"{key}: no pixel left, all of its pixels are dead, or have no gain"
+                )
             (plain if held.dtype == np.bool_ else weighted)[name] = held
+    weights = kernels.weights_of(list(weighted.values()))
     return Layout(
         tuple(plain),
         tuple(moving),
         tuple(weighted),
         kernels.runs_of(list(plain.values())),
         kernels.runs_of(list(moving.values()), middle),
-        kernels.weights_of(list(weighted.values())),
+        weights,
+        correction.offset(weights),
+        correction.dead.flat,
     )

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
-from scopeside.batch import Batch
 from scopeside.device.lanes import CardFrames, Lanes
-from scopeside_processors.kernels import com, cuda, virtual
+from scopeside_processors.kernels import com, cuda
 from scopeside_processors.kernels.cuda import labels
+from scopeside_processors.stem.counts import moving_sums, weighted_sums
 from scopeside_processors.stem.layout import Layout
 
 Array = npt.NDArray[Any]
@@ -33,12 +33,12 @@ def prepare_labels(lanes: Lanes) -> None:
 def virtual_sums(
     frames: CardFrames, layout: Layout, origin: IntArray | None = None
 ) -> Callable[[], tuple[Array, FloatArray]]:
-    """Sum what virtual detectors count; `origin` as for `virtual.virtual_sums`.
+    """Sum what virtual detectors count; `origin` as for `counts.virtual_sums`.
 
     Returns
     -------
     callable
-        To be called when the lanes have settled; gives what `virtual.virtual_sums`
+        To be called when the lanes have settled; gives what `counts.virtual_sums`
         gives. Detectors that move, or have weights, are summed by the CPU then.
         Integers are the same; floats are added in float64 in another order.
     """
@@ -57,17 +57,11 @@ def virtual_sums(
         by_label = found()
         counts = by_label @ runs.member.astype(by_label.dtype)
         if layout.moving:
-            counts = np.concatenate(
-                [counts, _moving(frames.batch, layout, origin)], axis=1
-            )
-        return counts, virtual.sum_weighted(pixels, layout.weights)
+            moving = moving_sums(pixels, layout, origin)
+            counts = np.concatenate([counts, moving], axis=1)
+        return counts, weighted_sums(pixels, layout)
 
     return counted
-
-
-def _moving(batch: Batch, layout: Layout, origin: IntArray | None) -> Array:
-    centre = virtual.middle_of_counts(batch.pixels) if origin is None else origin
-    return virtual.sum_runs(batch.pixels, layout.moving_runs, centre)
 
 
 def moments(

@@ -26,7 +26,7 @@ from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import lattices as kernels
 from scopeside_processors.stem.calibration import Calibration, Positive
 from scopeside_processors.stem.frames import check_frames
-from scopeside_processors.stem.indexing import Index, Wishes, learn
+from scopeside_processors.stem.indexing import Fitter, Index, Wishes, learn
 from scopeside_processors.stem.probes import radius_of, saturation_of
 from scopeside_processors.stem.reference import (
     Region,
@@ -133,6 +133,7 @@ class Strain:
         first = min(params.first, max(1, MOST_WAITING // acquisition.frame_bytes))
         self._waiting = Waiting(first, acquisition.frame_shape, acquisition.dtype)
         self._index: Index | None = None
+        self._fitter: Fitter | None = None
         self._why = ""
         self._seen = FrameValues(
             acquisition,
@@ -157,13 +158,14 @@ class Strain:
             index, pixels = index[taken:], pixels[taken:]
             if self._waiting.full:
                 self._begin()
-        if len(index) and self._index is not None:
-            self._fit(self._index, index, pixels)
+        if len(index):
+            self._fit(index, pixels)
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen, and what it has learnt."""
         self._seen.merge(other._seen)
         self._index, self._why = other._index, other._why
+        self._fitter = other._fitter
         self._waiting = other._waiting
 
     def change(self, params: Params) -> None:
@@ -257,16 +259,24 @@ class Strain:
             self._why = found
             self._flag(index, _NOT_LEARNT)
         else:
-            self._index, self._why = found, ""
-            self._fit(found, index, frames)
+            self._know(found)
+            self._why = ""
+            self._fit(index, frames)
 
-    def _fit(self, known: Index, index: IntArray, frames: Array) -> None:
-        centres = self._centres(index, known)
-        found, quality, flags = known.fit(frames, centres, self._wishes)
+    def _know(self, index: Index | None) -> None:
+        self._index, self._fitter = index, None
+        if index is not None:
+            shape = self._acquisition.frame_shape
+            self._fitter = index.fitter(shape, self._wishes)
+
+    def _fit(self, index: IntArray, frames: Array) -> None:
+        assert self._fitter is not None
+        centres = self._centres(index, self._fitter.centre)
+        found, quality, flags = self._fitter.fit(frames, centres)
         rows = found.reshape(len(index), 6)
         self._seen.add(index, flag=flags, lattice=rows, quality=quality)
 
-    def _centres(self, index: IntArray, known: Index) -> FloatArray | None:
+    def _centres(self, index: IntArray, usual: FloatArray) -> FloatArray | None:
         """Return where descan puts the beam; None where nobody knows."""
         scan = self._acquisition.scan
         if scan is None or self._calibration.known.descan_px is None:
@@ -275,7 +285,7 @@ class Strain:
         columns = scan.result_shape[-1]
         within = places % (scan.result_shape[-2] * columns)
         found = self._calibration.centres(within, columns)
-        found[places < 0] = known.centre
+        found[places < 0] = usual
         return found
 
     def _flag(self, index: IntArray, reason: int) -> None:
@@ -357,6 +367,6 @@ class Strain:
 
     def _go_on(self, found: dict[str, Any]) -> None:
         known = found["index"]
-        self._index = None if known is None else Index.from_values(known)
+        self._know(None if known is None else Index.from_values(known))
         self._why = found["why"]
         self._waiting.from_values(found["waiting"])

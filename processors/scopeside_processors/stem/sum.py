@@ -1,4 +1,4 @@
-"""The sum, the mean and the maximum of each pixel over all frames."""
+"""Sum, mean, maximum and variance of each pixel over all frames."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from scopeside_processors.kernels import USUAL_PIXELS, events
 from scopeside_processors.kernels import sum as kernels
 from scopeside_processors.kernels.cuda import patterns
 from scopeside_processors.stem import on_card
+from scopeside_processors.stem.dead import Dead, dead_of
 from scopeside_processors.stem.frames import check_events, check_frames, exceeds
+from scopeside_processors.stem.variance import Squares
 
 Array = npt.NDArray[Any]
-Pattern = Literal["sum", "mean", "max"]
+Pattern = Literal["sum", "mean", "max", "variance"]
 
 LARGEST = 1 << 40
 """Pixels of 8 bytes beyond it could overflow a sum of `MOST` frames."""
@@ -46,13 +48,17 @@ class Sum:
         """Which patterns are wanted."""
 
         of: Annotated[tuple[Pattern, ...], Field(min_length=1)] = ("sum", "mean", "max")
-        """Any of sum, mean and max."""
+        """Any of sum, mean, max and variance; the last takes about twice as long."""
+        dead: Dead = None
+        """Pixels that are 0 in all patterns: a .npy file of the frame's shape, 1 or
+        True where a pixel is dead, or [[y, x], …]."""
 
     @classmethod
     def prepare(cls, acquisition: Acquisition | None = None) -> None:
         """Load the kernels for an acquisition, or for what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
+            kernels.warm_squares(dtype)
             if acquisition is not None and acquisition.encoding == "events":
                 events.warm(dtype)
 
@@ -69,6 +75,10 @@ class Sum:
         self._used = 0
         self._first, self._last = -1, -1
         self._overflowed = False
+        self._dead = dead_of(params.dead, acquisition.frame_shape)
+        self._squares: Squares | None = None
+        if "variance" in params.of:
+            self._squares = Squares(acquisition.frame_shape, acquisition.dtype)
         self._total, self._rest, self._peak = _of_no_frames(acquisition)
 
     def process(self, batch: Batch) -> None:
@@ -86,6 +96,8 @@ class Sum:
             kernels.add_floats(batch.pixels, self._total, self._rest, self._peak)
         else:
             kernels.add_integers(batch.pixels, self._total, self._peak)
+        if self._squares is not None:
+            self._squares.add(batch.pixels)
         self._overflowed |= exceeds(batch.pixels, LARGEST)
         first, last = int(batch.index.min()), int(batch.index.max())
         self._stands_on(len(batch), first, last)
@@ -96,8 +108,9 @@ class Sum:
         patterns.compile_all(lanes)
 
     def takes_card(self) -> bool:
-        """Return whether a GPU can do it."""
-        return self._device == "gpu" and on_card.takes(self._acquisition)
+        """Return whether a GPU can do it: all but the variance."""
+        summed = self._squares is None and on_card.takes(self._acquisition)
+        return self._device == "gpu" and summed
 
     def launch(self, frames: CardFrames) -> Finish:
         """Have a GPU add the frames; see `scopeside.device.twin.OnCard`.
@@ -122,7 +135,8 @@ class Sum:
         """Add the events of `batch`.
 
         ``sum`` and ``mean`` count every event. A pixel of ``max`` is one of a frame,
-        and so at most what its dtype can hold.
+        and so at most what its dtype can hold. With ``variance`` frames are made, and
+        that is so for all patterns.
 
         Raises
         ------
@@ -131,6 +145,10 @@ class Sum:
         """
         check_events(batch, self._acquisition)
         if not len(batch):
+            return
+        if self._squares is not None:
+            for _, frames in batch.portions():
+                self.process(frames)
             return
         events.add_sum(batch, self._total)
         if "max" in self._wanted:
@@ -145,15 +163,19 @@ class Sum:
         self._bring_back()
         other._bring_back()
         self._add(other._total, other._rest, other._peak)
+        if self._squares is not None and other._squares is not None:
+            self._squares.merge(other._squares)
         self._overflowed |= other._overflowed
         self._stands_on(other._used, other._first, other._last)
 
     def results(self) -> Iterator[Result]:
-        """Yield the wanted of ``sum``, ``mean`` and ``max``, (height, width), counts.
+        """Yield the wanted patterns, (height, width) each, in counts.
 
         ``sum`` is int64, or float64 of float frames; ``mean`` is float64; ``max`` has
-        the dtype of the frames. Invalid before the first frame, and where pixels of 8
-        bytes, or their number, are too large for exact sums.
+        the dtype of the frames; ``variance`` is float64, counts². Dead pixels are 0,
+        and ``meta["dead"]`` counts them. Invalid before the first frame, and where
+        pixels of 4 bytes (for the variance) or 8, or their number, are too large for
+        exact sums.
         """
         self._bring_back()
         reason = "" if self._used else "no frame yet"
@@ -163,6 +185,8 @@ class Sum:
         for name in self._wanted:
             if reason:
                 yield invalid(name, reason, **self._account())
+            elif name == "variance":
+                yield self._variance()
             else:
                 yield self._result(name)
 
@@ -177,6 +201,8 @@ class Sum:
             state |= {"total": self._total, "peak": self._peak}
             if self._rest.size:
                 state["rest"] = self._rest
+            if self._squares is not None:
+                state["squares"] = self._squares.snapshot()
         return pack(state)
 
     def restore(self, state: bytes) -> None:
@@ -190,6 +216,8 @@ class Sum:
             if self._rest.size:
                 self._rest = found["rest"].copy()
             self._peak = found["peak"].copy()
+            if self._squares is not None:
+                self._squares.restore(found["squares"])
 
     def _bring_back(self) -> None:
         """Add what a GPU has summed so far."""
@@ -218,6 +246,7 @@ class Sum:
             "first": self._first,
             "used": self._used,
             "expected": expected,
+            "meta": {"dead": len(self._dead)} if len(self._dead) else {},
         }
 
     def _result(self, name: Pattern) -> Result:
@@ -228,14 +257,28 @@ class Sum:
         # Adding zero makes -0.0 to 0.0: which came first must not be seen.
         data = {"sum": total, "mean": total / self._used, "max": self._peak + 0}[name]
         if name == "max":
-            data = data.astype(self._peak.dtype)
-        return Result(name, data, units="counts", axes=("y", "x"), **self._account())
+            data = data.astype(self._acquisition.dtype)
+        return self._pattern(name, data, "counts")
+
+    def _variance(self) -> Result:
+        assert self._squares is not None  # as it is wanted
+        if self._squares.overflows(self._used):
+            reason = "pixels too large for exact sums of squares of 64 bits"
+            return invalid("variance", reason, **self._account())
+        found = self._squares.variance(self._total, self._rest, self._used)
+        return self._pattern("variance", found, "counts²")
+
+    def _pattern(self, name: Pattern, data: Array, units: str) -> Result:
+        data[self._dead.held] = 0
+        return Result(name, data, units=units, axes=("y", "x"), **self._account())
 
 
 def _of_no_frames(acquisition: Acquisition) -> tuple[Array, Array, Array]:
     """Return sum, what its rounding left out (of floats), and maximum."""
     shape, dtype = acquisition.frame_shape, acquisition.dtype
     if dtype.kind == "f":
-        return np.zeros(shape), np.zeros(shape), np.full(shape, -np.inf, dtype)
+        # Kernels know no floats of 16 bits.
+        kind = np.float32 if dtype.itemsize == 2 else dtype
+        return np.zeros(shape), np.zeros(shape), np.full(shape, -np.inf, kind)
     lowest = np.full(shape, np.iinfo(dtype).min, dtype)
     return np.zeros(shape, np.int64), np.zeros((0, 0)), lowest

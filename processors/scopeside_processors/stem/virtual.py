@@ -20,16 +20,21 @@ from scopeside.device.lanes import CardFrames, Lanes
 from scopeside.device.twin import Finish
 from scopeside.errors import ConfigError
 from scopeside.events import EventBatch
-from scopeside.packed import PackedBatch
+from scopeside.packed import AnyBatch, PackedBatch
+from scopeside.params import LocalPath
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.settings import Name
 from scopeside.state import pack, unpack
-from scopeside_processors.kernels import USUAL_PIXELS, events
+from scopeside_processors.kernels import USUAL_PIXELS, com, events
 from scopeside_processors.kernels import virtual as kernels
 from scopeside_processors.kernels.planes import takes
 from scopeside_processors.stem import on_card, one_pass
+from scopeside_processors.stem.correction import correction_of
+from scopeside_processors.stem.counts import event_sums, virtual_sums
+from scopeside_processors.stem.dead import Dead
 from scopeside_processors.stem.detectors import Centre, Detector, centre_of
+from scopeside_processors.stem.faults import saturated
 from scopeside_processors.stem.follow import Planes, follow_of, without_lost
 from scopeside_processors.stem.frames import (
     check_events,
@@ -38,57 +43,14 @@ from scopeside_processors.stem.frames import (
     overflows,
 )
 from scopeside_processors.stem.inpainted import INPAINTED, Inpainted
-from scopeside_processors.stem.layout import Layout, event_layout_of, layout_of
+from scopeside_processors.stem.layout import layout_of
 from scopeside_processors.stem.values import FrameValues
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
 
 
-def virtual_sums(
-    frames: Array,
-    layout: Layout,
-    origin: IntArray | None = None,
-    plain: Array | None = None,
-) -> tuple[Array, kernels.FloatArray]:
-    """Return what each virtual detector counts in each frame.
-
-    Parameters
-    ----------
-    frames : (n, height, width), counts, any real dtype; may be read-only
-    layout : the detectors, as `layout_of` gives them
-    origin : (n, 2), the pixel around which those that move lie; None: the centre of
-        mass of each frame
-    plain : (n, plain), what those at rest count, if it is known
-
-    Returns
-    -------
-    (n, plain + moving) int64 (float64 of float frames) and (n, weighted) float64
-        Counts. Integers are exact, modulo 2**64; floats do not depend on the batch.
-    """
-    counts = kernels.sum_runs(frames, layout.plain_runs) if plain is None else plain
-    if layout.moving:
-        centre = kernels.middle_of_counts(frames) if origin is None else origin
-        moving = kernels.sum_runs(frames, layout.moving_runs, centre)
-        counts = np.concatenate([counts, moving], axis=1)
-    return counts, kernels.sum_weighted(frames, layout.weights)
-
-
-def event_sums(
-    batch: EventBatch, layout: Layout, origin: IntArray | None = None
-) -> tuple[IntArray, kernels.FloatArray]:
-    """Return what `virtual_sums` gives for the frames that `batch` would make.
-
-    Integers are the same; with weights, the events of a frame are added in float64 in
-    their order. No pixel is held to what the frames' dtype can hold.
-    """
-    cut = event_layout_of(layout, batch.frame_shape)
-    counts = events.sum_labels(batch, cut.plain)
-    if layout.moving:
-        centre = events.middle_of_counts(batch) if origin is None else origin
-        moving = events.sum_moving(batch, cut.moving, centre)
-        counts = np.concatenate([counts, moving], axis=1)
-    return counts, events.sum_weighted(batch, cut.weights)
+_REASONS = ("saturated",)
 
 
 class Virtual:
@@ -111,6 +73,16 @@ class Virtual:
         centre: detectors that leave theirs out follow the beam."""
         inpaint: bool = False
         """Whether images are also given with their gaps filled in, to be looked at."""
+        dead: Dead = None
+        """Pixels that no detector holds: a .npy file of the frame's shape, 1 or True
+        where a pixel is dead, or [[y, x], …]."""
+        dark: LocalPath | None = None
+        """A .npy file of the frame's shape: counts that are taken off each pixel."""
+        gain: LocalPath | None = None
+        """A .npy file of the frame's shape: the factor of each pixel, after `dark`."""
+        saturation: Annotated[float, Field(gt=0)] | None = None
+        """Counts from which a pixel is saturated; a frame with one that is not dead is
+        invalid. none: this is not looked at, which costs nothing."""
 
         @model_validator(mode="after")
         def _centres_are_known(self) -> Self:
@@ -132,6 +104,7 @@ class Virtual:
         """Load the kernels for an acquisition, or for what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
             kernels.warm(dtype)
+            com.warm(dtype)
             encoding = "frames" if acquisition is None else acquisition.encoding
             one_pass.warm(dtype, encoding)
             if encoding == "events":
@@ -153,6 +126,7 @@ class Virtual:
                 "weighted": (len(self._weighted), np.float64),
                 "lost": (1, np.bool_),
             },
+            _REASONS,
         )
         self._overflowed = False
 
@@ -192,7 +166,7 @@ class Virtual:
         origin, lost = self._origin(batch.index)
         plain = one_pass.sums(batch, self._layout.plain_runs)
         sums = virtual_sums(batch.pixels, self._layout, origin, plain)
-        self._add(batch.index, sums, lost, self._columns)
+        self._add(batch, sums, lost, self._columns)
 
     @classmethod
     def prepare_card(cls, lanes: Lanes) -> None:
@@ -220,7 +194,7 @@ class Virtual:
         )
 
         def finish() -> None:
-            self._add(frames.batch.index, found(), lost, columns)
+            self._add(frames.batch, found(), lost, columns)
 
         return finish
 
@@ -235,7 +209,7 @@ class Virtual:
         check_events(batch, self._acquisition)
         origin, lost = self._origin(batch.index)
         sums = event_sums(batch, self._layout, origin)
-        self._add(batch.index, sums, lost, self._columns)
+        self._add(batch, sums, lost, self._columns)
 
     def process_packed(self, batch: PackedBatch) -> None:
         """Sum the packed frames of `batch`, unpacked only where they have to be.
@@ -248,13 +222,14 @@ class Virtual:
         check_packed(batch, self._acquisition)
         layout = self._layout
         at_rest = not (layout.moving or layout.weighted)
-        if not (at_rest and takes(batch.frame_shape, batch.dtype)):
+        looked_at = self._params.saturation is not None
+        if not at_rest or looked_at or not takes(batch.frame_shape, batch.dtype):
             for _, frames in batch.portions():
                 self.process(frames)
             return
         counts = one_pass.packed_sums(batch, layout.plain_runs)
         _, lost = self._origin(batch.index)
-        self._add(batch.index, (counts, np.empty((len(batch), 0))), lost, self._columns)
+        self._add(batch, (counts, np.empty((len(batch), 0))), lost, self._columns)
 
     def merge(self, other: Self) -> None:
         """Take over the positions that `other` has seen."""
@@ -267,7 +242,8 @@ class Virtual:
         An image is (rows, columns), with one more axis in front if there are several
         scans, a series (frames,); counts, int64, or float64 where frames or weights
         are. Where no frame was seen, `mask` is False and the value 0, or NaN; also
-        where detectors follow descan and the beam leaves the frame.
+        where detectors follow descan and the beam leaves the frame. Where a pixel is
+        saturated `mask` is False. ``meta["invalid"]`` counts them by reason.
         ``meta["outside"]`` counts the frames without a position. If `inpaint` is set,
         each image is followed by ``<name>_inpainted``, see `inpainted.Inpainted`.
         """
@@ -306,7 +282,10 @@ class Virtual:
         acquisition, centre = self._acquisition, params.centre
         follow = follow_of(centre, params.descan, acquisition)
         middle = centre_of(centre, acquisition) if follow is None else None
-        layout = layout_of(params.detectors, acquisition.frame_shape, middle)
+        shape = acquisition.frame_shape
+        correction = correction_of(params.dead, params.dark, params.gain, shape)
+        layout = layout_of(params.detectors, shape, middle, correction)
+        self._living = correction.dead.living
         self._params, self._follow, self._layout = params, follow, layout
         self._names = tuple(params.detectors)
         # By name, whatever their order in the table and whether they move: so columns
@@ -329,11 +308,15 @@ class Virtual:
 
     def _add(
         self,
-        index: IntArray,
+        batch: AnyBatch,
         sums: tuple[Array, Array],
         lost: Array,
         columns: tuple[list[int], list[int]],
     ) -> None:
         """Keep sums; `columns` put those of a layout in the order of the names."""
         counts, weighted = sums[0][:, columns[0]], sums[1][:, columns[1]]
-        self._seen.add(index, counts=counts, weighted=weighted, lost=lost[:, None])
+        level = self._params.saturation
+        flag = saturated(batch, self._living, level).astype(np.uint8)
+        self._seen.add(
+            batch.index, flag, counts=counts, weighted=weighted, lost=lost[:, None]
+        )
