@@ -61,8 +61,8 @@ MOST_PIXELS = 1 << 23
 _WEIGHED_AS = {"u4": np.dtype("u2")}
 TURNED = {"i1": -128, "u2": 32768, "u4": 32768}
 """What turning over the highest bit takes off a pixel."""
-_SEGMENT = 112
-"""Blocks in a segment, if a row has no more: 28 KiB of four frames."""
+_SEGMENT = 64
+"""Blocks in a segment, if a row has no more: 16 KiB of four frames."""
 _MOST = 255
 """With more, sums of sums could exceed 32 bits: 255 * 256 / 2 times 2**16."""
 _FLUSHED = 1 << 14
@@ -242,6 +242,7 @@ def _sum(
 ) -> None:
     size = frames.shape[1] * frames.itemsize
     last = len(frames) - 1
+    ones = load(np.uint64(room.ctypes.data + len(room) - BLOCK))
     for f in range(0, len(frames), FRAMES):
         # Where there are fewer, the last stands in.
         frame = np.uint64(frames.ctypes.data + f * size)
@@ -256,17 +257,21 @@ def _sum(
         for s in range(len(cut.segments) - 1):
             high = len(cut.inside) == 0
             for region in range(len(cut.inside)):
-                found = moments[f : f + FRAMES, region]
-                high |= _add_moments(frame, steps, frames, cut, s, region, room, found)
-            found = sums[f : f + FRAMES]
-            _add_labels(frame, steps, frames, cut, s, room, high, bias, found)
+                high |= _add_moments(
+                    frame, steps, frames, cut, s, region, ones, f, moments
+                )
+            _add_labels(frame, steps, frames, cut, s, ones, high, room)
+            if high:
+                _add_bias(cut, s, bias, f, sums)
             if cut.rows[cut.segments[s + 1]] - flushed >= np.uint64(_FLUSHED):
                 flushed = cut.rows[cut.segments[s + 1]]
-                _flush(room, found)
-        _flush(room, sums[f : f + FRAMES])
+                _flush(room, f, sums)
+        _flush(room, f, sums)
 
 
-@numba.njit(nogil=True, cache=True)
+# Called rather than put in their place, the two below took twice as long in all: each
+# call passes all of `cut`, and counts references.
+@numba.njit(nogil=True, cache=True, inline="always")
 def _add_moments(
     frame: Any,
     steps: Any,
@@ -274,17 +279,16 @@ def _add_moments(
     cut: Cut,
     s: int,
     region: int,
-    room: Array,
+    ones: Any,
+    f: int,
     out: Array,
 ) -> Any:
     """Add the moments of one segment; return whether pixels need to be turned."""
     lanes = BLOCK // frames.itemsize
     last = np.uint64(frames.shape[1] * frames.itemsize - BLOCK)
     zero = np.uint64(cut.ramp.ctypes.data + (lanes - 1) * frames.itemsize)
-    ones = load(np.uint64(room.ctypes.data + len(room) - BLOCK))
     total, by_lane, by_block = zeros(), zeros(), zeros()
     by_row, below, pixels, bits = zeros(), zeros(), zeros(), zeros()
-    inside, beyond = cut.inside[region], cut.beyond[region]
     top, bottom = cut.segments[s], cut.segments[s + 1]
     for row in range(top, bottom):
         for b in range(cut.rows[row], cut.rows[row + 1]):
@@ -294,37 +298,36 @@ def _add_moments(
             bits = either(bits, read)
             pixels = flip(read, frames)
             lane = load(zero - (b * np.uint64(BLOCK) - at))
-            total = add_product(total, pixels, where(inside[b], ones, frames), frames)
-            by_lane = add_product(
-                by_lane, pixels, where(inside[b], lane, frames), frames
-            )
+            inside = cut.inside[region, b]
+            total = add_product(total, pixels, where(inside, ones, frames), frames)
+            by_lane = add_product(by_lane, pixels, where(inside, lane, frames), frames)
             by_block = add(by_block, total)
         by_row = add(by_row, total)
-        below = add_product(below, pixels, where(beyond[row], ones, frames), frames)
+        beyond = where(cut.beyond[region, row], ones, frames)
+        below = add_product(below, pixels, beyond, frames)
     counts, lane_sums, block_sums = totals(total), totals(by_lane), totals(by_block)
     row_sums, more = totals(by_row), totals(below)
     after = np.int64(cut.rows[bottom])
-    for k in range(len(out)):
-        out[k, 0] += counts[k]
-        out[k, 1] += bottom * counts[k] - row_sums[k] + more[k]
-        out[k, 2] += lanes * (after * counts[k] - block_sums[k]) + lane_sums[k]
+    for k in range(min(FRAMES, len(out) - f)):
+        out[f + k, region, 0] += counts[k]
+        out[f + k, region, 1] += bottom * counts[k] - row_sums[k] + more[k]
+        by_pixel = lanes * (after * counts[k] - block_sums[k]) + lane_sums[k]
+        out[f + k, region, 2] += by_pixel
     return any_high(bits, frames)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, inline="always")
 def _add_labels(
     frame: Any,
     steps: Any,
     frames: Array,
     cut: Cut,
     s: int,
-    room: Array,
+    ones: Any,
     high: bool,
-    bias: int,
-    out: Array,
+    room: Array,
 ) -> None:
     """Add the labels of one segment to the lanes in `room`."""
-    ones = load(np.uint64(room.ctypes.data + len(room) - BLOCK))
     for g in range(cut.bounds[s], cut.bounds[s + 1]):
         one, other = zeros(), zeros()
         # Two and two, so that none waits for the one before.
@@ -338,15 +341,21 @@ def _add_labels(
             other = add_product(other, pixels_after, held, frames)
         lanes = np.uint64(room.ctypes.data + cut.label[g] * FRAMES * BLOCK)
         put(lanes, add(take(lanes), add(one, other)))
-        if high:
-            out[:, cut.label[g]] += bias * cut.pixels[g]
 
 
 @numba.njit(nogil=True, cache=True)
-def _flush(room: Array, out: Array) -> None:
+def _add_bias(cut: Cut, s: int, bias: int, f: int, out: Array) -> None:
+    """Add what turned bits have taken off the labels of one segment."""
+    for g in range(cut.bounds[s], cut.bounds[s + 1]):
+        for k in range(f, min(f + FRAMES, len(out))):
+            out[k, cut.label[g]] += bias * cut.pixels[g]
+
+
+@numba.njit(nogil=True, cache=True)
+def _flush(room: Array, f: int, out: Array) -> None:
     """Add the lanes of all labels to `out`, and clear them."""
     for one in range(out.shape[1]):
         found = totals(take(np.uint64(room.ctypes.data + one * FRAMES * BLOCK)))
-        for k in range(len(out)):
-            out[k, one] += found[k]
+        for k in range(min(FRAMES, len(out) - f)):
+            out[f + k, one] += found[k]
     room[:-BLOCK] = 0
