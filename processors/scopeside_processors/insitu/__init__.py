@@ -1,0 +1,1 @@
+"""Movies of a specimen that changes: drift, nucleation, particles and their laws."""
