@@ -140,7 +140,7 @@ def _activated(found: FloatArray, activation: str) -> FloatArray:
     if activation == "softmax":
         # Of two channels: the sigmoid of their difference; of one: 1 everywhere.
         last = last - found[0] if len(found) > 1 else np.full_like(last, np.inf)
-    chance: FloatArray = np.float32(1) / (1 + np.exp(-np.clip(last, -80, 80)))
+    chance = (1 / (1 + np.exp(-np.clip(last, -80, 80)))).astype(np.float32)
     return chance
 
 
