@@ -67,7 +67,7 @@ def test_one_pass_sees_what_numpy_sees(kind):
     assert seen.largest == frame.max()
     assert seen.full == np.count_nonzero(frame >= 100)
     assert seen.broken == 0
-    assert seen.roughness == pytest.approx(np.abs(np.diff(capped)).mean())
+    assert seen.roughness == pytest.approx(np.abs(np.diff(capped[::4])).mean())
 
 
 def test_the_largest_values_of_a_dtype_do_not_overflow():

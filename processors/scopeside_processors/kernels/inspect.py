@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 _ODD = np.uint32(0x9E3779B1)
 _FOLD = np.uint64(0x9FB21C651E98DF25)
 _TOTALS = 6
+_EVERY = 4
+"""Roughness is that of one row in so many."""
 
 
 class Inspection(NamedTuple):
@@ -38,7 +40,8 @@ class Inspection(NamedTuple):
     broken
         Number of pixels that are NaN or infinite.
     roughness
-        Mean absolute difference of neighbours in a row, both capped, counts.
+        Mean absolute difference of neighbours in a row, both capped, counts; of every
+        fourth row, as it is but a measure of noise and contrast.
     fingerprint
         Of all bits of the frame and their places, 64 bits, not negative.
     """
@@ -63,12 +66,12 @@ def inspect(frame: Array, cap: float, full: float) -> Inspection:
 
     Notes
     -----
-    The fingerprint is, in each column, a polynomial in the pixels modulo 2**32 with
-    an odd base, and one modulo 2**64 in the columns: two frames of up to 32 bits
-    that differ in one pixel of a column always differ in it.
+    The fingerprint is, in each column of words of 32 bits, a polynomial in the words
+    modulo 2**32 with an odd base, and one modulo 2**64 in the columns: frames that
+    differ in one word of a column always differ in it.
     """
     frame = as_stored(frame)
-    bits = frame.view(f"u{frame.dtype.itemsize}")
+    bits = _words(frame)
     totals = np.zeros(_TOTALS)
     if frame.dtype.kind == "f":
         mark = _floats(frame, bits, float(cap), float(full), totals)
@@ -89,9 +92,15 @@ def inspect(frame: Array, cap: float, full: float) -> Inspection:
         largest,
         int(count),
         int(broken),
-        rough / max(1, frame.size - len(frame)),
+        rough / max(1, -(-len(frame) // _EVERY) * (frame.shape[1] - 1)),
         int(mark),
     )
+
+
+def _words(frame: Array) -> Array:
+    """Return the bits of a frame in words, of 4 bytes if rows can be cut into them."""
+    _, width, byte = *frame.shape, frame.dtype.itemsize
+    return frame.view("u4" if byte < 4 and width * byte % 4 == 0 else f"u{byte}")
 
 
 def _within(value: float, range_: Any) -> int:
@@ -104,7 +113,8 @@ def _within(value: float, range_: Any) -> int:
 @lru_cache
 def warm(dtype: np.dtype[Any]) -> None:
     """Compile (or load from the cache) what frames of `dtype` need."""
-    inspect(np.zeros((1, 2), dtype), 1.0, 1.0)
+    for width in (3, 4):  # in words of one pixel, and of several
+        inspect(np.zeros((1, width), dtype), 1.0, 1.0)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -114,7 +124,7 @@ def _integers(
     """Fill `totals`; the sum of a row has the type of `wide`, which holds it."""
     kind = wide.dtype.type
     cap, full = levels[0], levels[1]
-    mixed = np.zeros(frame.shape[1], np.uint32)
+    mixed = np.zeros(bits.shape[1], np.uint32)
     highest = frame[0, 0]
     filled = np.int64(0)
     for y in range(frame.shape[0]):
@@ -127,11 +137,11 @@ def _integers(
             capped = kind(capped + kind(min(value, cap)))
             highest = max(highest, value)
             count = np.uint32(count + np.uint32(value >= full))
-        rough = _roughness(row, cap, kind)
+        if y % _EVERY == 0:
+            totals[5] += np.float64(_roughness(row, cap, kind))
         _mix(mixed, word)
         totals[0] += np.float64(total)
         totals[1] += np.float64(capped)
-        totals[5] += np.float64(rough)
         filled += np.int64(count)
     totals[2] = np.float64(highest)
     totals[3] = np.float64(filled)
@@ -171,26 +181,26 @@ def _folded(mixed: Array) -> Any:
 def _floats(frame: Array, bits: Array, cap: Any, full: Any, totals: Array) -> Any:
     """Fill `totals`; pixels that are not finite are counted and left out."""
     width = frame.shape[1]
-    mixed = np.zeros(width, np.uint32)
+    mixed = np.zeros(bits.shape[1], np.uint32)
     sums, lids = np.zeros(width), np.zeros(width)
-    rough = np.zeros(width)
+    rough, lid = np.zeros(width), np.zeros(width)
     highest = np.full(width, -np.inf)
     filled, broken = 0, 0
     for y in range(frame.shape[0]):
         row = frame[y]
-        before = 0.0
         for x in range(width):
-            value = float(row[x])
+            value = np.float64(row[x])
             finite = abs(value) < np.inf
-            value = value if finite else 0.0
-            lid = min(value, cap)
+            value = value if finite else np.float64(0.0)
+            lid[x] = min(value, cap)
             sums[x] += value
-            lids[x] += lid
+            lids[x] += lid[x]
             highest[x] = value if finite and value > highest[x] else highest[x]
-            rough[x] += abs(lid - before) if x > 0 else 0.0
-            before = lid
             filled += value >= full
             broken += not finite
+        if y % _EVERY == 0:
+            for x in range(1, width):
+                rough[x] += abs(lid[x] - lid[x - 1])
         _mix(mixed, bits[y])
     for x in range(width):
         totals[0] += sums[x]
