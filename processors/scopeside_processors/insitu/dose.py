@@ -100,9 +100,8 @@ class Dose:
         drifts: tuple[Drift, ...] | None = batch.shared.get(DRIFT)
         rows = np.empty((len(batch), len(COLUMNS)))
         self._last = []
-        for k, frame in enumerate(batch.pixels):
-            index, at_ns = int(batch.index[k]), int(batch.timestamp_ns[k])
-            condition = self._incoming.look(frame, index, at_ns, batch.epoch)
+        for k, condition in enumerate(self._incoming.of_batch(batch)):
+            index = int(batch.index[k])
             rows[k], reason = self._row(condition)
             self._used += 1
             self._first = index if self._first < 0 else self._first
