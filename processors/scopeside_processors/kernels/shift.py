@@ -96,7 +96,7 @@ def to_specimen(
     _check(frame, out, how)
     if how == "fourier":
         return _fourier(frame, drift, out, fill)
-    (row, down), (column, across) = (_taps(d, how) for d in drift)
+    (row, down), (column, across) = (taps_of(d, how) for d in drift)
     found = _rectangle(frame.shape, row, column, len(down), len(across))
     if how == "integer":
         _copy(frame, row, column, found, out.dtype.type(fill), out)
@@ -153,7 +153,7 @@ def average_in(
     _check(frame, mean, "linear")
     if seen.shape != mean.shape or seen.dtype != np.uint16:
         raise ValueError(f"seen is uint16 {mean.shape}, not {seen.dtype} {seen.shape}")
-    (row, down), (column, across) = (_taps(d, how) for d in drift)
+    (row, down), (column, across) = (taps_of(d, how) for d in drift)
     found = _rectangle(frame.shape, row, column, len(down), len(across))
     _average(frame, row, column, down, across, found, np.float32(most), mean, seen)
     return found
@@ -177,8 +177,8 @@ def _check(frame: Array, out: Array, how: How) -> None:
         )
 
 
-def _taps(shift: float, how: How) -> tuple[int, Float32Array]:
-    """Return the first pixel, seen from p, that p is made of, and their weights."""
+def taps_of(shift: float, how: How) -> tuple[int, Float32Array]:
+    """Return what p is made of: the first pixel, seen from p, and the weights of all."""
     near = math.floor(shift + 0.5)
     if how == "integer" or abs(shift - near) < _WHOLE:
         return near, np.ones(1, np.float32)
@@ -275,7 +275,7 @@ def _combine(rows: Any, weights: Array, out: Array) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def _line(
+def shifted_line(
     frame: Array,
     y: int,
     first: int,
@@ -326,7 +326,7 @@ def _interpolate(
     line = np.empty(column1 - column0 + across.size - 1, np.float32)
     for y in range(row0, row1):
         part = out[y, column0:column1]
-        _line(frame, y + row, column0 + column, down, across, line, part)
+        shifted_line(frame, y + row, column0 + column, down, across, line, part)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -347,7 +347,7 @@ def _average(
     line = np.empty(column1 - column0 + across.size - 1, np.float32)
     new = np.empty(column1 - column0, np.float32)
     for y in range(row0, row1):
-        _line(frame, y + row, column0 + column, down, across, line, new)
+        shifted_line(frame, y + row, column0 + column, down, across, line, new)
         old, n = mean[y, column0:column1], seen[y, column0:column1]
         for i in range(new.size):
             n[i] = np.uint16(min(np.uint32(n[i]) + np.uint32(1), np.uint32(65535)))
