@@ -14,8 +14,11 @@ as steps have been so far. Neither the lines alone (too few counts) nor the whol
    The variance of a step follows by expectation-maximisation.
 """
 
+# ruff: noqa: PLR0917 - the steps of one search share what they work on
+
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +40,12 @@ _START = 4.0
 """Variance of the first line about what was expected, px²."""
 _LEAST_WALK, _MOST_WALK = 1e-6, 4.0
 """Variance of a step, px²."""
-_JUMP = 20.0
+JUMP = 20.0
 """What a jump costs: its likelihood must be e²⁰ times that of no jump."""
-_TRUST = 500.0
-"""How much a bundle can say, nats: a template is never quite what is scanned, and in
-good light the misfit alone would send a crystal's lines to the next atom column."""
+TRUST = 100.0
+"""How much a comparison can say, nats: a template is never quite what is scanned, and
+in good light the misfit alone would send a crystal's lines to the next atom column. A
+jump has to match better by a fifth."""
 _STEPS = 5
 """Rounds of expectation and maximisation for each new slope."""
 
@@ -58,11 +62,14 @@ class Template:
         (rows, frequencies) complex64, of each line.
     energy
         (rows,) float64, sum of the squares of each line, less its mean.
+    known
+        (rows,) float64, share of each line that was ever scanned.
     """
 
     images: Float32Array
     spectrum: npt.NDArray[np.complex64]
     energy: FloatArray
+    known: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,12 +92,17 @@ class LineDrift:
     gain: float
 
 
-def template_of(mean: Float32Array, noise: float | None = None) -> Template:
+def template_of(
+    mean: Float32Array,
+    noise: float | None = None,
+    seen: npt.NDArray[np.bool_] | None = None,
+) -> Template:
     """Return a template without what is noise in it.
 
     Parameters
     ----------
     mean : (rows, columns) float32, a mean of scans
+    seen : the same shape, which pixels of it were ever scanned; None for all
     noise : variance of a pixel of it, or None: the floor of its own spectrum then
 
     Notes
@@ -99,7 +111,10 @@ def template_of(mean: Float32Array, noise: float | None = None) -> Template:
     frequencies, that is above the noise. What noise alone would give by chance (its
     mean and two standard deviations) is taken for noise.
     """
-    level = mean - mean.mean(dtype=np.float64)
+    whole = seen is None or bool(seen.all())
+    level = mean - (mean if whole else mean[seen]).mean(dtype=np.float64)
+    if seen is not None:
+        level = np.where(seen, level, 0)
     spectrum = scipy.fft.rfft2(level.astype(np.float32), workers=1)
     power = (np.abs(spectrum) ** 2).astype(np.float32)
     power[0, 0] = 0
@@ -115,6 +130,7 @@ def template_of(mean: Float32Array, noise: float | None = None) -> Template:
         np.stack([clean, down, across]),
         scipy.fft.rfft(lines, axis=1, workers=1),
         np.sum(lines**2, axis=1, dtype=np.float64),
+        np.ones(len(mean)) if seen is None else seen.mean(axis=1),
     )
 
 
@@ -188,18 +204,18 @@ def _coarse(
     edges = np.append(edges, rows)
     middles = (edges[1:] + edges[:-1] - 1) / 2
     maps = []
-    for first, stop in zip(edges[:-1], edges[1:], strict=True):
+    for first, stop in itertools.pairwise(edges):
         near = np.rint(expected[first:stop].mean(axis=0)).astype(int)
         pair = spectrum[first:stop], np.arange(first, stop)
         found = _likelihood(*pair, template, near, reach, frame.shape[1]) / noise
-        found = _best_nearby(found)
-        maps.append(found / (1 + max(found.max(), 0) / _TRUST))
+        found = best_nearby(found)
+        maps.append(found / (1 + max(found.max(), 0) / TRUST))
     # A path is searched on whole pixels: what is below is left to the fine search.
     best = _viterbi(maps, max(walk * BUNDLE, 0.25))
     near = np.array(
         [
             np.rint(expected[a:b].mean(axis=0)) - expected[a:b].mean(axis=0)
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            for a, b in itertools.pairwise(edges)
         ]
     )
     away = best - reach + near
@@ -225,12 +241,17 @@ def _likelihood(
     found = scipy.fft.irfft(product, n=width, axis=1, workers=1)
     energy = np.sum(template.energy[at] * there, axis=1)
     window: FloatArray = found[:, (near[1] + offsets) % width].astype(np.float64)
-    return window - energy[:, None] / 2
+    window -= energy[:, None] / 2
+    # Lines that lie where nothing was scanned before speak for no place and against
+    # none: without this, a crystal at the edge would be moved by a column, inwards.
+    known = (np.sum(template.known[at] * there, axis=1) / len(rows))[:, None]
+    best = np.where(known >= 0.5, window / np.maximum(known, 0.5), 0).max()
+    return window + (1 - known) * best
 
 
-def _best_nearby(found: FloatArray) -> FloatArray:
+def best_nearby(found: FloatArray) -> FloatArray:
     """Return the best value within half a pixel of each place, from its neighbours."""
-    best = found.copy()
+    best: FloatArray = found.copy()
     for axis in (0, 1):
         line = np.moveaxis(found, axis, 0)
         slope = (line[2:] - line[:-2]) / 2
@@ -257,9 +278,9 @@ def _viterbi(maps: list[FloatArray], variance: float) -> FloatArray:
         row = np.take_along_axis(from_row, from_column, axis=1)
         origin = row * n + from_column
         top = int(score.argmax())
-        jumped = kept < score.flat[top] - _JUMP
+        jumped = kept < score.flat[top] - JUMP
         back.append(np.where(jumped, top, origin))
-        score = np.where(jumped, score.flat[top] - _JUMP, kept) + found
+        score = np.where(jumped, score.flat[top] - JUMP, kept) + found
     place = int(score.argmax())
     path = [place]
     for origin in reversed(back):
