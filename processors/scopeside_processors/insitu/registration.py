@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+from scipy import ndimage
 
 from scopeside_processors.insitu.walk import Walk
 from scopeside_processors.kernels import correlate
@@ -29,6 +30,10 @@ BAND = 0.25
 """Highest frequency that is used, cycles per pixel."""
 SLOWEST = 5.0
 """Cycles per frame below which illumination, not the specimen, makes the picture."""
+_BLOCKS = 32
+"""Blocks along each side whose means make the surroundings of a pixel."""
+_AROUND = 1.0
+"""Standard deviation of the Gaussian that smooths them, blocks."""
 _COARSE = 0.15
 """Highest frequency of the correlation that is searched; the band refines it."""
 _TAPER = 0.125
@@ -85,6 +90,8 @@ class Registration:
         self._memory = memory
         self._band = _Band(shape)
         self._room = np.empty(shape, np.float32)
+        blocks = (max(1, min(_BLOCKS, n // 4)) for n in shape)
+        self._blocks = np.empty(tuple(blocks), np.float32)
         self._product = np.empty(self._band.shape, np.complex64)
         self.reset()
 
@@ -145,7 +152,10 @@ class Registration:
         spread = float(frame[::4, ::4].std(dtype=np.float64))
         stored = as_stored(frame)
         rows, columns = band.tapers
-        correlate.contrast(stored, mean, _HOT * spread, rows, columns, self._room)
+        correlate.block_means(stored, self._blocks)
+        around = ndimage.gaussian_filter(self._blocks, _AROUND, mode="nearest")
+        hot = _HOT * spread
+        correlate.contrast(stored, mean, hot, around, rows, columns, self._room)
         return band.cut(self._room)
 
     def _begin(self, spectrum: Array, mean: float) -> None:

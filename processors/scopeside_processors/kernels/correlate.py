@@ -22,51 +22,113 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @numba.njit(nogil=True, cache=True)
+def block_means(frame: Array, out: Array) -> None:
+    """Write the mean of each block of a frame into `out`.
+
+    Parameters
+    ----------
+    frame : (height, width) counts
+    out : (m, n) float32; a frame is cut into m × n blocks, as equal as can be
+    """
+    height, width = frame.shape
+    m, n = out.shape
+    line = np.empty(width, np.float32)
+    for i in range(m):
+        first, stop = i * height // m, (i + 1) * height // m
+        line[:] = 0
+        for y in range(first, stop):
+            row = frame[y]
+            for x in range(width):
+                line[x] += np.float32(row[x])
+        for j in range(n):
+            total = np.float32(0)
+            begin, end = j * width // n, (j + 1) * width // n
+            for x in range(begin, end):
+                total += line[x]
+            out[i, j] = total / np.float32((stop - first) * (end - begin))
+
+
+@numba.njit(nogil=True, cache=True)
 def contrast(
     frame: Array,
     mean: float,
     hot: float,
+    surroundings: Array,
     rows: Array,
     columns: Array,
     out: Array,
 ) -> None:
-    """Write the tapered contrast of a frame, f / `mean` - 1, into `out`.
+    """Write by how much a frame differs from its surroundings, tapered, into `out`.
 
-    A pixel that stands out by more than `hot` counts from the mean of the frame and
-    from its neighbours is taken for hot and becomes the mean of its neighbours.
+    In units of the mean. A pixel that stands out by more than `hot` counts from its
+    surroundings and from its neighbours is taken for hot and becomes the mean of its
+    neighbours.
 
     Parameters
     ----------
     frame : (height, width) counts
     mean : counts per pixel
     hot : counts
+    surroundings : (m, n) float32, counts at the middles of m × n blocks; linear between
     rows, columns : (height,), (width,) float32, the taper
     out : (height, width) float32
     """
     height, width = frame.shape
-    limit = np.float32(mean + hot)
-    offset = np.float32(mean)
+    m, n = surroundings.shape
     scale = np.float32(1.0 / mean)
+    limit = np.float32(hot)
+    first = np.empty(width, np.int64)
+    part = np.empty(width, np.float32)
+    for x in range(width):
+        place = min(max((x + 0.5) * n / width - 0.5, 0.0), n - 1.0)
+        first[x] = min(int(place), max(n - 2, 0))
+        part[x] = place - first[x]
+    line = np.empty(n, np.float32)
+    local = np.empty(width, np.float32)
     for y in range(height):
+        place = min(max((y + 0.5) * m / height - 0.5, 0.0), m - 1.0)
+        i = min(int(place), max(m - 2, 0))
+        share = np.float32(place - i)
+        below = min(i + 1, m - 1)
+        for j in range(n):
+            line[j] = surroundings[i, j] * (1 - share) + surroundings[below, j] * share
+        for x in range(width):
+            j = first[x]
+            local[x] = line[j] + part[x] * (line[min(j + 1, n - 1)] - line[j])
         row, target = frame[y], out[y]
         weight = rows[y] * scale
         highest = np.float32(0)
         for x in range(width):
-            value = np.float32(row[x])
+            value = np.float32(row[x]) - local[x]
             highest = max(highest, value)
-            target[x] = (value - offset) * weight * columns[x]
+            target[x] = value * weight * columns[x]
         if highest > limit:
-            above = frame[max(y - 1, 0)]
-            below = frame[min(y + 1, height - 1)]
-            for x in range(width):
-                value = np.float32(row[x])
-                if value > limit:
-                    left = np.float32(row[max(x - 1, 0)])
-                    right = np.float32(row[min(x + 1, width - 1)])
-                    near = left + right + np.float32(above[x]) + np.float32(below[x])
-                    near *= np.float32(0.25)
-                    if value - near > hot:
-                        target[x] = (near - offset) * weight * columns[x]
+            _cool(frame, y, local, limit, weight, columns, target)
+
+
+@numba.njit(nogil=True, cache=True)
+def _cool(
+    frame: Array,
+    y: int,
+    local: Array,
+    limit: Any,
+    weight: Any,
+    columns: Array,
+    target: Array,
+) -> None:
+    """Replace the hot pixels of row `y` of a frame."""
+    width = frame.shape[1]
+    row = frame[y]
+    above = frame[max(y - 1, 0)]
+    under = frame[min(y + 1, frame.shape[0] - 1)]
+    for x in range(width):
+        value = np.float32(row[x])
+        if value - local[x] > limit:
+            near = np.float32(row[max(x - 1, 0)]) + np.float32(above[x])
+            near += np.float32(row[min(x + 1, width - 1)]) + np.float32(under[x])
+            near *= np.float32(0.25)
+            if value - near > limit:
+                target[x] = (near - local[x]) * weight * columns[x]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -200,7 +262,9 @@ def warm(dtype: npt.DTypeLike) -> None:
     """Compile (or load from the cache) all that frames of `dtype` need."""
     taper = np.ones(4, np.float32)
     out = np.zeros((4, 4), np.float32)
-    contrast(as_stored(np.zeros((4, 4), dtype)), 1.0, 1.0, taper, taper, out)
+    frame = as_stored(np.zeros((4, 4), dtype))
+    block_means(frame, out[:2, :2].copy())
+    contrast(frame, 1.0, 1.0, out[:2, :2].copy(), taper, taper, out)
     half = np.zeros((4, 3), np.complex64)
     ring = np.zeros((4, 3), np.int16)
     ramps = np.ones(4, np.complex128), np.ones(3, np.complex128)
