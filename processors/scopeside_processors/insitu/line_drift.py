@@ -80,6 +80,7 @@ class LineDrift:
     ----------
     drift : (rows, 2) float64 px, towards larger rows and columns, from the template
     covariance : (rows, 2, 2) float64 px²
+    whole : (2, 2) float64 px², covariance of the scan as a whole
     noise : variance of a pixel about the template, counts²
     walk : variance of a step from line to line, px²
     gain : how much more likely the lines are with the template than without, nats
@@ -87,6 +88,7 @@ class LineDrift:
 
     drift: FloatArray
     covariance: FloatArray
+    whole: FloatArray
     noise: float
     walk: float
     gain: float
@@ -245,8 +247,9 @@ def _likelihood(
     # Lines that lie where nothing was scanned before speak for no place and against
     # none: without this, a crystal at the edge would be moved by a column, inwards.
     known = (np.sum(template.known[at] * there, axis=1) / len(rows))[:, None]
-    best = np.where(known >= 0.5, window / np.maximum(known, 0.5), 0).max()
-    return window + (1 - known) * best
+    best = float(np.where(known >= 0.5, window / np.maximum(known, 0.5), 0).max())
+    window += (1 - known) * best
+    return window
 
 
 def best_nearby(found: FloatArray) -> FloatArray:
@@ -315,7 +318,16 @@ def _fine(
             )
             walk = min(max(walk, _LEAST_WALK), _MOST_WALK)
     full = covariance[:, [0, 1, 1, 2]].reshape(rows, 2, 2)
-    return LineDrift(path, full, noise, walk, _gain(frame, rest, each))
+    gain = _gain(frame, rest, each)
+    return LineDrift(path, full, _whole(information), noise, walk, gain)
+
+
+def _whole(information: FloatArray) -> FloatArray:
+    """Return the covariance of one drift that all lines share."""
+    total = information.sum(axis=0)[[0, 1, 1, 2]].reshape(2, 2)
+    least = np.eye(2) / _START
+    found: FloatArray = np.linalg.inv(total + least)
+    return found
 
 
 def _noise_of(rest: FloatArray, before: float) -> tuple[float, FloatArray]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels.shift import average_in, to_frame, to_specimen
+from scopeside_processors.kernels.shift import average_in, to_frame
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -17,7 +17,7 @@ Drift = tuple[float, float]
 
 _SETTLED = 8
 """After so many times its memory, a mean is as good as it gets."""
-_STRAY = 8
+_STRAY = 2
 """Pixels by which the field may leave the stored one before that is moved."""
 
 
@@ -81,19 +81,30 @@ class RunningMean:
         self._seen[:] = 0
         self._origin = (0, 0)
 
+    def scale(self, ratio: float, offset: float) -> None:
+        """Take the movie to have become `ratio` times brighter, above `offset`."""
+        self._mean -= np.float32(offset)
+        self._mean *= np.float32(ratio)
+        self._mean += np.float32(offset)
+
     def take(self, frame: Array, drift: Drift) -> None:
         """Take in ``frame (height, width)``, whose content has moved by `drift`, px."""
         self._follow(drift)
         rest = drift[0] - self._origin[0], drift[1] - self._origin[1]
         average_in(frame, rest, self._mean, self._seen, self._memory, self._how)
 
-    def seen_from(self, drift: Drift) -> View:
-        """Return the mean as a frame at `drift` has it, to the nearest pixel."""
+    def seen_from(self, drift: Drift, frame: Array | None = None) -> View:
+        """Return the mean as a frame at `drift` has it, to the nearest pixel.
+
+        What was not seen yet is taken from `frame`, the one that lies there, if given.
+        """
         rest = drift[0] - self._origin[0], drift[1] - self._origin[1]
         mean, seen = np.empty_like(self._mean), np.empty_like(self._seen)
         to_frame(self._mean, rest, mean, "integer", np.nan)
         to_frame(self._seen, rest, seen, "integer", 0)
-        mean[seen == 0] = np.nan
+        unseen = seen == 0
+        mean[unseen] = np.nan if frame is None else frame[unseen]
+        seen[unseen] = 0 if frame is None else 1
         return View(mean, self._worth[np.minimum(seen, len(self._worth) - 1)])
 
     def state(self) -> dict[str, Any]:

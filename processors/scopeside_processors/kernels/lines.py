@@ -9,6 +9,7 @@ has drifted further. `compare_lines` says how well each line fits, and where to;
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba
@@ -33,7 +34,12 @@ def cubic_weights(f: float, out: Array) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def compare_lines(
-    frame: Array, images: Array, drift: Array, scores: Array, matrices: Array, rest: Array
+    frame: Array,
+    images: Array,
+    drift: Array,
+    scores: Array,
+    matrices: Array,
+    rest: Array,
 ) -> None:
     """Compare each line with the template at its drift.
 
@@ -55,8 +61,8 @@ def compare_lines(
         scores[r, :] = 0
         matrices[r, :] = 0
         rest[r, :] = 0
-        first = np.int64(np.floor(-drift[r, 0])) - 1
-        column = np.int64(np.floor(-drift[r, 1])) - 1
+        first = math.floor(-drift[r, 0]) - 1
+        column = math.floor(-drift[r, 1]) - 1
         begin, stop = max(0, -column), min(width, width - column - 3)
         if r + first < 0 or r + first + 4 > height or stop - begin < 8:
             continue
@@ -77,9 +83,7 @@ def compare_lines(
 
 
 @numba.njit(nogil=True, cache=True)
-def _sums(
-    line: Array, images: Array, score: Array, matrix: Array, rest: Array
-) -> None:
+def _sums(line: Array, images: Array, score: Array, matrix: Array, rest: Array) -> None:
     n = line.size
     e, u, v = 0.0, 0.0, 0.0
     ee, ue, ve, uu, uv, vv = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -155,7 +159,8 @@ def smooth_walk(
         covariance[r, 2] = a / det
         path[r, 0] = covariance[r, 0] * hy + covariance[r, 1] * hx
         path[r, 1] = covariance[r, 1] * hy + covariance[r, 2] * hx
-    return _backward(ahead, trend, path, covariance)
+    square: float = _backward(ahead, trend, path, covariance)
+    return square
 
 
 @numba.njit(nogil=True, cache=True)
@@ -202,7 +207,7 @@ def lines_to_specimen(frame: Array, source: Array, across: Array, out: Array) ->
     across : (rows,) px, the drift of each line of the frame along the line
     out : (rows, columns) float32 written; NaN where nothing was scanned
     """
-    height, width = frame.shape
+    height = frame.shape[0]
     for y in range(height):
         row = out[y]
         if not 0 <= source[y] <= height - 1:
@@ -220,7 +225,7 @@ def lines_to_specimen(frame: Array, source: Array, across: Array, out: Array) ->
 def _add_line(line: Array, shift: float, weight: float, out: Array) -> None:
     """Add `weight` times the line, read `shift` px further; NaN outside."""
     width = line.size
-    first = np.int64(np.floor(shift))
+    first = math.floor(shift)
     f = np.float32(shift - first)
     u, v = np.float32(weight) * (1 - f), np.float32(weight) * f
     last = 1 if f > 0 else 0

@@ -178,7 +178,7 @@ def _check(frame: Array, out: Array, how: How) -> None:
 
 
 def taps_of(shift: float, how: How) -> tuple[int, Float32Array]:
-    """Return what p is made of: the first pixel, seen from p, and the weights of all."""
+    """Return the first pixel that p is made of, seen from p, and the weights of all."""
     near = math.floor(shift + 0.5)
     if how == "integer" or abs(shift - near) < _WHOLE:
         return near, np.ones(1, np.float32)
