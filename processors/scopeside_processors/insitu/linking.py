@@ -40,7 +40,8 @@ _SUREST = 12.0
 _TIMES = 4.0
 """Standard deviations around a track within which detections are looked at."""
 import os
-_START=float(os.environ.get('START','-1'))
+
+_START = float(os.environ.get("START", "-1"))
 _RANGE = 12.0
 """Particles not yet known are taken to be as likely at any height over this range."""
 _FLICKER = 0.1

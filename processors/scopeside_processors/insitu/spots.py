@@ -101,9 +101,7 @@ class SpotFinder:
             return None
         self.scale = self._filter()
         margin = 2
-        n = kernels.peaks(
-            self.responses, self.scale, self._least, margin, self._found
-        )
+        n = kernels.peaks(self.responses, self.scale, self._least, margin, self._found)
         found = self._found[:n]
         last = len(self._radii) - 1
         radius = np.exp(
@@ -122,9 +120,7 @@ class SpotFinder:
         if not middle > 0:
             return False
         np.maximum(coarse, np.float32(0.05 * middle), out=coarse)
-        kernels.contrast(
-            frame, self._offset, self._sign, coarse, _BLOCK, self._image
-        )
+        kernels.contrast(frame, self._offset, self._sign, coarse, _BLOCK, self._image)
         part = self._image[::4]
         steps = np.abs(np.diff(part, axis=1))
         self.noise = float(1.2533 / math.sqrt(2) * steps.mean())
@@ -161,7 +157,8 @@ class SpotFinder:
 
     def _settle(self) -> float:
         import os
-        return self._settles*float(os.environ.get('SETX','1'))
+
+        return self._settles * float(os.environ.get("SETX", "1"))
 
     def learn(self, places: FloatArray, radius: FloatArray) -> None:
         """Take the frame's contents for still, except around particles at `places`."""

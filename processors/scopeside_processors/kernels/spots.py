@@ -117,9 +117,15 @@ def blur(image: Array, half: Array, line: Array, out: Array) -> None:
             for x in range(width):
                 line[reach + x] += weight * (a[x] + b[x])
         for k in range(reach):
-            line[k] = line[2 * reach - 1 - min(k, reach - 1)] if width > reach else line[reach]
+            line[k] = (
+                line[2 * reach - 1 - min(k, reach - 1)]
+                if width > reach
+                else line[reach]
+            )
             line[reach + width + k] = (
-                line[reach + width - 1 - k] if width > reach else line[reach + width - 1]
+                line[reach + width - 1 - k]
+                if width > reach
+                else line[reach + width - 1]
             )
         row = out[y]
         for x in range(width):
@@ -131,9 +137,7 @@ def blur(image: Array, half: Array, line: Array, out: Array) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def peaks(
-    responses: Array, scale: Array, least: float, margin: int, out: Array
-) -> int:
+def peaks(responses: Array, scale: Array, least: float, margin: int, out: Array) -> int:
     """Fill ``out (m, 4)`` with row, column, height and scale of maxima; return how many.
 
     Parameters
