@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from scopeside_processors.insitu.registration import Estimate, Registration
+from scopeside_processors.insitu.registration import Registration
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -28,11 +28,11 @@ _NEIGHBOURS = 2
 _KEPT = 4
 """Pictures that are kept: both ends of a series that grows to both sides."""
 _LOST = 0.5
-"""A lock or a match below this is none."""
-_APART = 1.5
-"""Where there and back lead to different places: that many px."""
-_VAGUE = 4.0
-"""Variance of a place from where on it is not known, px²."""
+"""A lock below this is none."""
+_LEAST_GAIN = 15.0
+"""Nats by which a picture must be likelier where it is found than anywhere."""
+_SHARE = 0.25
+"""What part of the usual gain a picture of the same thing has at least."""
 _STEPS = 100
 """Steps of the walk of a movie that go by from tilt to tilt: a few px."""
 
@@ -46,12 +46,14 @@ class Tilted:
     picture : (height, width) float32
     tilt_deg : of the specimen
     drift, covariance : (2,) and (2, 2) float64, px and px², of this picture
+    gain : how much likelier it was there than anywhere, nats; 0 for the first
     """
 
     picture: Float32Array
     tilt_deg: float
     drift: FloatArray
     covariance: FloatArray
+    gain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,12 +64,14 @@ class Placed:
     ----------
     drift, covariance : (2,) and (2, 2) float64, px and px², since the first
     confidence : probability that it lies within 1 px of there, 0 to 1
+    gain : how much likelier it is there than anywhere, nats; 0 for the first
     found : whether it was found on those before
     """
 
     drift: FloatArray
     covariance: FloatArray
     confidence: float
+    gain: float
     found: bool
 
 
@@ -120,18 +124,20 @@ class TiltFollower:
         tilt_deg : its tilt
         """
         if not self._kept:
-            found = Placed(np.zeros(2), np.zeros((2, 2)), 1.0, found=True)
+            found = Placed(np.zeros(2), np.zeros((2, 2)), 1.0, 0.0, found=True)
         else:
             found = self._compared(picture, tilt_deg)
         if found.found:
-            self._keep(Tilted(picture, tilt_deg, found.drift, found.covariance))
+            self._keep(
+                Tilted(picture, tilt_deg, found.drift, found.covariance, found.gain)
+            )
         return found
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
         return {
             "kept": [
-                [one.picture, one.tilt_deg, one.drift, one.covariance]
+                [one.picture, one.tilt_deg, one.drift, one.covariance, one.gain]
                 for one in self._kept
             ],
         }
@@ -145,35 +151,29 @@ class TiltFollower:
 
         With the picture as the template, as its noise is that of the camera, which
         stretching and averaging have taken from the others. A picture of something
-        else is told by the way back: it does not match them, or lies elsewhere.
+        else is told by how little it gains from where it is found.
         """
         nearest = self._nearest(tilt_deg)
         others = [stretched(one, tilt_deg, self._axis) for one in nearest]
         other: Float32Array = np.stack(others).mean(axis=0)
-        seen = self._registered(picture, other)
-        back = self._registered(other, picture)
+        registration = Registration(self._shape)
+        registration.register(picture, float(picture.mean(dtype=np.float64)))
+        mean = float(other.mean(dtype=np.float64))
+        seen = registration.register(other, mean, _STEPS)
+        gain = seen.match * seen.evidence
+        usual = [one.gain for one in self._kept if one.gain > 0]
+        least = _SHARE * float(np.median(usual)) if usual else 0.0
         # What those are wrong by, this one is too.
         before = np.stack([one.covariance for one in nearest]).mean(axis=0)
         covariance = seen.covariance + before
         variance = max(float(np.linalg.eigvalsh(covariance)[1]), 1e-9)
-        apart = float(np.abs(seen.shift + back.shift).max())
         return Placed(
             -seen.shift,
             covariance,
             seen.lock * (1 - math.exp(-0.5 / variance)),
-            found=apart < _APART + 2 * math.sqrt(variance)
-            and _shows(seen)
-            and _shows(back)
-            and float(seen.covariance.max()) < _VAGUE,
+            gain,
+            found=seen.lock >= _LOST and gain >= max(least, _LEAST_GAIN),
         )
-
-    def _registered(self, one: Float32Array, other: Float32Array) -> Estimate:
-        """Return where the content of `other` lies from where it lies in `one`."""
-        registration = Registration(self._shape)
-        for picture, steps in ((one, 0), (other, _STEPS)):
-            mean = float(picture.mean(dtype=np.float64))
-            found = registration.register(picture, mean, steps)
-        return found
 
     def _nearest(self, tilt_deg: float) -> list[Tilted]:
         by_tilt = sorted(self._kept, key=lambda one: abs(one.tilt_deg - tilt_deg))
@@ -185,11 +185,3 @@ class TiltFollower:
         half = _KEPT // 2
         ends = by_tilt if len(by_tilt) <= _KEPT else by_tilt[:half] + by_tilt[-half:]
         self._kept = ends
-
-
-def _shows(found: Estimate) -> bool:
-    """Return whether a picture shows what it was compared with, for all one knows."""
-    if not found.evidence > 0:
-        return False
-    most = found.match + 2 / math.sqrt(found.evidence)
-    return min(found.lock, most) >= _LOST
