@@ -187,7 +187,7 @@ class ScanDrift:
             return self._corrected(scan, scanned.drift, index)
         about: dict[str, Any] = {
             "line_drift": (scanned.drift, "px", ("line", "yx")),
-            "line_covariance": (found.covariance, "px²", ("line", "yx", "yx")),
+            "line_covariance": (scanned.covariance, "px²", ("line", "yx", "yx")),
             "line_confidence": (scanned.confidence, "", ("line",)),
         }
         data, units, axes = about[name]

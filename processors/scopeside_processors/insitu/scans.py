@@ -53,11 +53,14 @@ class Scanned:
     Attributes
     ----------
     drift : (rows, 2) float64 px, in the coordinates that the reference was begun in
+    covariance : (rows, 2, 2) float64 px², with what the reference's own bend is
+        unknown by
     found : what the comparison with the reference gave
     lock : probability that the scan is where it says and not elsewhere
     """
 
     drift: FloatArray
+    covariance: FloatArray
     found: LineDrift
     lock: float
 
@@ -71,7 +74,7 @@ class Scanned:
         """Probability that a line is known to less than 1 px, (rows,), 0 to 1."""
         if not self.locked:
             return np.zeros(len(self.drift))
-        variance = np.linalg.eigvalsh(self.found.covariance)[:, 1]
+        variance = np.linalg.eigvalsh(self.covariance)[:, 1]
         sure: FloatArray = self.lock * (1 - np.exp(-0.5 / np.maximum(variance, 1e-9)))
         return sure
 
@@ -131,12 +134,16 @@ class ScanFollower:
         expected = place.drift + np.outer(self._middle, self._bend(place, scans))
         found = line_drift(scan, template, expected, self._walk, self._reach)
         path = found.drift
-        scanned = Scanned(path + self._origin, found, place.lock)
+        scanned = Scanned(path + self._origin, found.covariance, found, place.lock)
         if scanned.locked:
             self._walk, self._noise = found.walk, found.noise
             self._take(scan, path)
             self._learn(path, scans)
-        return replace(scanned, drift=scanned.drift + self._own_drift(path))
+        return replace(
+            scanned,
+            drift=scanned.drift + self._own_drift(path),
+            covariance=found.covariance + self._unknown() * np.eye(2),
+        )
 
     @property
     def last(self) -> FloatArray:
@@ -194,6 +201,15 @@ class ScanFollower:
         sheared = np.outer(at - (len(path) - 1) / 2, self._own_rate())
         found: FloatArray = sheared - np.stack(bend, axis=1)
         return found
+
+    def _unknown(self) -> float:
+        """Return the variance that is left of the reference's own bend, px².
+
+        A bend seen against it is that of two scans, and as many as were seen tell it.
+        """
+        if not self._weight:
+            return 0.0
+        return self._power / self._weight / 2 / (1 + self._weight)
 
     def _own_rate(self) -> FloatArray:
         """Return the rate at which the reference itself is sheared, px per line.
