@@ -194,7 +194,6 @@ class ScanDrift:
         meta = {
             "confidence": float(scanned.confidence.mean()),
             "walk_px": float(np.sqrt(found.walk)),
-            "noise_counts2": float(found.noise),
             "segment": self._segment,
         }
         account = self._account(index)

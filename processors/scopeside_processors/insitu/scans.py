@@ -114,22 +114,21 @@ class ScanFollower:
         self._bends[:] = 0
         self._weight = self._power = 0.0
         self._motion.begin(drift)
-        self._take(scan, np.tile(drift - self._origin, (len(scan), 1)))
+        self._take(_levelled(scan), np.tile(drift - self._origin, (len(scan), 1)))
 
     def follow(self, scan: Float32Array, missing: int) -> Scanned:
         """Return where the lines of `scan` were, and take it into the reference.
 
         Parameters
         ----------
-        scan : (rows, columns) float32
+        scan : (rows, columns) float32, above zero on average
         missing : scans between the one before and this one that were not seen
         """
         scans = 1 + missing
         near, variance = self._motion.expected(scans)
         self._follow(near)
         template = self._template()
-        level = float(self._mean[self._seen > 0].mean(dtype=np.float64))
-        scan = scan * np.float32(level / scan.mean(dtype=np.float64))
+        scan = _levelled(scan)
         place = whole_scan(scan, template, near - self._origin, variance)
         expected = place.drift + np.outer(self._middle, self._bend(place, scans))
         found = line_drift(scan, template, expected, self._walk, self._reach)
@@ -251,8 +250,10 @@ class ScanFollower:
 
     def _follow(self, drift: FloatArray) -> None:
         """Move the reference if the field has left it by an eighth."""
-        away = drift[0] - self._origin[0], drift[1] - self._origin[1]
         rows, columns = self._mean.shape
+        # Half of it stays in view, wherever drift may have led in a long pause.
+        half, last = np.array(self._mean.shape) / 2, self._motion.last
+        away = np.clip(drift, last - half, last + half) - self._origin
         if abs(away[0]) <= rows / 8 and abs(away[1]) <= columns / 8:
             return
         step = round(float(away[0])), round(float(away[1]))
@@ -261,6 +262,12 @@ class ScanFollower:
         to_frame(self._seen, step, seen, "integer", 0)
         self._mean, self._seen = mean, seen
         self._origin = self._origin[0] + step[0], self._origin[1] + step[1]
+
+
+def _levelled(scan: Float32Array) -> Float32Array:
+    """Return a scan with the mean 1, whatever its units and the current of the gun."""
+    mean = float(scan.mean(dtype=np.float64))
+    return scan / np.float32(mean) if mean > 0 else scan
 
 
 def straightened(scan: Float32Array, drift: FloatArray) -> Float32Array:
