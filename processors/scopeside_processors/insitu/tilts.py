@@ -29,7 +29,7 @@ _KEPT = 4
 """Pictures that are kept: both ends of a series that grows to both sides."""
 _LOST = 0.5
 """A lock below this is none."""
-_LEAST_GAIN = 15.0
+_LEAST_GAIN = 25.0
 """Nats by which a picture must be likelier where it is found than anywhere."""
 _SHARE = 0.25
 """What part of the usual gain a picture of the same thing has at least."""
