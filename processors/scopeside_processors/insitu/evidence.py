@@ -29,6 +29,7 @@ _RADIUS = 1.15
 """Of the smallest filter, in smallest radii that count: what is found still grows."""
 _BLOCKS = 16
 _HISTORY_BYTES = 1 << 26
+_EDGE = 4
 _MOST = 256
 
 
@@ -154,6 +155,7 @@ class Evidence:
         self.seen[:] = 0
         self._gate[:] = 0
         self.origin = (0, 0)
+        self._bounds = 0, 0, 0, 0
         self._segment: int | None = None
         self._number = -1
         self.frames = 0
@@ -213,7 +215,7 @@ class Evidence:
         if any(abs(o) > n for o, n in zip(offset, limits, strict=True)):
             self._follow(away)
             offset = self.origin[0] + away[0], self.origin[1] + away[1]
-        residual.registered(self._binned, *offset, self._frame)
+        self._bounds = residual.registered(self._binned, *offset, self._frame)
 
     def _follow(self, away: tuple[float, float]) -> None:
         """Move all maps so that the drifted frame lies in the middle of them again."""
@@ -240,6 +242,7 @@ class Evidence:
             self.seen,
             self._residuals[0],
         )
+        residual.extended(self._residuals[0], self._bounds, _EDGE)
         if usual >= FIRST:
             self._score(usual)
         self._remember()
@@ -251,6 +254,8 @@ class Evidence:
                 sequential.halved(self._residuals[k - 1], self._residuals[k])
                 seen = np.ascontiguousarray(seen[::2, ::2])
             octave.take(self._residuals[k], seen, usual, LEAST)
+            top, bottom, left, stop = (n >> k for n in self._bounds)
+            octave.cut(top, bottom, left, stop)
         self._gate[:] = self.octaves[0].score
         for k, octave in enumerate(self.octaves[1:], 1):
             rows, columns = octave.score.shape
@@ -344,5 +349,3 @@ def _move(image: Array, down: int, right: int) -> None:
         begun = np.s_[max(-right, 0) : width + min(-right, 0)]
         kept[to, at] = image[since, begun]
     image[:] = kept
-
-

@@ -44,6 +44,7 @@ class Octave:
         width = _WIDTH * radius
         self._taps = sequential.gaussian_taps(width)
         self._share = float((2 * self._taps.sum() - self._taps[0]) ** 2)
+        self._margin = math.ceil(2 * width)
         self._size = max(2, round(_BLOCK * width))
         rows, columns = (-(-n // self._size) for n in shape)
         self._around = np.zeros((rows, columns), np.float32)
@@ -72,6 +73,14 @@ class Octave:
         for k, average in enumerate(self.averages):
             now = self._scatter_of(average, known)
             self.scatter[k] += share * (now - self.scatter[k])
+
+    def cut(self, top: int, bottom: int, left: int, stop: int) -> None:
+        """Let nothing count that is too near to the edge of what was seen."""
+        m = self._margin
+        self.score[: top + m] = 0
+        self.score[max(bottom - m, 0) :] = 0
+        self.score[:, : left + m] = 0
+        self.score[:, max(stop - m, 0) :] = 0
 
     def _score(self, seen: Array, usual: float, least: float) -> None:
         a = self._shares.astype(np.float64)

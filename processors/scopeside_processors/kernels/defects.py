@@ -50,5 +50,6 @@ def alone(image: Array, out: Array) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _near(image: Array, y: int, x: int) -> float:
-    beside = image[y, x - 1] + image[y, x + 1]
-    return np.float32(0.25) * (beside + (image[y - 1, x] + image[y + 1, x]))
+    beside = np.float64(image[y, x - 1]) + image[y, x + 1]
+    near: float = 0.25 * (beside + image[y - 1, x] + image[y + 1, x])
+    return near

@@ -39,7 +39,7 @@ def binned(
     out : (height // size, width // size) float32, electrons; filled
     """
     height, width = out.shape
-    limit = np.float32(_HOT * usual + 6.0 * np.sqrt(max(usual, 0.0)) + 1.0)
+    limit = _HOT * usual + 6.0 * np.sqrt(max(usual, 0.0)) + 1.0
     slope, base = np.float32(scale), np.float32(offset)
     row = np.empty(width * size, np.float32)
     hot = 0
@@ -53,7 +53,7 @@ def binned(
                 row[x] = value
                 high = max(high, value)
             if high > limit:
-                hot += _without_hot(frame, y, base, slope, limit, row)
+                hot += _without_hot(frame, y, offset, scale, limit, row)
             _add_row(row, size, out[i])
     return hot
 
@@ -76,19 +76,19 @@ def _add_row(row: Array, size: int, out: Array) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def _without_hot(
-    frame: Array, y: int, base: float, slope: float, limit: float, row: Array
+    frame: Array, y: int, offset: float, scale: float, limit: float, row: Array
 ) -> int:
     """Replace pixels of `row` that stand out from all their neighbours."""
     hot, height = 0, frame.shape[0]
     for x in range(row.size):
         if row[x] <= limit:
             continue
-        around, n = np.float32(0.0), 0
+        around, n = 0.0, 0
         for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
             if 0 <= y + dy < height and 0 <= x + dx < frame.shape[1]:
-                around += (np.float32(frame[y + dy, x + dx]) - base) * slope
+                around += (np.float64(frame[y + dy, x + dx]) - offset) * scale
                 n += 1
-        mean = around / n
+        mean: float = around / n
         if row[x] > _HOT * mean + 6.0 * np.sqrt(max(mean, 0.0)) + 1.0:
             row[x] = mean
             hot += 1
@@ -113,11 +113,14 @@ def filled(image: Array, cells: Array) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def registered(image: Array, dy: float, dx: float, out: Array) -> tuple[int, int]:
+def registered(
+    image: Array, dy: float, dx: float, out: Array
+) -> tuple[int, int, int, int]:
     """Fill `out` with `image` at places (i + dy, j + dx), bilinear.
 
-    Returns the whole part of the drift. Cells whose four neighbours do not all lie in
-    the image hold NaN; both are (height, width) float32.
+    Returns the rows and columns (first, stop, first, stop) of the cells whose four
+    neighbours all lie in the image; the others hold NaN. Both images are
+    (height, width) float32.
     """
     height, width = image.shape
     down, right = int(np.floor(dy)), int(np.floor(dx))
@@ -137,7 +140,7 @@ def registered(image: Array, dy: float, dx: float, out: Array) -> tuple[int, int
             upper = (one - fx) * a[k] + fx * a[k + next_column]
             lower = (one - fx) * b[k] + fx * b[k + next_column]
             row[j] = (one - fy) * upper + fy * lower
-    return down, right
+    return top, max(bottom, top), left, max(stop, left)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -159,7 +162,7 @@ def block_sums(image: Array, background: Array, seen: Array, out: Array) -> None
             for i in range(p * height // rows, (p + 1) * height // rows):
                 for j in range(q * width // columns, (q + 1) * width // columns):
                     value = image[i, j]
-                    if value == value and seen[i, j] > 0:
+                    if not np.isnan(value) and seen[i, j] > 0:
                         first += value
                         second += background[i, j]
             out[p, q, 0], out[p, q, 1] = first, second
@@ -198,12 +201,12 @@ def compared(
     for i in range(height):
         for j in range(width):
             value, base, n = image[i, j] * inverse, background[i, j], seen[i, j]
-            known = value == value
+            known = not np.isnan(value)
             lack = factor * (base - value) * root / np.sqrt(max(base, np.float32(0.05)))
             out[i, j] = lack if known and n > zero else zero
             n_now = min(n + one, most)
             learnt = base + (value - base) / n_now
-            learn = known and not (gate[i, j] > level)
+            learn = known and gate[i, j] <= level
             background[i, j] = learnt if learn else base
             seen[i, j] = n_now if learn else n
 
@@ -217,5 +220,32 @@ def as_levels(image: Array, mean: float, step: float, out: Array) -> None:
         for j in range(image.shape[1]):
             value = (middle - image[i, j]) * inverse
             bounded = min(max(value, np.float32(-127.0)), np.float32(127.0))
-            level = np.int8(np.floor(bounded + half)) if value == value else INVALID
+            level = (
+                np.int8(np.floor(bounded + half)) if not np.isnan(value) else INVALID
+            )
             out[i, j] = level
+
+
+@numba.njit(nogil=True, cache=True)
+def extended(image: Array, bounds: tuple[int, int, int, int], depth: int) -> None:
+    """Continue ``image`` float32 beyond rows and columns `bounds`, in place.
+
+    Outside stands the mean of the `depth` rows or columns next to the edge, so that a
+    filter finds no edge there.
+    """
+    top, bottom, left, stop = bounds
+    height, width = image.shape
+    if bottom - top < depth or stop - left < depth:
+        image[:] = np.float32(0.0)
+        return
+    part = np.float32(1.0 / depth)
+    for i in range(top, bottom):
+        first = image[i, left : left + depth].sum() * part
+        last = image[i, stop - depth : stop].sum() * part
+        image[i, :left] = first
+        image[i, stop:] = last
+    for j in range(width):
+        first = image[top : top + depth, j].sum() * part
+        last = image[bottom - depth : bottom, j].sum() * part
+        image[:top, j] = first
+        image[bottom:, j] = last
