@@ -29,6 +29,8 @@ _RADIUS = 1.15
 """Of the smallest filter, in smallest radii that count: what is found still grows."""
 _BLOCKS = 16
 _HISTORY_BYTES = 1 << 26
+_LOOKED_AT = 256
+"""Cells each way in which brightness is compared."""
 _EDGE = 4
 _MOST = 256
 
@@ -163,6 +165,11 @@ class Evidence:
             octave.clear()
         self.history.clear()
 
+    def allow(self, false_alarms: float) -> None:
+        """Let noise alone cause so many alarms per frame from now on."""
+        for octave in self.octaves:
+            octave.allow(false_alarms / len(self.octaves))
+
     @property
     def noise(self) -> float:
         """Standard deviation of the noise of a cell, over that of Poisson's."""
@@ -184,7 +191,7 @@ class Evidence:
             self.clear()
         self._segment = drift.segment
         self._number = number if number >= 0 else self._number + 1
-        usual = (condition.mean - self._offset) * self._scale
+        usual = condition.mean * self._scale
         residual.binned(
             frame, self.bin, self._offset, self._scale, max(usual, 0.0), self._binned
         )
@@ -258,14 +265,12 @@ class Evidence:
             octave.cut(top, bottom, left, stop)
         self._gate[:] = self.octaves[0].score
         for k, octave in enumerate(self.octaves[1:], 1):
-            rows, columns = octave.score.shape
-            coarse = self._gate.reshape(rows, 1 << k, columns, 1 << k)
-            np.maximum(coarse, octave.score[:, None, :, None], out=coarse)
+            sequential.joined(octave.score, 1 << k, self._gate)
 
     def _remember(self) -> None:
         known = self.seen[::7, ::7] > 0
         mean = float(self.background[::7, ::7][known].mean()) if known.any() else 1.0
-        noise = max(self.noise, 0.1) * np.sqrt(max(mean, 0.05))
+        noise = max(self.noise, 0.1) * np.sqrt(max(mean / self.light, 0.05))
         self._frame /= np.float32(self.light)
         self.history.add(
             self._frame, self._number, self.origin, mean, float(noise), self._sign
@@ -276,7 +281,8 @@ class Evidence:
 
     def _light(self) -> float:
         """Return how bright this frame is against the background; 1 at first."""
-        residual.block_sums(self._frame, self.background, self.seen, self._sums)
+        step = max(1, min(self._cells) // _LOOKED_AT)
+        residual.block_sums(self._frame, self.background, self.seen, step, self._sums)
         here, before = self._sums[..., 0], self._sums[..., 1]
         known = before > 0
         self.light = 1.0

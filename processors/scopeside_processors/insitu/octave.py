@@ -54,13 +54,17 @@ class Octave:
         self.score = np.zeros(shape, np.float32)
         self.averages = np.zeros((len(FRAMES), *shape), np.float32)
         self._shares = np.array([1.0 / n for n in FRAMES], np.float32)
-        cells = shape[0] * shape[1] / (4 * math.pi * width**2)
-        self.levels = np.array(
-            [level_for(rate / len(FRAMES), cells, 1.0 / n) for n in FRAMES]
-        )
+        self._cells = shape[0] * shape[1] / (4 * math.pi * width**2)
+        self.allow(rate)
         self.noise = 1.0
         self.scatter = np.zeros(len(FRAMES))
         self._frames = 0
+
+    def allow(self, rate: float) -> None:
+        """Let noise alone raise `rate` alarms per frame from now on."""
+        each = rate / len(FRAMES)
+        self.levels = np.array([level_for(each, self._cells, 1.0 / n) for n in FRAMES])
+        """Of each average, in its standard deviations: a score of 1."""
 
     def take(self, residual: Array, seen: Array, usual: float, least: float) -> None:
         """Take in a residual (rows, columns) float32; see `sequential.accumulated`."""

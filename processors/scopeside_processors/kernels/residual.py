@@ -40,6 +40,7 @@ def binned(
     """
     height, width = out.shape
     limit = _HOT * usual + 6.0 * np.sqrt(max(usual, 0.0)) + 1.0
+    high = limit / scale + offset
     slope, base = np.float32(scale), np.float32(offset)
     row = np.empty(width * size, np.float32)
     hot = 0
@@ -47,12 +48,12 @@ def binned(
         out[i] = np.float32(0.0)
         for k in range(size):
             y = i * size + k
-            high = np.float32(0.0)
+            given = frame[y]
+            most = given[0]
             for x in range(row.size):
-                value = (np.float32(frame[y, x]) - base) * slope
-                row[x] = value
-                high = max(high, value)
-            if high > limit:
+                most = max(most, given[x])
+                row[x] = (np.float32(given[x]) - base) * slope
+            if most > high:
                 hot += _without_hot(frame, y, offset, scale, limit, row)
             _add_row(row, size, out[i])
     return hot
@@ -144,13 +145,16 @@ def registered(
 
 
 @numba.njit(nogil=True, cache=True)
-def block_sums(image: Array, background: Array, seen: Array, out: Array) -> None:
+def block_sums(
+    image: Array, background: Array, seen: Array, step: int, out: Array
+) -> None:
     """Add up both images over blocks, where there is a background.
 
     Parameters
     ----------
     image, background, seen : (height, width) float32; NaN in `image` is left out, as
         are cells that were seen less than once
+    step : only each so many cells, rows and columns, are looked at
     out : (blocks, blocks, 2) float64, filled; block k of n spans cells
         ``k * height // n`` to ``(k + 1) * height // n``
     """
@@ -159,8 +163,8 @@ def block_sums(image: Array, background: Array, seen: Array, out: Array) -> None
     for p in range(rows):
         for q in range(columns):
             first = second = 0.0
-            for i in range(p * height // rows, (p + 1) * height // rows):
-                for j in range(q * width // columns, (q + 1) * width // columns):
+            for i in range(p * height // rows, (p + 1) * height // rows, step):
+                for j in range(q * width // columns, (q + 1) * width // columns, step):
                     value = image[i, j]
                     if not np.isnan(value) and seen[i, j] > 0:
                         first += value

@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+_FINITE = {"nnan", "nsz"}
+"""Nothing here is NaN; the order of additions stays."""
+
 
 def gaussian_taps(sigma: float) -> Array:
     """Return half of a Gaussian, from its middle on, with squares of sum 1.
@@ -28,7 +31,7 @@ def gaussian_taps(sigma: float) -> Array:
     return np.asarray(half / norm, np.float32)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=_FINITE)
 def halved(image: Array, out: Array) -> None:
     """Fill `out` with the sum of 2 × 2 cells over 2: unit variance stays that."""
     half = np.float32(0.5)
@@ -39,7 +42,7 @@ def halved(image: Array, out: Array) -> None:
             out[i, j] = half * (first + (below[2 * j] + below[2 * j + 1]))
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=_FINITE)
 def blocks(image: Array, size: int, limit: float, out: Array) -> None:
     """Fill `out` with means over `size` × `size` cells, each cut to ± `limit`.
 
@@ -57,7 +60,7 @@ def blocks(image: Array, size: int, limit: float, out: Array) -> None:
             out[p, q] = total / np.float32(n)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=_FINITE)
 def smoothed(image: Array, out: Array) -> None:
     """Fill `out` with `image` smoothed by (1, 2, 1)/4 twice, rows and columns."""
     height, width = image.shape
@@ -75,7 +78,7 @@ def smoothed(image: Array, out: Array) -> None:
                 out[i, j] = quarter * beside + half * row[i, j]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=_FINITE)
 def filtered(
     image: Array, taps: Array, around: Array, size: int, share: float, out: Array
 ) -> None:
@@ -137,7 +140,7 @@ def _between(width: int, size: int, number: int) -> tuple[Array, Array, Array]:
     return low, high, weight
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=_FINITE)
 def accumulated(
     found: Array,
     inverse: float,
@@ -174,23 +177,45 @@ def accumulated(
     """
     height, width = found.shape
     most, factor = np.float32(limit), np.float32(inverse)
-    one, zero, two = np.float32(1.0), np.float32(0.0), np.float32(2.0)
-    few, common = np.float32(least), np.float32(usual)
+    row = np.empty(width, np.float32)
     for i in range(height):
-        row, number, score = found[i], seen[i], out[i]
-        score[:] = zero
+        score, fewest, given = out[i], np.float32(usual), found[i]
+        for j in range(width):
+            row[j] = min(max(given[j] * factor, -most), most)
+            score[j] = np.float32(0.0)
+            fewest = min(fewest, seen[i, j])
         for k in range(shares.size):
             average, share, weight = averages[k, i], shares[k], weights[k]
-            floor, own = floors[k], shares[k] / (two - shares[k])
-            whole = own + one / common
+            floor = floors[k]
             for j in range(width):
-                value = min(max(row[j] * factor, -most), most)
-                now = max(average[j] + share * (value - average[j]), floor)
+                now = max(average[j] + share * (row[j] - average[j]), floor)
                 average[j] = now
-                n = max(number[j], one)
-                trust = min(one, np.sqrt(whole / (own + one / n)))
-                trust = trust if number[j] >= few else zero
-                score[j] = max(score[j], now * weight * trust)
+                score[j] = max(score[j], now * weight)
+        if fewest < np.float32(usual):
+            _trust(averages[:, i], weights, shares, seen[i], usual, least, score)
+
+
+@numba.njit(nogil=True, cache=True)
+def _trust(
+    averages: Array,
+    weights: Array,
+    shares: Array,
+    seen: Array,
+    usual: float,
+    least: float,
+    score: Array,
+) -> None:
+    """Score the cells of a row anew whose background has seen few frames."""
+    for j in range(score.size):
+        n = float(seen[j])
+        if n >= usual:
+            continue
+        best = 0.0
+        for k in range(shares.size):
+            own = shares[k] / (2.0 - shares[k])
+            trust = np.sqrt((own + 1.0 / usual) / (own + 1.0 / max(n, 1.0)))
+            best = max(best, trust * averages[k, j] * weights[k])
+        score[j] = np.float32(best if n >= least else 0.0)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -212,3 +237,14 @@ def raised(image: Array, wide: Array, size: int, most: float) -> None:
             upper = a + weight[j] * (wide[p, between[j]] - a)
             lower = b + weight[j] * (wide[next_p, between[j]] - b)
             image[i, j] = max(image[i, j], upper + w * (lower - upper) - depth)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FINITE)
+def joined(coarse: Array, size: int, out: Array) -> None:
+    """Raise `out` to what `coarse` holds, a cell of which spans `size` × `size`."""
+    for i in range(out.shape[0]):
+        row = coarse[i // size]
+        for j in range(row.size):
+            value = row[j]
+            for x in range(j * size, (j + 1) * size):
+                out[i, x] = max(out[i, x], value)
