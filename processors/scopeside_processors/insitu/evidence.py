@@ -24,7 +24,7 @@ FIRST = 8
 LEAST = 20.0
 """Frames of background that a cell needs to be scored."""
 _NOT_LEARNT = 0.55
-"""The background does not learn where a score is higher: it would take in what grows."""
+"""Where a score is higher the background learns nothing: it would take in what grows."""
 _RADIUS = 1.15
 """Of the smallest filter, in smallest radii that count: what is found still grows."""
 _BLOCKS = 16
@@ -273,7 +273,12 @@ class Evidence:
         noise = max(self.noise, 0.1) * np.sqrt(max(mean / self.light, 0.05))
         self._frame /= np.float32(self.light)
         self.history.add(
-            self._frame, self._number, self.origin, mean, float(noise), self._sign
+            self._frame,
+            self._number,
+            self.origin,
+            mean=mean,
+            noise=float(noise),
+            sign=self._sign,
         )
 
     def _usual(self) -> float:

@@ -43,6 +43,7 @@ class History:
         frame: Array,
         number: int,
         origin: tuple[int, int],
+        *,
         mean: float,
         noise: float,
         sign: float,
@@ -64,7 +65,7 @@ class History:
         self._taken += 1
 
     def numbers(self, n: int) -> IntArray:
-        """Return the numbers of the last `n` frames, or of those there are, in order."""
+        """Return the numbers of the last `n` frames, or of those there are."""
         return self._numbers[self._order(n)]
 
     def patch(self, y: float, x: float, half: int, n: int) -> npt.NDArray[np.float32]:

@@ -62,7 +62,7 @@ class Nuclei:
         return True
 
     def table(self) -> FloatArray:
-        """Return (n, 8) float64 with `COLUMNS`; dissolved_frame is NaN of the others."""
+        """Return (n, 8) float64: `COLUMNS`; dissolved_frame is NaN of the others."""
         return np.array(list(self._rows.values()), np.float64).reshape(-1, len(COLUMNS))
 
     def state(self) -> dict[str, Any]:

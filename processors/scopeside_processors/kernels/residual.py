@@ -238,7 +238,7 @@ def extended(image: Array, bounds: tuple[int, int, int, int], depth: int) -> Non
     filter finds no edge there.
     """
     top, bottom, left, stop = bounds
-    height, width = image.shape
+    width = image.shape[1]
     if bottom - top < depth or stop - left < depth:
         image[:] = np.float32(0.0)
         return
