@@ -27,6 +27,8 @@ _MOST = 6.0
 _SAMPLES = 48
 """Scatter is measured on a grid of so many cells each way."""
 _SETTLE = 1.0 / 16.0
+_OFTEN = 32
+"""Frames in which the scatter of each average is measured in every frame."""
 
 
 class Octave:
@@ -74,9 +76,17 @@ class Octave:
         self.noise += share * (self._scatter_of(self._found, known) - self.noise)
         self._frames += 1
         self._score(seen, usual, least)
-        for k, average in enumerate(self.averages):
-            now = self._scatter_of(average, known)
-            self.scatter[k] += share * (now - self.scatter[k])
+        for k in self._due():
+            now = self._scatter_of(self.averages[k], known)
+            self.scatter[k] += min(1.0, 4 * share) * (now - self.scatter[k])
+
+    def _due(self) -> range:
+        """Return of which averages the scatter is measured now: in turn, once known."""
+        number = len(FRAMES)
+        if self._frames <= _OFTEN:
+            return range(number)
+        turn = self._frames % number
+        return range(turn, turn + 1)
 
     def cut(self, top: int, bottom: int, left: int, stop: int) -> None:
         """Let nothing count that is too near to the edge of what was seen."""
@@ -160,4 +170,7 @@ class Octave:
     def _scatter_of(self, image: Array, known: Array) -> float:
         """Return the standard deviation of the bulk of `image`."""
         values = np.abs(self._sample(image)[known])
-        return 1.4826 * float(np.median(values)) if len(values) else 0.0
+        middle = len(values) // 2
+        if not len(values):
+            return 0.0
+        return 1.4826 * float(np.partition(values, middle)[middle])
