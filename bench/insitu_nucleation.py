@@ -2,9 +2,9 @@
 
     python bench/insitu_nucleation.py
 
-One thread; thread CPU time from a frame to its events, p50 and p99 over the frames after
-the first 60. Frames have texture, drift, 10 electrons a pixel, and particles that grow
-in number, a dozen at a time.
+One thread; thread CPU time from a frame to its events, p50 and p99 over the frames
+after the first 60. Frames have texture, drift, 10 electrons a pixel, and a nucleus more
+every eighth frame.
 """
 
 from __future__ import annotations

@@ -139,10 +139,7 @@ def bad(kind, frame):
 @pytest.mark.parametrize("kind", ["blank", "saturated", "repeated"])
 def test_a_frame_that_is_no_good_is_invalid_and_raises_no_alarm(kind):
     frames = movie(walk(80), dose=10.0)
-    given = [*frames[:50]]
-    for _ in range(3):
-        given.append(bad(kind, frames[49]))
-    given += [*frames[50:]]
+    given = [*frames[:50], *3 * [bad(kind, frames[49])], *frames[50:]]
     found = feed(new(), given)
     assert [r.frame for r in found if not r.valid] == [50, 51, 52]
     assert all(r.reason for r in found if not r.valid)

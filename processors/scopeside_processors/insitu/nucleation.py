@@ -170,8 +170,8 @@ class Nucleation:
         if not reason and self._stabiliser is not None and not drift.locked:
             reason = drift.reason or NO_DRIFT
         if reason:
-            data = {"status": NO_FRAME, "frame": index}
-            self._say("nucleation", data, index, valid=False, reason=reason)
+            nothing = {"status": NO_FRAME}
+            self._say("nucleation", nothing, index, valid=False, reason=reason)
             return
         self._used += 1
         self._evidence.take(frame, drift, condition, index)
@@ -182,8 +182,7 @@ class Nucleation:
         for event in events:
             data = self._data(event, drift)
             self._say("nucleation", data, index)
-            place = data["y"] - drift.dy, data["x"] - drift.dx
-            changed |= self._nuclei.take(data, place, index)
+            changed |= self._nuclei.take(data, (event.y, event.x), index)
         if changed:
             self._say_table(index)
 
