@@ -238,10 +238,14 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/particles.md", processor_class("particles").Params),
         ("docs/own_detector.md", ModelParams),
         ("docs/processors/radial.md", processor_class("radial").Params),
+        ("docs/processors/nucleation.md", processor_class("nucleation").Params),
         ("docs/processors/phases.md", processor_class("phases").Params),
         ("docs/processors/disks.md", processor_class("disks").Params),
         ("docs/processors/strain.md", processor_class("strain").Params),
         ("docs/processors/dose.md", processor_class("dose").Params),
+        ("docs/processors/denoise.md", processor_class("denoise").Params),
+        ("docs/processors/scan_drift.md", processor_class("scan_drift").Params),
+        ("docs/processors/scan_drift.md", processor_class("tilt_drift").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

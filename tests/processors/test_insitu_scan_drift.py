@@ -10,6 +10,7 @@ from scipy import ndimage
 
 import scopeside
 from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
 from scopeside.errors import ConfigError
 from scopeside.testing import check_processor
 from scopeside_processors.insitu.line_drift import line_drift, template_of
@@ -276,3 +277,23 @@ def test_keeps_the_laws_of_a_processor():
 
 def test_what_is_prepared_is_an_empty_scan():
     ScanDrift.prepare()
+
+
+def test_a_long_pause_leaves_a_reference_to_compare_with():
+    frames = scanned(wandering(6, [3.0, -2.0], 0.01), 20)
+    acquisition = Acquisition("test", frames.shape[1:], frames.dtype)
+    processor = ScanDrift(acquisition, ScanDrift.Params(of=["scan_drift"]))
+    found = []
+    for frame, number in zip(frames, [0, 1, 2, 500, 900, 1300], strict=True):
+        index = np.array([number])
+        processor.process(Batch(frame[None], index, index))
+        found += processor.results()
+    assert all(r.valid for r in found[:3])
+    assert all(r.valid or "not found" in r.reason for r in found)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_unit_of_a_scan_does_not_matter(scale):
+    frames = scanned(wandering(3, [1.0, 1.0], 0.01), 20).astype(np.float32)
+    plain, scaled = found_in(frames)[-1], found_in(frames * np.float32(scale))[-1]
+    np.testing.assert_allclose(scaled.data, plain.data, atol=0.01)

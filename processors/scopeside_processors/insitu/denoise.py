@@ -116,11 +116,7 @@ class Denoise:
             If its frames are not as the acquisition says.
         """
         self._results = []
-        about = zip(batch.pixels, batch.index, batch.timestamp_ns, strict=True)
-        conditions = [
-            self._incoming.look(frame, int(index), int(time), batch.epoch)
-            for frame, index, time in about
-        ]
+        conditions = self._incoming.of_batch(batch)
         drifts: tuple[Drift, ...] = (STILL,) * len(batch)
         if self._params.correct_drift:
             drifts = self._stabiliser.of_batch(batch, conditions)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +40,6 @@ _SUREST = 12.0
 """Largest logarithm of the odds: doubt must be able to return within some frames."""
 _TIMES = 4.0
 """Standard deviations around a track within which detections are looked at."""
-import os
-
-_START = float(os.environ.get("START", "-1"))
 _RANGE = 12.0
 """Particles not yet known are taken to be as likely at any height over this range."""
 _FLICKER = 0.1
@@ -103,13 +101,19 @@ class Linker:
         self.tracks = Tracks.new(
             np.zeros(0, np.int64), nothing, nothing, nothing,
             Bank.new(np.zeros((0, 2)), nothing, self.models),
+            np.zeros((0, 2)), nothing,
         )  # fmt: skip
         self.next_id = 0
+        self._corner = (0.0, 0.0)
         self.unseen = rules.crowd
         self.clutter = 1.0
 
-    def step(self, seen: Detections, frames: int = 1) -> IntArray:
+    def step(
+        self, seen: Detections, frames: int = 1, corner: tuple[float, float] = (0.0, 0.0)
+    ) -> IntArray:
         """Link the detections of a frame that comes `frames` after the last.
+
+        `corner` is the place of the frame's first pixel; tracks that leave it end.
 
         Returns
         -------
@@ -126,10 +130,28 @@ class Linker:
         taken = self._take_in(seen, floor, track, place, owner)
         self._begin(seen, floor, taken, owner)
         self._count(seen, taken)
+        self._corner = corner
         self._prune()
         ids = np.full(len(seen), -1, np.int64)
         ids[order] = owner
         return ids
+
+    def state(self) -> dict[str, Any]:
+        """Return what it goes on from, for a snapshot."""
+        return {
+            "tracks": self.tracks.state(),
+            "next_id": self.next_id,
+            "unseen": self.unseen,
+            "clutter": self.clutter,
+            "corner": list(self._corner),
+        }
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.tracks = Tracks.of(state["tracks"])
+        self.next_id = state["next_id"]
+        self.unseen, self.clutter = state["unseen"], state["clutter"]
+        self._corner = tuple(state["corner"])
 
     @property
     def shown(self) -> npt.NDArray[np.bool_]:
@@ -227,6 +249,9 @@ class Linker:
         weight = np.minimum(tracks.radius_weight[track] + 1, 20)
         tracks.radius[track] += (seen.radius[place] - tracks.radius[track]) / weight
         tracks.radius_weight[track] = weight
+        tracks.measured[track] = seen.places[place]
+        tracks.measured_sigma[track] = seen.sigma[place]
+        tracks.measured_radius[track] = seen.radius[place]
         tracks.seen[track] += 1
         tracks.since[track] = 0
 
@@ -237,7 +262,7 @@ class Linker:
         odds = self._new_odds(seen, floor)
         with np.errstate(divide="ignore"):
             odds += np.log(1 - taken)
-        start = np.flatnonzero((owner < 0) & (odds > _START))
+        start = np.flatnonzero((owner < 0) & (odds > -1))
         if not len(start):
             return
         ids = self.next_id + np.arange(len(start))
@@ -248,9 +273,21 @@ class Linker:
             seen.snr[start].copy(),
             seen.radius[start].copy(),
             Bank.new(seen.places[start], seen.sigma[start], self.models),
+            seen.places[start],
+            seen.sigma[start],
         )
         self.tracks = self.tracks.joined(new)
         owner[start] = ids
+
+    def move(self, shift: tuple[float, float]) -> None:
+        """Take all places to other coordinates."""
+        self.tracks.bank.place += shift
+        self.tracks.measured += shift
+
+    def forget(self) -> None:
+        """Let go of all tracks."""
+        self.tracks = self.tracks.take(np.zeros(0, np.int64))
+        self.unseen = self.rules.crowd
 
     def begin(
         self,
@@ -264,7 +301,8 @@ class Linker:
         ids = self.next_id + np.arange(len(places))
         self.next_id += len(places)
         bank = Bank.new(places, sigma, self.models)
-        new = Tracks.new(ids, np.minimum(odds, _SUREST), snr, radius, bank)
+        odds = np.minimum(odds, _SUREST)
+        new = Tracks.new(ids, odds, snr, radius, bank, places, sigma)
         self.tracks = self.tracks.joined(new)
         self._prune()
 
@@ -288,7 +326,8 @@ class Linker:
         )
         place, _, var = tracks.bank.mean()
         size = np.array(self.rules.shape)
-        inside = ((place > -1) & (place < size)).all(axis=1)
+        from_corner = place - np.array(self._corner)
+        inside = ((from_corner > -1) & (from_corner < size)).all(axis=1)
         least = np.where(tracks.confirmed, -5.0, -6.0)
         lost = var > (6 * self.rules.largest_step) ** 2
         stays = inside & (tracks.odds > least) & ~lost

@@ -17,7 +17,6 @@ References
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy.typing as npt
 
 from scopeside_processors.kernels import presence as kernels
 from scopeside_processors.kernels import spots
-from scopeside_processors.insitu.spots import cover
+from scopeside_processors.insitu.spots import cover, turn
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -63,8 +62,8 @@ class Presence:
 
     Parameters
     ----------
-    shape : of the frames
-    step : px between places of the map
+    shape : of the map, that of the matched filters
+    step : px of the frame between places of the map
     largest_step : px per frame, of the fastest random walk
     crowd : particles per px² at the beginning
     births : particles per px² and frame that appear later
@@ -81,8 +80,9 @@ class Presence:
         self._step = step
         self._area = step * step / _SPEEDS
         self._births = births * self._area
-        rows, columns = (math.ceil(n / step) for n in shape)
-        self.density = np.full((_SPEEDS, rows, columns), crowd * self._area, np.float32)
+        self._crowd = crowd * self._area
+        rows, columns = shape
+        self.density = np.full((_SPEEDS, rows, columns), self._crowd, np.float32)
         self.speeds = np.geomspace(largest_step / 12, largest_step, _SPEEDS)
         self._taps = [_walk(float(s) / step) for s in self.speeds]
         self._line = np.empty(columns + 2 * max(map(len, self._taps)), np.float32)
@@ -102,7 +102,7 @@ class Presence:
         frames : that passed since the last
         """
         table = _table(independent)
-        kernels.likelihood(responses, scale, self._step, table, _LOW, self._ratio)
+        kernels.likelihood(responses, scale, table, _LOW, self._ratio)
         for k, half in enumerate(self._taps):
             for _ in range(min(frames, 8)):
                 spots.blur(self.density[k], half, self._line, self._moved)
@@ -119,7 +119,7 @@ class Presence:
         found = self._found[:n]
         found = found[found[:, 4] > least / (1 - least)]
         found = found[np.argsort(-found[:, 4], kind="stable")]
-        place = found[:, :2] * self._step
+        place = (found[:, :2] + 0.5) * self._step - 0.5
         free = np.ones(len(found), np.bool_)
         for k in range(1, len(found)):
             away = np.hypot(*(place[:k][free[:k]] - place[k]).T)
@@ -130,10 +130,16 @@ class Presence:
             place, sigma, np.log(found[:, 4]), self.speeds[found[:, 5:].argmax(axis=1)]
         )
 
+    def turn(self, by: tuple[int, int]) -> None:
+        """Move on with the specimen, by whole places of the map."""
+        if by != (0, 0):
+            for one in self.density:
+                turn(one, by, self._crowd)
+
     def clear(self, places: FloatArray, radius: FloatArray) -> None:
         """Expect no other particle around those that are followed."""
         free = np.ones(self.density.shape[1:], np.bool_)
-        cover(free, places / self._step, radius / self._step)
+        cover(free, (places + 0.5) / self._step - 0.5, radius / self._step)
         self.density[:, ~free] = np.float32(self._births)
 
 

@@ -102,10 +102,8 @@ class ScanDrift:
             If its frames are not as the acquisition says.
         """
         self._results = []
-        about = zip(batch.pixels, batch.index, batch.timestamp_ns, strict=True)
-        for frame, index, time in about:
-            condition = self._incoming.look(frame, int(index), int(time), batch.epoch)
-            self._results += self._take(frame, int(index), condition)
+        for k, condition in enumerate(self._incoming.of_batch(batch)):
+            self._results += self._take(batch.pixels[k], int(batch.index[k]), condition)
 
     def results(self) -> Iterator[Result]:
         """Yield what is wanted of each scan of the last batch.
@@ -189,14 +187,13 @@ class ScanDrift:
             return self._corrected(scan, scanned.drift, index)
         about: dict[str, Any] = {
             "line_drift": (scanned.drift, "px", ("line", "yx")),
-            "line_covariance": (found.covariance, "px²", ("line", "yx", "yx")),
+            "line_covariance": (scanned.covariance, "px²", ("line", "yx", "yx")),
             "line_confidence": (scanned.confidence, "", ("line",)),
         }
         data, units, axes = about[name]
         meta = {
             "confidence": float(scanned.confidence.mean()),
             "walk_px": float(np.sqrt(found.walk)),
-            "noise_counts2": float(found.noise),
             "segment": self._segment,
         }
         account = self._account(index)

@@ -53,11 +53,14 @@ class Scanned:
     Attributes
     ----------
     drift : (rows, 2) float64 px, in the coordinates that the reference was begun in
+    covariance : (rows, 2, 2) float64 px², with what the reference's own bend is
+        unknown by
     found : what the comparison with the reference gave
     lock : probability that the scan is where it says and not elsewhere
     """
 
     drift: FloatArray
+    covariance: FloatArray
     found: LineDrift
     lock: float
 
@@ -71,7 +74,7 @@ class Scanned:
         """Probability that a line is known to less than 1 px, (rows,), 0 to 1."""
         if not self.locked:
             return np.zeros(len(self.drift))
-        variance = np.linalg.eigvalsh(self.found.covariance)[:, 1]
+        variance = np.linalg.eigvalsh(self.covariance)[:, 1]
         sure: FloatArray = self.lock * (1 - np.exp(-0.5 / np.maximum(variance, 1e-9)))
         return sure
 
@@ -111,32 +114,35 @@ class ScanFollower:
         self._bends[:] = 0
         self._weight = self._power = 0.0
         self._motion.begin(drift)
-        self._take(scan, np.tile(drift - self._origin, (len(scan), 1)))
+        self._take(_levelled(scan), np.tile(drift - self._origin, (len(scan), 1)))
 
     def follow(self, scan: Float32Array, missing: int) -> Scanned:
         """Return where the lines of `scan` were, and take it into the reference.
 
         Parameters
         ----------
-        scan : (rows, columns) float32
+        scan : (rows, columns) float32, above zero on average
         missing : scans between the one before and this one that were not seen
         """
         scans = 1 + missing
         near, variance = self._motion.expected(scans)
         self._follow(near)
         template = self._template()
-        level = float(self._mean[self._seen > 0].mean(dtype=np.float64))
-        scan = scan * np.float32(level / scan.mean(dtype=np.float64))
+        scan = _levelled(scan)
         place = whole_scan(scan, template, near - self._origin, variance)
         expected = place.drift + np.outer(self._middle, self._bend(place, scans))
         found = line_drift(scan, template, expected, self._walk, self._reach)
         path = found.drift
-        scanned = Scanned(path + self._origin, found, place.lock)
+        scanned = Scanned(path + self._origin, found.covariance, found, place.lock)
         if scanned.locked:
             self._walk, self._noise = found.walk, found.noise
             self._take(scan, path)
             self._learn(path, scans)
-        return replace(scanned, drift=scanned.drift + self._own_drift(path))
+        return replace(
+            scanned,
+            drift=scanned.drift + self._own_drift(path),
+            covariance=found.covariance + self._unknown() * np.eye(2),
+        )
 
     @property
     def last(self) -> FloatArray:
@@ -195,6 +201,15 @@ class ScanFollower:
         found: FloatArray = sheared - np.stack(bend, axis=1)
         return found
 
+    def _unknown(self) -> float:
+        """Return the variance that is left of the reference's own bend, px².
+
+        A bend seen against it is that of two scans, and as many as were seen tell it.
+        """
+        if not self._weight:
+            return 0.0
+        return self._power / self._weight / 2 / (1 + self._weight)
+
     def _own_rate(self) -> FloatArray:
         """Return the rate at which the reference itself is sheared, px per line.
 
@@ -235,8 +250,10 @@ class ScanFollower:
 
     def _follow(self, drift: FloatArray) -> None:
         """Move the reference if the field has left it by an eighth."""
-        away = drift[0] - self._origin[0], drift[1] - self._origin[1]
         rows, columns = self._mean.shape
+        # Half of it stays in view, wherever drift may have led in a long pause.
+        half, last = np.array(self._mean.shape) / 2, self._motion.last
+        away = np.clip(drift, last - half, last + half) - self._origin
         if abs(away[0]) <= rows / 8 and abs(away[1]) <= columns / 8:
             return
         step = round(float(away[0])), round(float(away[1]))
@@ -245,6 +262,12 @@ class ScanFollower:
         to_frame(self._seen, step, seen, "integer", 0)
         self._mean, self._seen = mean, seen
         self._origin = self._origin[0] + step[0], self._origin[1] + step[1]
+
+
+def _levelled(scan: Float32Array) -> Float32Array:
+    """Return a scan with the mean 1, whatever its units and the current of the gun."""
+    mean = float(scan.mean(dtype=np.float64))
+    return scan / np.float32(mean) if mean > 0 else scan
 
 
 def straightened(scan: Float32Array, drift: FloatArray) -> Float32Array:

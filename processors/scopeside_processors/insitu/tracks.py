@@ -30,6 +30,7 @@ class Tracks:
     seen : (n,) int64, frames with a detection
     since : (n,) int64, frames since the last one
     confirmed : (n,) bool, whether it has been shown
+    measured, measured_sigma : (n, 2), (n,) px, the last detection alone
     bank : where it is and how it moves
     """
 
@@ -43,6 +44,8 @@ class Tracks:
     seen: IntArray
     since: IntArray
     confirmed: BoolArray
+    measured: FloatArray
+    measured_sigma: FloatArray
     bank: Bank
 
     @classmethod
@@ -53,13 +56,16 @@ class Tracks:
         snr: FloatArray,
         radius: FloatArray,
         bank: Bank,
+        places: FloatArray,
+        sigma: FloatArray,
     ) -> Self:
         """Return tracks of which there is one detection each."""
         n = len(ids)
         whole = np.zeros(n, np.int64)
         return cls(
             ids, odds, snr, np.ones(n), radius, np.ones(n),
-            whole, whole + 1, whole.copy(), np.zeros(n, np.bool_), bank,
+            whole, whole + 1, whole.copy(), np.zeros(n, np.bool_),
+            places.copy(), sigma.copy(), bank,
         )  # fmt: skip
 
     def __len__(self) -> int:

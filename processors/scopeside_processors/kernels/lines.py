@@ -192,7 +192,8 @@ def _backward(ahead: Array, trend: Array, path: Array, covariance: Array) -> flo
         sy, sx = path[r + 1, 0] - path[r, 0] - uy, path[r + 1, 1] - path[r, 1] - ux
         squares += sy * sy + sx * sx + covariance[r, 0] + covariance[r, 2]
         squares += np_ + ns - 2 * both
-    return squares / (2 * max(1, n - 1))
+    square: float = squares / (2 * max(1, n - 1))
+    return square
 
 
 @numba.njit(nogil=True, cache=True)

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
 def likelihood(
-    responses: Array, scale: Array, step: int, table: Array, low: float, out: Array
+    responses: Array, scale: Array, table: Array, low: float, out: Array
 ) -> None:
     """Fill ``out (rows, columns)`` with the mean of `table` over the responses.
 
@@ -23,7 +23,6 @@ def likelihood(
     ----------
     responses : (k, height, width) float32
     scale : (k,) float32, factors that make their noise 1
-    step : px between the places that are looked at
     table : (m,) float32, values at heights from `low` on, 16 of them per unit
     """
     count = responses.shape[0]
@@ -33,10 +32,10 @@ def likelihood(
         row = out[y]
         row[:] = 0
         for k in range(count):
-            line = responses[k, y * step]
+            line = responses[k, y]
             factor, start = scale[k] * np.float32(16), np.float32(16 * low)
             for x in range(len(row)):
-                place = int(line[x * step] * factor - start)
+                place = int(line[x] * factor - start)
                 row[x] += share * table[min(max(place, 0), last)]
 
 

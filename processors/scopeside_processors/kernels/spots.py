@@ -91,6 +91,74 @@ def mend(image: Array, noise: float) -> int:
     return found
 
 
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+def take_off(
+    image: Array,
+    still: Array,
+    weight: Array,
+    settle: float,
+    part: tuple[float, float],
+    out: Array,
+) -> float:
+    """Fill `out` with `image` less what stands still; return the mean share taken off.
+
+    Parameters
+    ----------
+    still, weight : (height, width) float32, mean of the contents and frames in it
+    settle : frames after which half of the mean is believed
+    part : (row, column) px, 0 … 1, how far `image` lies behind `still`
+    """
+    height, width = image.shape
+    ty, tx = np.float32(part[0]), np.float32(part[1])
+    one = np.float32(1)
+    half = np.float32(settle)
+    line = np.empty(width, np.float32)
+    sums = 0.0
+    for y in range(height):
+        below = min(y + 1, height - 1)
+        total = np.float32(0)
+        for x in range(width):
+            w = weight[y, x]
+            share = w / (w + half)
+            total += share
+            line[x] = share * (
+                (one - ty) * still[y, x] + ty * still[below, x]
+            )
+        sums += total
+        for x in range(width - 1):
+            out[y, x] = image[y, x] - (one - tx) * line[x] - tx * line[x + 1]
+        out[y, width - 1] = image[y, width - 1] - line[width - 1]
+    return sums / (height * width)
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+def take_in(
+    image: Array,
+    free: Array,
+    still: Array,
+    weight: Array,
+    memory: float,
+    part: tuple[float, float],
+) -> None:
+    """Take `image` into the mean `still` where it is `free`; see `take_off`."""
+    height, width = image.shape
+    ty, tx = np.float32(part[0]), np.float32(part[1])
+    one = np.float32(1)
+    most = np.float32(memory)
+    line = np.empty(width + 1, np.float32)
+    for y in range(height):
+        above = max(y - 1, 0)
+        for x in range(width):
+            line[x + 1] = (one - ty) * image[y, x] + ty * image[above, x]
+        line[0] = line[1]
+        for x in range(width):
+            if free[y, x]:
+                value = (one - tx) * line[x + 1] + tx * line[x]
+                w = min(weight[y, x] + one, most)
+                weight[y, x] = w
+                still[y, x] += (value - still[y, x]) / w
+
+
 def taps(sigma: float) -> Array:
     """Return half a Gaussian, (k,) float32, from its middle on; with the rest sums to 1."""
     reach = max(1, math.ceil(3.2 * sigma))

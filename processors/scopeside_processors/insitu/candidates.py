@@ -1,0 +1,375 @@
+"""Follows each place that may be a nucleus, from its first alarm to its end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scopeside_processors.insitu import features, patches, sizes
+from scopeside_processors.insitu.absorbance import Absorbance
+from scopeside_processors.insitu.field_objects import learn_from_field
+from scopeside_processors.insitu.verdicts import Judge, Trees, reason_for
+
+Array = npt.NDArray[Any]
+
+CANDIDATE, CONFIRMED, DISSOLVED, REJECTED = (
+    "candidate", "confirmed", "dissolved", "rejected",
+)  # fmt: skip
+LOST = "places before and after are unrelated"
+UNDECIDED = "undecided for too long"
+
+_LOOKS = 3
+"""Candidates that are looked at in one frame; the others wait for the next."""
+_EVERY, _SELDOM, _RARELY = 3, 6, 24
+"""Frames from look to look: of the young, of the old, of those that had their time."""
+_YOUNG, _OLD, _ENDED = 48, 120, 240
+"""Frames since the first alarm."""
+_SILENT = 12
+"""Frames without an alarm after which a candidate is given up."""
+_MEASURE = 8
+"""Frames from one radius to the next."""
+_GONE = 4
+"""Radii in sequence that are too small until a nucleus counts as dissolved."""
+_LEARN, _AGAIN = 1.8, 1.4
+"""Smallest radii from which a nucleus teaches its absorbance; growth until it does so
+again."""
+_MOST = 256
+"""Candidates at a time; more are no nuclei but a fault."""
+_CONFIRMED_MOST = 4096
+_CROWD, _CROWD_FRAMES = 8, 24
+"""So many new candidates in one frame are held for so many frames: drift was lost, or
+the light changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What became of a candidate.
+
+    Attributes
+    ----------
+    id
+        Of the nucleus; none is used twice.
+    status
+        candidate, confirmed, dissolved or rejected.
+    y, x
+        On the specimen: px of frame 0.
+    radius_px, radius_error_px
+        Now, with its standard deviation.
+    birth_frame
+        When its radius was 0, estimated.
+    confidence
+        Probability that it is a nucleus.
+    reason
+        Why it was rejected.
+    course
+        (n, 3) float64: frame, radius and its standard deviation, px.
+    thumbnail
+        (side, side) float32: mean of the last frames, standard deviations.
+    """
+
+    id: int
+    status: str
+    y: float
+    x: float
+    radius_px: float
+    radius_error_px: float
+    birth_frame: float
+    confidence: float
+    reason: str
+    course: Array
+    thumbnail: Array
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One place, and what is known of it; frames are numbers of the movie."""
+
+    id: int
+    y: float
+    x: float
+    opened: int
+    alarmed: int
+    since: float
+    score: float
+    filter_px: float
+    due: int
+    hold: int = 0
+    status: str = CANDIDATE
+    confidence: float = 0.0
+    radius_px: float = 0.0
+    error_px: float = 0.0
+    birth: float = 0.0
+    reason: str = ""
+    small: int = 0
+    learnt_px: float = 0.0
+    baseline: list[float] = field(default_factory=list)
+    course: list[list[float]] = field(default_factory=list)
+
+    def claims(self, radius: float) -> float:
+        """Return how far from it an alarm is its own, px."""
+        grown = 1.25 * self.radius_px + 1.5 * radius if self.status == CONFIRMED else 0
+        return max(3.0 * radius, 1.5 * self.filter_px, grown)
+
+
+class Candidates:
+    """All candidates of a movie, in specimen coordinates."""
+
+    def __init__(
+        self,
+        *,
+        min_radius_px: float,
+        alarms_per_hour: float = 60.0,
+        absorbance_per_px: float | None = None,
+        judge: Judge | None = None,
+    ) -> None:
+        """Start with none.
+
+        Parameters
+        ----------
+        min_radius_px : smallest radius that counts as a nucleus
+        alarms_per_hour : false ones that are allowed; sets the probability to confirm
+        absorbance_per_px : of the particles, per px of thickness; learnt if None
+        judge : turns features into a probability; ours if None
+        """
+        self._radius = min_radius_px
+        self._judge: Judge = Trees.ours() if judge is None else judge
+        self.absorbance = Absorbance(absorbance_per_px)
+        self._all: list[Candidate] = []
+        self._next_id = 0
+        self._segment: int | None = None
+        self._taken = 0
+        self.allow(alarms_per_hour)
+
+    def allow(self, alarms_per_hour: float) -> None:
+        """Confirm at the probability that gives so many false alarms from now on."""
+        self._confirm_at = Trees.ours().threshold_for(alarms_per_hour)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def take(self, evidence: Any, frame: int, drift: Any) -> list[Event]:
+        """Take in a frame that `evidence` has taken; return what changed.
+
+        Parameters
+        ----------
+        evidence : `Evidence`, after its ``take``
+        frame : number of it in the movie
+        drift : of this frame, of which only ``segment`` is used
+
+        Returns
+        -------
+        Events, in the order of what happened. Places are on the specimen.
+        """
+        events: list[Event] = []
+        if self._segment is not None and drift.segment != self._segment:
+            self._lose(events)
+        self._segment = drift.segment
+        self._taken += 1
+        learn_from_field(evidence, self._taken, self._radius, self.absorbance)
+        self._sort(evidence.proposals(), frame)
+        for candidate in self._due(frame):
+            if candidate.status == CONFIRMED:
+                self._measure(candidate, evidence, frame, events)
+            else:
+                self._look(candidate, evidence, frame, events)
+        self._merge(events)
+        self._give_up(frame, events)
+        return events
+
+    def _lose(self, events: list[Event]) -> None:
+        for candidate in self._all:
+            if candidate.status == CANDIDATE:
+                self._end(candidate, REJECTED, LOST, events)
+        self._all = []
+        self._taken = 0
+
+    def _sort(self, proposals: list[Any], frame: int) -> None:
+        """Give each alarm to the candidate that claims it, or open one for it."""
+        new = []
+        for p in proposals:
+            owner, least = None, math.inf
+            for c in self._all:
+                away = math.hypot(c.y - p.y, c.x - p.x) / c.claims(self._radius)
+                if away < min(least, 1.0):
+                    owner, least = c, away
+            if owner is None:
+                new.append(p)
+            else:
+                owner.alarmed = frame
+                owner.score = p.score
+        hold = _CROWD_FRAMES if len(new) >= _CROWD else 0
+        for p in new[: max(0, _MOST - len(self._all))]:
+            self._open(p, frame, hold)
+
+    def _open(self, p: Any, frame: int, hold: int) -> None:
+        if any(
+            math.hypot(c.y - p.y, c.x - p.x) < c.claims(self._radius) for c in self._all
+        ):
+            return
+        self._all.append(
+            Candidate(
+                id=self._next_id,
+                y=p.y,
+                x=p.x,
+                opened=frame,
+                alarmed=frame,
+                since=float(p.since),
+                score=p.score,
+                filter_px=p.radius_px,
+                due=frame,
+                hold=frame + hold,
+            )
+        )
+        self._next_id += 1
+
+    def _due(self, frame: int) -> list[Candidate]:
+        """Return who is to be looked at now: those who have waited longest."""
+        waiting = [c for c in self._all if c.due <= frame]
+        waiting.sort(key=lambda c: (c.due, c.id))
+        return waiting[:_LOOKS]
+
+    def _look(
+        self, c: Candidate, evidence: Any, frame: int, events: list[Event]
+    ) -> None:
+        age = frame - c.opened
+        c.due = frame + (_EVERY if age < _YOUNG else _SELDOM if age < _OLD else _RARELY)
+        place = self._place(c, evidence, frame)
+        if len(place.patch) < features.LEAST:
+            return
+        image = place.patch[-8:].mean(axis=0)
+        seen = features.look(place, self.absorbance)
+        self._move(c, seen, evidence.history)
+        c.confidence = self._judge.probability(seen.values)
+        c.radius_px = seen.size.radius * place.cell
+        c.error_px = c.radius_px * seen.size.scatter
+        numbers = evidence.history.numbers(len(place.patch))
+        c.birth = float(numbers[-1]) - seen.age
+        first = not c.course
+        c.course = sizes.thinned([*c.course, [float(frame), c.radius_px, c.error_px]])
+        if c.confidence >= self._confirm_at and c.hold <= frame < c.opened + _ENDED:
+            c.status, c.baseline, c.reason = CONFIRMED, seen.baseline.tolist(), ""
+            c.due = frame + _MEASURE
+        elif c.status == CANDIDATE:
+            c.reason = reason_for(seen.values)
+        if first or c.status == CONFIRMED:
+            events.append(event_of(c, image))
+
+    def _place(self, c: Candidate, evidence: Any, frame: int) -> features.Place:
+        history, radius = evidence.history, self._radius
+        level = patches.level_of(radius, history.bin)
+        cell = float(history.bin << level)
+        half = features.side_of(radius, cell)
+        patch = patches.patch_of(history, (c.y, c.x), half, features.FRAMES, level)
+        return features.Place(
+            patch=patch,
+            cell=cell,
+            radius=radius,
+            unit=patches.unit_of(evidence) / (1 << level),
+            score=c.score,
+            since=max(0, frame - c.opened),
+            filter_radius=c.filter_px / radius,
+        )
+
+    def _move(self, c: Candidate, seen: features.Look, history: Any) -> None:
+        level, most = patches.level_of(self._radius, history.bin), self._radius
+        y, x = patches.middle_of(history, c.y, c.x, level)
+        c.y += min(max(0.5 * (y + seen.dy - c.y), -most), most)
+        c.x += min(max(0.5 * (x + seen.dx - c.x), -most), most)
+
+    def _measure(
+        self, c: Candidate, evidence: Any, frame: int, events: list[Event]
+    ) -> None:
+        c.due = frame + _MEASURE
+        level = patches.level_of(self._radius, evidence.history.bin)
+        found = sizes.measure(
+            evidence,
+            (c.y, c.x),
+            c.radius_px,
+            base_level=level,
+            baseline=np.array(c.baseline),
+            absorbance=self.absorbance,
+        )
+        if found is None:
+            return
+        size, cell, rings, variance = found
+        c.radius_px, c.error_px = size.radius * cell, size.radius * cell * size.scatter
+        c.course = sizes.thinned([*c.course, [float(frame), c.radius_px, c.error_px]])
+        if c.radius_px > max(_LEARN * self._radius, _AGAIN * c.learnt_px):
+            c.learnt_px = c.radius_px
+            self.absorbance.learn(rings, variance, cell)
+        c.small = c.small + 1 if c.radius_px < 0.6 * self._radius else 0
+        if c.small >= _GONE:
+            self._end(c, DISSOLVED, "", events)
+
+    def _merge(self, events: list[Event]) -> None:
+        """Of two candidates at one place keep the confirmed one, or the older."""
+        order = sorted(self._all, key=lambda c: (c.status != CONFIRMED, c.opened, c.id))
+        kept: list[Candidate] = []
+        for c in order:
+            apart = 2.3 * self._radius
+            rival = any(
+                math.hypot(c.y - k.y, c.x - k.x)
+                < (k.claims(self._radius) if k.status == CONFIRMED else apart)
+                for k in kept
+            )
+            if not rival or c.status == CONFIRMED:
+                kept.append(c)
+            elif c.status == CANDIDATE and c.course:
+                self._end(c, REJECTED, "part of another candidate", events)
+        self._all = sorted(kept, key=lambda c: c.id)
+
+    def _give_up(self, frame: int, events: list[Event]) -> None:
+        kept = []
+        for c in self._all:
+            silent = frame - c.alarmed > _SILENT and c.status != CONFIRMED
+            late = frame - c.opened > _ENDED and c.status == CANDIDATE
+            if (silent or late) and c.status == CANDIDATE:
+                self._end(c, REJECTED, c.reason if silent else UNDECIDED, events)
+            if not silent and c.status != DISSOLVED:
+                kept.append(c)
+        excess = sum(c.status == CONFIRMED for c in kept) - _CONFIRMED_MOST
+        self._all = kept[excess:] if excess > 0 else kept
+
+    def _end(self, c: Candidate, status: str, reason: str, events: list[Event]) -> None:
+        announced = bool(c.course)
+        c.status, c.reason = status, reason
+        if announced:
+            events.append(event_of(c, np.zeros((0, 0), np.float32)))
+
+    def state(self) -> dict[str, Any]:
+        """Return what it goes on from, for a snapshot."""
+        return {
+            "all": [asdict(c) for c in self._all],
+            "next": self._next_id,
+            "segment": self._segment,
+            "taken": self._taken,
+            "absorbance": self.absorbance.state(),
+        }
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._all = [Candidate(**fields) for fields in state["all"]]
+        self._next_id, self._segment = state["next"], state["segment"]
+        self._taken = state["taken"]
+        self.absorbance.take_over(state["absorbance"])
+
+
+def event_of(c: Candidate, image: Array) -> Event:
+    """Return what is known of a candidate now."""
+    return Event(
+        id=c.id,
+        status=c.status,
+        y=c.y,
+        x=c.x,
+        radius_px=c.radius_px,
+        radius_error_px=c.error_px,
+        birth_frame=c.birth,
+        confidence=c.confidence,
+        reason=c.reason,
+        course=np.array(c.course).reshape(-1, 3),
+        thumbnail=np.nan_to_num(image).astype(np.float32),
+    )
