@@ -251,6 +251,7 @@ class Linker:
         tracks.radius_weight[track] = weight
         tracks.measured[track] = seen.places[place]
         tracks.measured_sigma[track] = seen.sigma[place]
+        tracks.measured_radius[track] = seen.radius[place]
         tracks.seen[track] += 1
         tracks.since[track] = 0
 
@@ -277,6 +278,16 @@ class Linker:
         )
         self.tracks = self.tracks.joined(new)
         owner[start] = ids
+
+    def move(self, shift: tuple[float, float]) -> None:
+        """Take all places to other coordinates."""
+        self.tracks.bank.place += shift
+        self.tracks.measured += shift
+
+    def forget(self) -> None:
+        """Let go of all tracks."""
+        self.tracks = self.tracks.take(np.zeros(0, np.int64))
+        self.unseen = self.rules.crowd
 
     def begin(
         self,
