@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
+from scipy.spatial import cKDTree
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
@@ -20,10 +21,12 @@ from scopeside.params import Params as Base
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
+from scopeside_processors.insitu.constellation import recognise
+from scopeside_processors.insitu.encounters import Encounters
 from scopeside_processors.insitu.incoming import Condition, Incoming
 from scopeside_processors.insitu.linking import Detections, Linker, Rules
 from scopeside_processors.insitu.presence import Presence
-from scopeside_processors.insitu.spots import SIGMA_OF_RADIUS, SpotFinder
+from scopeside_processors.insitu.spots import SIGMA_OF_RADIUS, SpotFinder, Spots
 from scopeside_processors.insitu.stabilise import STILL, Drift, Stabiliser
 
 Array = npt.NDArray[Any]
@@ -54,6 +57,14 @@ COLUMNS = (
 
 _LONGEST = 1000
 """Missing frames that are counted; after more of them everything may be anywhere."""
+_CROWD = 100.0
+"""Particles in the first frame, for each that is expected to appear in a later one."""
+_STRONG = 4.0
+"""Height over the noise of spots that tracks are recognised by."""
+_NEAR = 3.0
+"""Pixels from a spot within which a track is where it was expected."""
+_STAYED = 0.5
+"""Share of tracks that are there: fewer, and the content may have jumped."""
 _SURE = 0.5
 """Confidence of the drift from which it is used."""
 
@@ -79,7 +90,7 @@ class Track:
         """Probability from which a track is shown."""
         least_snr: Annotated[float, Field(ge=1.5)] = 2.0
         """Height over the noise from which a spot may carry on a track."""
-        births_per_frame: Annotated[float, Field(gt=0)] = 0.1
+        births_per_frame: Annotated[float, Field(gt=0)] = 0.25
         """Particles that are expected to appear in a frame, with the first past."""
         correct_drift: bool = True
         """Whether particles are followed in the coordinates of the specimen."""
@@ -109,7 +120,7 @@ class Track:
             self._incoming.camera.offset,
         )
         births = params.births_per_frame / math.prod(shape)
-        crowd = float(__import__('os').environ.get('CROWD','100')) * births
+        crowd = _CROWD * births
         self._presence = Presence(
             self._finder.shape,
             self._finder.bin,
@@ -126,7 +137,10 @@ class Track:
             births,
             params.confidence,
         )
+        self._shape = shape
         self._linker = Linker(rules)
+        self._encounters = Encounters()
+        self._segment = 0
         self._drift = (0.0, 0.0)
         self._waited = 0
         self._first, self._used = -1, 0
@@ -144,11 +158,13 @@ class Track:
         drifts: tuple[Drift, ...] = (STILL,) * len(batch)
         if self._params.correct_drift:
             drifts = self._stabiliser.of_batch(batch, conditions)
-        self._results = [
-            self._take(batch.pixels[k], int(index), conditions[k], drifts[k])
-            for k, index in enumerate(batch.index)
-        ]
-        batch.shared[SHARED] = list(self._results)
+        self._results = []
+        tables = []
+        for k, index in enumerate(batch.index):
+            found = self._take(batch.pixels[k], int(index), conditions[k], drifts[k])
+            tables.append(found[0])
+            self._results += found
+        batch.shared[SHARED] = tables
 
     def results(self) -> Iterator[Result]:
         """Yield ``tracks`` for each frame of the last batch.
@@ -167,7 +183,8 @@ class Track:
                 "finder": self._finder.state(),
                 "presence": self._presence.density,
                 "linker": self._linker.state(),
-                "counts": [self._waited, self._first, self._used],
+                "encounters": self._encounters.state(),
+                "counts": [self._waited, self._first, self._used, self._segment],
                 "drift": list(self._drift),
             }
         )
@@ -180,45 +197,126 @@ class Track:
         self._finder.take_over(found["finder"])
         self._presence.density = found["presence"].copy()
         self._linker.take_over(found["linker"])
-        self._waited, self._first, self._used = found["counts"]
+        self._encounters.take_over(found["encounters"])
+        self._waited, self._first, self._used, self._segment = found["counts"]
         self._drift = tuple(found["drift"])
 
     def _take(
         self, frame: Array, index: int, condition: Condition, drift: Drift
-    ) -> Result:
+    ) -> list[Result]:
         self._waited += condition.missing + 1
         if not condition.usable:
-            return invalid(NAME, condition.reason, frame=index)
+            return [invalid(NAME, condition.reason, frame=index)]
         if condition.exposure_changed:
             self._linker.tracks.snr *= math.sqrt(condition.exposure_ratio)
         frames, self._waited = min(self._waited, _LONGEST), 0
+        rebased = self._rebase(drift)
         if drift.confidence >= _SURE:
             self._drift = drift.dy, drift.dx
-        self._follow(frame, frames)
+        doubt = rebased or not drift.locked
+        lost = self._follow(frame, frames, doubt=doubt, anew=rebased)
         self._first = index if self._first < 0 else self._first
         self._used += 1
-        return self._table(index)
+        events = [_identities_lost(index, lost)] if lost else []
+        return [self._table(index), *events, *self._meetings(index)]
 
-    def _follow(self, frame: Array, frames: int) -> None:
-        """Find what there is in a frame, and link it to what was there before."""
-        finder, linker, presence = self._finder, self._linker, self._presence
-        shift = np.array(self._drift)
+    def _rebase(self, drift: Drift) -> bool:
+        """Take places over to the coordinates of a new segment, if one begins."""
+        if drift.segment == self._segment:
+            return False
+        self._segment = drift.segment
+        was, self._drift = self._drift, (drift.dy, drift.dx)
+        self._linker.move((was[0] - drift.dy, was[1] - drift.dx))
+        self._finder.forget()
+        self._presence.forget()
+        return True
+
+    def _follow(
+        self, frame: Array, frames: int, *, doubt: bool, anew: bool
+    ) -> list[int]:
+        """Find what there is in a frame, and link it to what was there before.
+
+        Returns the ids that end because nothing of before was recognised.
+        """
+        finder, linker = self._finder, self._linker
         spots = finder.find(frame, self._drift)
+        lost: list[int] = []
+        if doubt and not self._recognise(spots) and anew:
+            lost = linker.tracks.id[linker.shown].tolist()
+            linker.forget()
+        shift = np.array(self._drift)
         seen = Detections(spots.places - shift, spots.sigma, spots.snr, spots.radius)
         linker.step(seen, frames, corner=(-shift[0], -shift[1]))
+        self._look_for_new(frames, shift)
+        held = linker.tracks.take(linker.tracks.odds > 0)
+        finder.learn(held.bank.mean()[0] + shift, 1.2 * held.radius + 3)
+        return lost
+
+    def _look_for_new(self, frames: int, shift: FloatArray) -> None:
+        """Begin tracks of particles that show over several frames."""
+        finder, linker, presence = self._finder, self._linker, self._presence
         presence.turn(finder.turned)
         presence.step(finder.responses, finder.scale, finder.independent, frames)
         place, _, var = linker.tracks.bank.mean()
-        around = linker.tracks.radius + 2 + np.sqrt(var)
-        presence.clear(place + shift, around)
+        presence.clear(place + shift, linker.tracks.radius + 2 + np.sqrt(var))
         births = presence.born()
-        if len(births.places):
-            snr, radius = finder.heights(births.places)
-            snr = np.maximum(snr, self._params.least_snr)
-            linker.begin(births.places - shift, births.sigma, births.odds, snr, radius)
-            presence.clear(births.places, radius + 3)
-        held = linker.tracks.take(linker.tracks.odds > 0)
-        finder.learn(held.bank.mean()[0] + shift, 1.2 * held.radius + 3)
+        if not len(births.places):
+            return
+        snr, radius = finder.heights(births.places)
+        snr = np.maximum(snr, self._params.least_snr)
+        linker.begin(births.places - shift, births.sigma, births.odds, snr, radius)
+        presence.clear(births.places, radius + 3)
+
+    def _recognise(self, spots: Spots) -> bool:
+        """Return whether the tracks are in a frame, wherever they have jumped to."""
+        tracks = self._linker.tracks.take(self._linker.shown)
+        strong = spots.places[spots.snr > _STRONG] - self._drift
+        if not len(tracks):
+            return True
+        if not len(strong):
+            return False
+        place = tracks.bank.mean()[0]
+        reach = _NEAR + 2 * tracks.bank.reach(1.0)
+        away = cKDTree(strong).query(place)[0]
+        if np.mean(away < reach) >= _STAYED:
+            return True
+        area = float(math.prod(self._shape))
+        found = recognise(place, strong, area)
+        if found is None:
+            return False
+        dy, dx = found.shift
+        self._drift = self._drift[0] + dy, self._drift[1] + dx
+        return True
+
+    def _meetings(self, index: int) -> list[Result]:
+        """Return what became of particles that met."""
+        tracks = self._linker.tracks
+        tracks = tracks.take(tracks.confirmed)
+        steps = tracks.bank.weight @ self._linker.models.step
+        place = dict(
+            zip(tracks.id.tolist(), tracks.bank.mean()[0] + self._drift, strict=True)
+        )
+        return [
+            Result(
+                one.kind,
+                {
+                    "parents": list(one.parents),
+                    "children": list(one.children),
+                    "y": float(place[one.children[0]][0]),
+                    "x": float(place[one.children[0]][1]),
+                    "met": one.frame,
+                    "areas_before_px2": [math.pi * r * r for r in one.radii_before],
+                    "areas_after_px2": [math.pi * r * r for r in one.radii_after],
+                    "volumes_before_px3": [_volume(r) for r in one.radii_before],
+                    "volumes_after_px3": [_volume(r) for r in one.radii_after],
+                },
+                "event",
+                frame=index,
+                first=one.frame,
+                used=index - one.frame + 1,
+            )
+            for one in self._encounters.watch(tracks, steps, index)
+        ]
 
     def _table(self, index: int) -> Result:
         tracks = self._linker.tracks.take(self._linker.shown)
@@ -254,3 +352,14 @@ class Track:
             axes=("particle", "column"),
             meta={"columns": list(COLUMNS), "drift": list(self._drift)},
         )
+
+
+def _identities_lost(index: int, ids: list[int]) -> Result:
+    """Return the event that says that tracks ended because the content is new."""
+    return Result(
+        "identities_lost", {"ids": ids}, "event", frame=index, first=index, used=1
+    )
+
+
+def _volume(radius: float) -> float:
+    return 4 / 3 * math.pi * radius**3
