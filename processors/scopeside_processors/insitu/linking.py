@@ -27,7 +27,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from scopeside_processors.insitu.assignment import assign, near
-from scopeside_processors.insitu.motion_bank import Bank, Models
+from scopeside_processors.insitu.motion_bank import Bank, Models, news
 from scopeside_processors.insitu.tracks import Tracks
 
 FloatArray = npt.NDArray[np.float64]
@@ -107,6 +107,7 @@ class Linker:
         self._corner = (0.0, 0.0)
         self.unseen = rules.crowd
         self.clutter = 1.0
+        self.independent = 1.0
 
     def step(
         self, seen: Detections, frames: int = 1, corner: tuple[float, float] = (0.0, 0.0)
@@ -214,7 +215,10 @@ class Linker:
         evidence = bank.update(
             track, seen.places[place], seen.sigma[place], ratio, missed
         )
-        tracks.odds = np.minimum(tracks.odds + np.log(evidence), _SUREST)
+        gained = np.log(evidence)
+        new = bank.weight @ news(self.independent, self.models.step)
+        gained[gained > 0] *= new[gained > 0]
+        tracks.odds = np.minimum(tracks.odds + gained, _SUREST)
         chance = 1 / (1 + np.exp(-tracks.odds))
         share = whole / evidence[track] * chance[track]
         self._describe(seen, track[chosen], place[chosen])

@@ -35,6 +35,8 @@ FloatArray = npt.NDArray[np.float64]
 NAME = "tracks"
 SHARED = "tracks"
 """Where the results of a batch lie in `Batch.shared`, one a frame."""
+PARTICLES = "particles"
+"""Where a `particles` step leaves its tables, one result a frame."""
 COLUMNS = (
     "id",
     "y",
@@ -59,6 +61,10 @@ _LONGEST = 1000
 """Missing frames that are counted; after more of them everything may be anywhere."""
 _CROWD = 100.0
 """Particles in the first frame, for each that is expected to appear in a later one."""
+_GIVEN_SIGMA = 0.3
+"""Standard deviation of places that another step found, px."""
+_GIVEN_SNR = 100.0
+"""And their height, which says only that they are sure."""
 _STRONG = 4.0
 """Height over the noise of spots that tracks are recognised by."""
 _NEAR = 3.0
@@ -81,6 +87,9 @@ class Track:
         """Radius of the smallest particles, px."""
         max_radius_px: Annotated[float, Field(gt=1)] = 7.0
         """Radius of the largest, px; larger ones are found, but less precisely."""
+        source: Literal["spots", "particles"] = "spots"
+        """Where places come from: matched filters of its own, or the `particles` step
+        earlier in the chain."""
         contrast: Literal["dark", "bright"] = "dark"
         """How particles look against the background."""
         max_step_px: Annotated[float, Field(gt=0)] = 4.0
@@ -131,7 +140,7 @@ class Track:
         rules = Rules(
             shape,
             params.max_step_px,
-            params.least_snr,
+            params.least_snr if params.source == "spots" else None,
             SIGMA_OF_RADIUS * math.sqrt(radii[0] * radii[1]),
             crowd,
             births,
@@ -160,8 +169,11 @@ class Track:
             drifts = self._stabiliser.of_batch(batch, conditions)
         self._results = []
         tables = []
+        given: Any = batch.shared.get(PARTICLES) or [None] * len(batch)
         for k, index in enumerate(batch.index):
-            found = self._take(batch.pixels[k], int(index), conditions[k], drifts[k])
+            found = self._take(
+                batch.pixels[k], int(index), conditions[k], drifts[k], given[k]
+            )
             tables.append(found[0])
             self._results += found
         batch.shared[SHARED] = tables
@@ -202,11 +214,17 @@ class Track:
         self._drift = tuple(found["drift"])
 
     def _take(
-        self, frame: Array, index: int, condition: Condition, drift: Drift
+        self,
+        frame: Array,
+        index: int,
+        condition: Condition,
+        drift: Drift,
+        given: Result | None,
     ) -> list[Result]:
         self._waited += condition.missing + 1
-        if not condition.usable:
-            return [invalid(NAME, condition.reason, frame=index)]
+        reason = condition.reason if not condition.usable else self._lacks(given)
+        if reason:
+            return [invalid(NAME, reason, frame=index)]
         if condition.exposure_changed:
             self._linker.tracks.snr *= math.sqrt(condition.exposure_ratio)
         frames, self._waited = min(self._waited, _LONGEST), 0
@@ -214,7 +232,8 @@ class Track:
         if drift.confidence >= _SURE:
             self._drift = drift.dy, drift.dx
         doubt = rebased or not drift.locked
-        lost = self._follow(frame, frames, doubt=doubt, anew=rebased)
+        spots = self._spots(frame, given)
+        lost = self._follow(spots, frames, doubt=doubt, anew=rebased)
         self._first = index if self._first < 0 else self._first
         self._used += 1
         events = [_identities_lost(index, lost)] if lost else []
@@ -231,25 +250,46 @@ class Track:
         self._presence.forget()
         return True
 
+    def _lacks(self, given: Result | None) -> str:
+        """Return why there are no places from another step, if they are wanted."""
+        if self._params.source == "spots":
+            return ""
+        if given is None:
+            return "there is no particles step earlier in the chain"
+        return "" if given.valid else given.reason
+
+    def _spots(self, frame: Array, given: Result | None) -> Spots:
+        """Return what there is in a frame."""
+        if self._params.source == "spots" or given is None:
+            return self._finder.find(frame, self._drift)
+        table = np.asarray(given.data, np.float64)
+        columns = list(given.meta["columns"])
+        places = table[:, [columns.index("y"), columns.index("x")]]
+        radius = table[:, columns.index("equivalent_diameter_px")] / 2
+        n = len(places)
+        return Spots(places, np.full(n, _GIVEN_SNR), radius, np.full(n, _GIVEN_SIGMA))
+
     def _follow(
-        self, frame: Array, frames: int, *, doubt: bool, anew: bool
+        self, spots: Spots, frames: int, *, doubt: bool, anew: bool
     ) -> list[int]:
-        """Find what there is in a frame, and link it to what was there before.
+        """Link what there is in a frame to what was there before.
 
         Returns the ids that end because nothing of before was recognised.
         """
-        finder, linker = self._finder, self._linker
-        spots = finder.find(frame, self._drift)
+        linker = self._linker
         lost: list[int] = []
         if doubt and not self._recognise(spots) and anew:
             lost = linker.tracks.id[linker.shown].tolist()
             linker.forget()
+        linker.independent = self._finder.independent
         shift = np.array(self._drift)
         seen = Detections(spots.places - shift, spots.sigma, spots.snr, spots.radius)
         linker.step(seen, frames, corner=(-shift[0], -shift[1]))
+        if self._params.source == "particles":
+            return lost
         self._look_for_new(frames, shift)
         held = linker.tracks.take(linker.tracks.odds > 0)
-        finder.learn(held.bank.mean()[0] + shift, 1.2 * held.radius + 3)
+        self._finder.learn(held.bank.mean()[0] + shift, 1.2 * held.radius + 3)
         return lost
 
     def _look_for_new(self, frames: int, shift: FloatArray) -> None:
