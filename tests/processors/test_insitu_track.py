@@ -51,7 +51,7 @@ def test_bright_particles_are_found_by_contrast():
     disks = [(y, x, r, -depth) for y, x, r, depth in TWO]
     frames = movie(STILL[:8], disks=disks, dose=50)
     assert len(tracks(frames, contrast="bright")[7].data) == 2
-    assert len(tracks(frames)[7].data) == 0
+    assert not near(tracks(frames)[7], 30, 30)
 
 
 def test_the_larger_particle_has_the_larger_radius():
@@ -93,8 +93,11 @@ def test_an_unknown_jump_is_recognised_by_the_particles():
     drift = np.zeros((20, 2))
     drift[12:] = [10, -8]
     found = tracks(movie(drift, disks=disks, dose=50), correct_drift=False)
-    assert len(found[11].data) == 9
-    assert len(found[19].data) <= 18
+    before = column(found[11], "id", "y", "x")
+    after = {row[0]: row[1:] for row in column(found[15], "id", "y", "x")}
+    kept = [after[i] - [y, x] for i, y, x in before if i in after]
+    assert len(kept) >= 8
+    assert np.median(kept, axis=0) == pytest.approx([10, -8], abs=1)
 
 
 def test_missing_frames_are_coasted():
@@ -159,7 +162,7 @@ def test_two_that_become_one_are_reported():
 
     disks = [(48, left, growing, 0.5), (48, right, shrinking, 0.5)]
     frames = movie(np.zeros((60, 2)), disks=disks, dose=80, rms=0.01)
-    found = scopeside.apply("track", frames, **{**SIZE, "correct_drift": False})
+    found = scopeside.apply("track", frames, **{**SIZE, "max_radius_px": 9.0})
     events = [r for r in found if r.name in {"coalescence", "attachment"}]
     assert len(events) == 1
     data = events[0].data

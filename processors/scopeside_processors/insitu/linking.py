@@ -34,6 +34,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 _SEEN = 0.95
 """Probability that a particle well above the noise is seen: others may hide it."""
+_HIDDEN = 0.5
+"""The same for one that lies so near to another that the two may show as one."""
 _STAYS = 0.999
 """Probability that a particle is still there after a frame."""
 _SUREST = 12.0
@@ -175,6 +177,19 @@ class Linker:
             return np.full(len(seen), 0.1 * self.rules.births)
         return self.clutter * maxima_of_noise(seen.snr, self.rules.correlation)
 
+    def _hidden(self) -> npt.NDArray[np.bool_]:
+        """Return whether a track lies so near to another that they show as one."""
+        hidden = np.zeros(len(self.tracks), np.bool_)
+        particle = np.flatnonzero(self.tracks.confirmed)
+        place = self.tracks.bank.mean()[0][particle]
+        radius = self.tracks.radius[particle]
+        if len(particle) > 1:
+            one, other = near(place, radius + radius.max(), place)
+            apart = np.hypot(*(place[one] - place[other]).T)
+            touch = (one != other) & (apart < radius[one] + radius[other])
+            hidden[particle[one[touch]]] = True
+        return hidden
+
     def _near(self, seen: Detections) -> tuple[IntArray, IntArray]:
         tracks = self.tracks
         if not len(tracks) or not len(seen):
@@ -193,7 +208,8 @@ class Linker:
         """Update the tracks; return (n,) how much of each detection they explain."""
         tracks, bank = self.tracks, self.tracks.bank
         fits = bank.likelihood(track, seen.places[place], seen.sigma[place])
-        height, missed = self._heights(seen, track, place)
+        visible = np.where(self._hidden(), _HIDDEN, _SEEN)
+        height, missed = self._heights(seen, track, place, visible)
         ratio = fits * (height / floor[place])[:, None]
         whole = (bank.weight[track] * ratio).sum(axis=1)
         chance = 1 / (1 + np.exp(-tracks.odds))
@@ -226,18 +242,19 @@ class Linker:
         return np.minimum(np.bincount(place, share, len(seen)), 1.0)
 
     def _heights(
-        self, seen: Detections, track: IntArray, place: IntArray
+        self, seen: Detections, track: IntArray, place: IntArray, visible: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return (p,) how the heights fit, and (n,) how likely it is to see none."""
         least = self.rules.least_snr
         if least is None:
-            return np.full(len(track), _SEEN), np.full(len(self.tracks), 1 - _SEEN)
+            return visible[track], 1 - visible
         spread = np.sqrt(1 + self.tracks.snr_var)
         away = (seen.snr[place] - self.tracks.snr[track]) / spread[track]
         fits = np.exp(-0.5 * away**2) / (math.sqrt(2 * math.pi) * spread[track])
         # A wide share keeps a track from losing a particle whose height jumps.
         fits = 0.98 * fits + 0.02 / _RANGE
-        return _SEEN * fits, 1 - _SEEN * ndtr((self.tracks.snr - least) / spread)
+        above = ndtr((self.tracks.snr - least) / spread)
+        return visible[track] * fits, 1 - visible * above
 
     def _new_odds(self, seen: Detections, floor: FloatArray) -> FloatArray:
         """Return (n,) logarithm of the odds that it is a particle not yet known."""
@@ -287,6 +304,11 @@ class Linker:
         """Take all places to other coordinates."""
         self.tracks.bank.place += shift
         self.tracks.measured += shift
+
+    def end(self, ids: list[int]) -> None:
+        """Let go of some tracks."""
+        if ids:
+            self.tracks = self.tracks.take(~np.isin(self.tracks.id, ids))
 
     def forget(self) -> None:
         """Let go of all tracks."""

@@ -154,6 +154,11 @@ class SpotFinder:
         found = self.responses[:, at[:, 0], at[:, 1]] * self.scale[:, None]
         return found.max(axis=0).astype(np.float64), self.radii[found.argmax(axis=0)]
 
+    def flanks(self, snr: FloatArray, radius: FloatArray) -> FloatArray:
+        """Return (n,) px up to which particles are higher than the noise."""
+        width = SIGMA_OF_RADIUS**2 * (radius**2 + self.radii[-1] ** 2)
+        return np.asarray(np.sqrt(2 * width * np.log(np.maximum(snr, 1.5))) + 2)
+
     def learn(self, places: FloatArray, radius: FloatArray) -> None:
         """Take the frame's contents for still, except around particles at `places`."""
         free = np.ones(self.shape, np.bool_)

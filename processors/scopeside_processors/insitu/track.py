@@ -69,6 +69,8 @@ _STRONG = 4.0
 """Height over the noise of spots that tracks are recognised by."""
 _NEAR = 3.0
 """Pixels from a spot within which a track is where it was expected."""
+_JUMP = 3.0
+"""Pixels from frame to frame beyond which drift has to agree with the tracks."""
 _STAYED = 0.5
 """Share of tracks that are there: fewer, and the content may have jumped."""
 _SURE = 0.5
@@ -258,6 +260,35 @@ class Track:
             return "there is no particles step earlier in the chain"
         return "" if given.valid else given.reason
 
+    def _spots_along(
+        self, frame: Array, given: Result | None, drift: Drift
+    ) -> Spots:
+        """Return what there is in a frame, and take over its drift.
+
+        A jump that leads away from where the tracks are is not believed: what seems to
+        have jumped may have been a particle.
+        """
+        proposed = drift.dy, drift.dx
+        if drift.confidence < _SURE:
+            return self._spots(frame, given)
+        away = math.hypot(drift.dy - self._drift[0], drift.dx - self._drift[1])
+        if away > _JUMP and self._linker.shown.any():
+            spots = self._spots(frame, given)
+            if self._there(spots, self._drift) > self._there(spots, proposed):
+                return spots
+        self._drift = proposed
+        return self._spots(frame, given)
+
+    def _there(self, spots: Spots, drift: tuple[float, float]) -> float:
+        """Return the share of the tracks that are where they were expected."""
+        tracks = self._linker.tracks.take(self._linker.shown)
+        strong = spots.places[spots.snr > _STRONG] - drift
+        if not len(tracks) or not len(strong):
+            return 0.0
+        reach = _NEAR + 2 * tracks.bank.reach(1.0)
+        away = cKDTree(strong).query(tracks.bank.mean()[0])[0]
+        return float(np.mean(away < reach))
+
     def _spots(self, frame: Array, given: Result | None) -> Spots:
         """Return what there is in a frame."""
         if self._params.source == "spots" or given is None:
@@ -298,30 +329,24 @@ class Track:
         presence.turn(finder.turned)
         presence.step(finder.responses, finder.scale, finder.independent, frames)
         place, _, var = linker.tracks.bank.mean()
-        presence.clear(place + shift, linker.tracks.radius + 2 + np.sqrt(var))
+        flanks = finder.flanks(linker.tracks.snr, linker.tracks.radius)
+        presence.clear(place + shift, flanks + np.sqrt(var))
         births = presence.born()
         if not len(births.places):
             return
         snr, radius = finder.heights(births.places)
         snr = np.maximum(snr, self._params.least_snr)
         linker.begin(births.places - shift, births.sigma, births.odds, snr, radius)
-        presence.clear(births.places, radius + 3)
+        presence.clear(births.places, finder.flanks(snr, radius))
 
     def _recognise(self, spots: Spots) -> bool:
         """Return whether the tracks are in a frame, wherever they have jumped to."""
-        tracks = self._linker.tracks.take(self._linker.shown)
+        shown = self._linker.shown
+        if not shown.any() or self._there(spots, self._drift) >= _STAYED:
+            return True
+        place = self._linker.tracks.bank.mean()[0][shown]
         strong = spots.places[spots.snr > _STRONG] - self._drift
-        if not len(tracks):
-            return True
-        if not len(strong):
-            return False
-        place = tracks.bank.mean()[0]
-        reach = _NEAR + 2 * tracks.bank.reach(1.0)
-        away = cKDTree(strong).query(place)[0]
-        if np.mean(away < reach) >= _STAYED:
-            return True
-        area = float(math.prod(self._shape))
-        found = recognise(place, strong, area)
+        found = recognise(place, strong, float(math.prod(self._shape)))
         if found is None:
             return False
         dy, dx = found.shift
@@ -336,6 +361,10 @@ class Track:
         place = dict(
             zip(tracks.id.tolist(), tracks.bank.mean()[0] + self._drift, strict=True)
         )
+        encounters = self._encounters.watch(tracks, steps, index)
+        for one in encounters:
+            gone = [i for i in one.parents if i not in one.children]
+            self._linker.end(gone)
         return [
             Result(
                 one.kind,
@@ -355,7 +384,7 @@ class Track:
                 first=one.frame,
                 used=index - one.frame + 1,
             )
-            for one in self._encounters.watch(tracks, steps, index)
+            for one in encounters
         ]
 
     def _table(self, index: int) -> Result:
