@@ -148,21 +148,15 @@ def test_without_that_step_it_says_so():
 
 
 def test_two_that_become_one_are_reported():
-    def left(t):
-        return min(24 + t, 43.0)
+    def x(t):
+        return 72 - 0.5 * t
 
-    def right(t):
-        return max(72 - t, 43.0)
-
-    def growing(t):
-        return 5.5 if t >= 29 else 4.5
-
-    def shrinking(t):
-        return 0.0 if t >= 29 else 4.5
-
-    disks = [(48, left, growing, 0.5), (48, right, shrinking, 0.5)]
-    frames = movie(np.zeros((60, 2)), disks=disks, dose=80, rms=0.01)
-    found = scopeside.apply("track", frames, **{**SIZE, "max_radius_px": 9.0})
+    disks = [
+        (48, 44, lambda t: 5.5 if t >= 40 else 4.5, 0.5),
+        (48, x, lambda t: 0.0 if t >= 40 else 4.5, 0.5),
+    ]
+    frames = movie(np.zeros((66, 2)), disks=disks, dose=80, rms=0.01)
+    found = scopeside.apply("track", frames, **{**SIZE, "max_radius_px": 9.0, "correct_drift": False})
     events = [r for r in found if r.name in {"coalescence", "attachment"}]
     assert len(events) == 1
     data = events[0].data

@@ -42,6 +42,8 @@ _SUREST = 12.0
 """Largest logarithm of the odds: doubt must be able to return within some frames."""
 _TIMES = 4.0
 """Standard deviations around a track within which detections are looked at."""
+_DOUBLE = 0.01
+"""Share of the particles that appear just where another is."""
 _RANGE = 12.0
 """Particles not yet known are taken to be as likely at any height over this range."""
 _FLICKER = 0.1
@@ -130,8 +132,9 @@ class Linker:
         floor = self._floor(seen)
         track, place = self._near(seen)
         owner = np.full(len(seen), -1, np.int64)
-        taken = self._take_in(seen, floor, track, place, owner)
-        self._begin(seen, floor, taken, owner)
+        new = self._new_odds(seen, floor)
+        taken = self._take_in(seen, floor * (1 + np.exp(new)), track, place, owner)
+        self._begin(seen, new, taken, owner)
         self._count(seen, taken)
         self._corner = corner
         self._prune()
@@ -200,24 +203,27 @@ class Linker:
     def _take_in(
         self,
         seen: Detections,
-        floor: FloatArray,
+        others: FloatArray,
         track: IntArray,
         place: IntArray,
         owner: IntArray,
     ) -> FloatArray:
-        """Update the tracks; return (n,) how much of each detection they explain."""
+        """Update the tracks; return (n,) how much of each detection they explain.
+
+        `others` (n,) is how dense all else is that a detection may be: clutter, and
+        particles that nobody follows yet.
+        """
         tracks, bank = self.tracks, self.tracks.bank
         fits = bank.likelihood(track, seen.places[place], seen.sigma[place])
         visible = np.where(self._hidden(), _HIDDEN, _SEEN)
         height, missed = self._heights(seen, track, place, visible)
-        ratio = fits * (height / floor[place])[:, None]
+        ratio = fits * (height / others[place])[:, None]
         whole = (bank.weight[track] * ratio).sum(axis=1)
         chance = 1 / (1 + np.exp(-tracks.odds))
         with np.errstate(divide="ignore"):
             gain = np.log(chance[track] * whole) - np.log1p(
                 -(chance * (1 - missed))[track]
             )
-        gain -= np.maximum(0, self._new_odds(seen, floor))[place]
         worth = gain > 0
         chosen = np.zeros(len(track), np.bool_)
         chosen[worth] = assign(
@@ -232,8 +238,10 @@ class Linker:
             track, seen.places[place], seen.sigma[place], ratio, missed
         )
         gained = np.log(evidence)
-        new = bank.weight @ news(self.independent, self.models.step)
-        gained[gained > 0] *= new[gained > 0]
+        doubted = (gained > 0) & ~tracks.confirmed
+        steps = np.hypot(self.models.step, np.hypot(*np.moveaxis(bank.velocity, 2, 0)))
+        new = (bank.weight * news(self.independent, steps)).sum(axis=1)
+        gained[doubted] *= new[doubted]
         tracks.odds = np.minimum(tracks.odds + gained, _SUREST)
         chance = 1 / (1 + np.exp(-tracks.odds))
         share = whole / evidence[track] * chance[track]
@@ -251,15 +259,23 @@ class Linker:
         spread = np.sqrt(1 + self.tracks.snr_var)
         away = (seen.snr[place] - self.tracks.snr[track]) / spread[track]
         fits = np.exp(-0.5 * away**2) / (math.sqrt(2 * math.pi) * spread[track])
-        # A wide share keeps a track from losing a particle whose height jumps.
-        fits = 0.98 * fits + 0.02 / _RANGE
+        # A wide share keeps a track from losing a particle whose height jumps, as it
+        # does where two show as one.
+        wide = np.where(visible < _SEEN, 0.5, 0.02)[track]
+        fits = (1 - wide) * fits + wide / _RANGE
         above = ndtr((self.tracks.snr - least) / spread)
         return visible[track] * fits, 1 - visible * above
 
     def _new_odds(self, seen: Detections, floor: FloatArray) -> FloatArray:
         """Return (n,) logarithm of the odds that it is a particle not yet known."""
         wide = 1.0 if self.rules.least_snr is None else 1 / _RANGE
-        return np.log(self.unseen * wide / floor)
+        unseen = np.full(len(seen), self.unseen)
+        particle = np.flatnonzero(self.tracks.confirmed)
+        place = self.tracks.bank.mean()[0][particle]
+        _, inside = near(place, self.tracks.radius[particle], seen.places)
+        # Where a particle is followed, there is hardly another one.
+        unseen[inside] = _DOUBLE * self.rules.births
+        return np.log(unseen * wide / floor)
 
     def _describe(self, seen: Detections, track: IntArray, place: IntArray) -> None:
         """Take in height and radius of what belongs to a track."""
@@ -277,10 +293,10 @@ class Linker:
         tracks.since[track] = 0
 
     def _begin(
-        self, seen: Detections, floor: FloatArray, taken: FloatArray, owner: IntArray
+        self, seen: Detections, odds: FloatArray, taken: FloatArray, owner: IntArray
     ) -> None:
         """Begin tracks where a detection stands out and belongs to none."""
-        odds = self._new_odds(seen, floor)
+        odds = odds.copy()
         with np.errstate(divide="ignore"):
             odds += np.log(1 - taken)
         start = np.flatnonzero((owner < 0) & (odds > -1))

@@ -222,7 +222,7 @@ def news(independent: float, step: FloatArray) -> FloatArray:
     ----------
     independent : share of the variance of what looks like particles that is noise; the
         rest stands still, as texture does
-    step : (m,) px per frame
+    step : px per frame, any shape
 
     The slower a particle is, the longer it sees the same of what stands still, and the
     less does another look at it tell.

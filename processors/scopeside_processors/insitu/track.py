@@ -233,7 +233,8 @@ class Track:
         rebased = self._rebase(drift)
         if drift.confidence >= _SURE:
             self._drift = drift.dy, drift.dx
-        doubt = rebased or not drift.locked
+        guess = not self._params.correct_drift
+        doubt = rebased or guess or not drift.locked
         spots = self._spots(frame, given)
         lost = self._follow(spots, frames, doubt=doubt, anew=rebased)
         self._first = index if self._first < 0 else self._first
@@ -269,7 +270,7 @@ class Track:
         have jumped may have been a particle.
         """
         proposed = drift.dy, drift.dx
-        if drift.confidence < _SURE:
+        if not self._params.correct_drift or drift.confidence < _SURE:
             return self._spots(frame, given)
         away = math.hypot(drift.dy - self._drift[0], drift.dx - self._drift[1])
         if away > _JUMP and self._linker.shown.any():
