@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scopeside_processors.insitu.assignment import assign, near
+from scopeside_processors.insitu.clutter import maxima_above, maxima_of_noise
 from scopeside_processors.insitu.constellation import recognise
 from scopeside_processors.insitu.linking import (
     Detections,
     Linker,
     Rules,
-    maxima_above,
-    maxima_of_noise,
 )
 
 SHAPE = (200, 200)
@@ -81,7 +80,7 @@ def test_a_rest_and_a_walk_are_told_apart():
     linker = points()
     far = walk(rng, 1, 60, step=2.5)[:, 0]
     for t in range(60):
-        linker.step(at([[30.0, 30.0] + rng.normal(0, 0.2, 2), far[t] / 2 + 60]))
+        linker.step(at([30 + rng.normal(0, 0.2, 2), far[t] / 2 + 60]))
     steps = linker.tracks.bank.weight @ linker.models.step
     assert steps[0] < 0.3
     assert steps[1] > 0.8

@@ -156,7 +156,9 @@ def test_two_that_become_one_are_reported():
         (48, x, lambda t: 0.0 if t >= 40 else 4.5, 0.5),
     ]
     frames = movie(np.zeros((66, 2)), disks=disks, dose=80, rms=0.01)
-    found = scopeside.apply("track", frames, **{**SIZE, "max_radius_px": 9.0, "correct_drift": False})
+    found = scopeside.apply(
+        "track", frames, **{**SIZE, "max_radius_px": 9.0, "correct_drift": False}
+    )
     events = [r for r in found if r.name in {"coalescence", "attachment"}]
     assert len(events) == 1
     data = events[0].data

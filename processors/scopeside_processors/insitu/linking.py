@@ -27,6 +27,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from scopeside_processors.insitu.assignment import assign, near
+from scopeside_processors.insitu.clutter import maxima_above, maxima_of_noise
 from scopeside_processors.insitu.motion_bank import Bank, Models, news
 from scopeside_processors.insitu.tracks import Tracks
 
@@ -114,7 +115,10 @@ class Linker:
         self.independent = 1.0
 
     def step(
-        self, seen: Detections, frames: int = 1, corner: tuple[float, float] = (0.0, 0.0)
+        self,
+        seen: Detections,
+        frames: int = 1,
+        corner: tuple[float, float] = (0.0, 0.0),
     ) -> IntArray:
         """Link the detections of a frame that comes `frames` after the last.
 
@@ -135,7 +139,7 @@ class Linker:
         new = self._new_odds(seen, floor)
         taken = self._take_in(seen, floor * (1 + np.exp(new)), track, place, owner)
         self._begin(seen, new, taken, owner)
-        self._count(seen, taken)
+        self._count(taken)
         self._corner = corner
         self._prune()
         ids = np.full(len(seen), -1, np.int64)
@@ -348,7 +352,7 @@ class Linker:
         self.tracks = self.tracks.joined(new)
         self._prune()
 
-    def _count(self, seen: Detections, taken: FloatArray) -> None:
+    def _count(self, taken: FloatArray) -> None:
         """Learn how dense clutter is, from what no track explains."""
         least = self.rules.least_snr
         if least is None:
@@ -375,24 +379,3 @@ class Linker:
         stays = inside & (tracks.odds > least) & ~lost
         if not stays.all():
             self.tracks = tracks.take(stays)
-
-
-def maxima_of_noise(height: FloatArray, correlation: float) -> FloatArray:
-    """Return how many maxima of a height blurred noise has, per px² and unit of height.
-
-    Notes
-    -----
-    White noise blurred by a Gaussian of standard deviation s and made of variance 1 has
-    maxima above u at a density u exp(-u²/2) / (2 s² (2π)^1.5), for u above 1 (Adler and
-    Taylor, Random Fields and Geometry, 2007, doi:10.1007/978-0-387-48116-6).
-    """
-    scale = 1 / (2 * correlation**2 * (2 * math.pi) ** 1.5)
-    height = np.clip(height, 1.5, 30.0)
-    found: FloatArray = scale * (height**2 - 1) * np.exp(-0.5 * height**2)
-    return found
-
-
-def maxima_above(height: float, correlation: float) -> float:
-    """Return how many maxima above a height blurred noise has, per px²."""
-    scale = 1 / (2 * correlation**2 * (2 * math.pi) ** 1.5)
-    return scale * height * math.exp(-0.5 * height**2)

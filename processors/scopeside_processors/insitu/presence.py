@@ -1,11 +1,11 @@
 """Finds particles that single frames do not show, by what they do over time.
 
-A map says for every place how many particles are expected there that nobody follows yet,
-for each of a few speeds of a random walk. From frame to frame it is blurred, as
+A map says for every place how many particles are expected there that nobody follows
+yet, for each of a few speeds of a random walk. From frame to frame it is blurred, as
 particles move, and then multiplied by how much likelier the frame is with a particle
 there than without: Bayes' rule, on the pixels rather than on detections (track before
-detect [1]_; the map is the intensity of undetected targets of [2]_). Where the map has a
-heap that holds about one particle, a track begins.
+detect [1]_; the map is the intensity of undetected targets of [2]_). Where the map has
+a heap that holds about one particle, a track begins.
 
 References
 ----------
@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels import presence as kernels
-from scopeside_processors.kernels import spots
 from scopeside_processors.insitu.motion_bank import news
 from scopeside_processors.insitu.spots import turn
+from scopeside_processors.kernels import presence as kernels
+from scopeside_processors.kernels import spots
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]

@@ -163,7 +163,7 @@ class SpotFinder:
         """Take the frame's contents for still, except around particles at `places`."""
         free = np.ones(self.shape, np.bool_)
         at = (places + 0.5) / self.bin - 0.5
-        kernels.cover(at, radius / self.bin, False, free)  # noqa: FBT003 - a value
+        kernels.cover(at, radius / self.bin, False, free)
         self._ground.take_in(self._image, free)
 
     @property
@@ -253,15 +253,11 @@ class Ground:
 
     def take_off(self, image: Array, out: Array) -> None:
         """Fill `out` with `image` less what stands still, as far as that is known."""
-        kernels.take_off(
-            image, self._still, self._weight, _SETTLE, self._part, out
-        )
+        kernels.take_off(image, self._still, self._weight, _SETTLE, self._part, out)
 
     def take_in(self, image: Array, free: Array) -> None:
         """Learn from `image` where it is `free`."""
-        kernels.take_in(
-            image, free, self._still, self._weight, _MEMORY, self._part
-        )
+        kernels.take_in(image, free, self._still, self._weight, _MEMORY, self._part)
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""

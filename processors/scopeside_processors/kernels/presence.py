@@ -71,9 +71,7 @@ def heaps(density: Array, least: float, reach: int, out: Array) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def _heap(
-    density: Array, total: Array, y: int, x: int, reach: int, out: Array
-) -> None:
+def _heap(density: Array, total: Array, y: int, x: int, reach: int, out: Array) -> None:
     rows, columns = total.shape
     mass, sy, sx, square = 0.0, 0.0, 0.0, 0.0
     out[5:] = 0

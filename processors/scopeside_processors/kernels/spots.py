@@ -121,9 +121,7 @@ def take_off(
             w = weight[y, x]
             share = w / (w + half)
             total += share
-            line[x] = share * (
-                (one - ty) * still[y, x] + ty * still[below, x]
-            )
+            line[x] = share * ((one - ty) * still[y, x] + ty * still[below, x])
         sums += total
         for x in range(width - 1):
             out[y, x] = image[y, x] - (one - tx) * line[x] - tx * line[x + 1]
@@ -160,7 +158,7 @@ def take_in(
 
 
 def taps(sigma: float) -> Array:
-    """Return half a Gaussian, (k,) float32, from its middle on; with the rest sums to 1."""
+    """Return half of a Gaussian of sum 1, (k,) float32, from its middle on."""
     reach = max(1, math.ceil(3.2 * sigma))
     half = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     return (half / (half[0] + 2 * half[1:].sum())).astype(np.float32)
@@ -185,9 +183,15 @@ def blur(image: Array, half: Array, line: Array, out: Array) -> None:
             for x in range(width):
                 line[reach + x] += weight * (a[x] + b[x])
         for k in range(reach):
-            line[k] = line[2 * reach - 1 - min(k, reach - 1)] if width > reach else line[reach]
+            line[k] = (
+                line[2 * reach - 1 - min(k, reach - 1)]
+                if width > reach
+                else line[reach]
+            )
             line[reach + width + k] = (
-                line[reach + width - 1 - k] if width > reach else line[reach + width - 1]
+                line[reach + width - 1 - k]
+                if width > reach
+                else line[reach + width - 1]
             )
         row = out[y]
         for x in range(width):
@@ -199,10 +203,8 @@ def blur(image: Array, half: Array, line: Array, out: Array) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def peaks(
-    responses: Array, scale: Array, least: float, margin: int, out: Array
-) -> int:
-    """Fill ``out (m, 4)`` with row, column, height and scale of maxima; return how many.
+def peaks(responses: Array, scale: Array, least: float, margin: int, out: Array) -> int:
+    """Fill ``out (m, 4)`` with row, column, height and scale of maxima; count them.
 
     Parameters
     ----------
