@@ -246,6 +246,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/denoise.md", processor_class("denoise").Params),
         ("docs/processors/scan_drift.md", processor_class("scan_drift").Params),
         ("docs/processors/scan_drift.md", processor_class("tilt_drift").Params),
+        ("docs/processors/track.md", processor_class("track").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

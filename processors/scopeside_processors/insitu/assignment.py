@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
@@ -17,7 +19,7 @@ IntArray = npt.NDArray[np.int64]
 def near(
     tracks: FloatArray, reach: FloatArray, places: FloatArray
 ) -> tuple[IntArray, IntArray]:
-    """Return which `tracks` (n, 2) have which `places` (k, 2) within `reach` (n,), px."""
+    """Return pairs of `tracks` (n, 2) and `places` (k, 2) within `reach` (n,), px."""
     order = np.lexsort((places[:, 1], places[:, 0]))
     first = np.searchsorted(places[order, 0], tracks[:, 0] - reach)
     room = 16 * (len(tracks) + len(places)) + 16
@@ -31,7 +33,7 @@ def near(
 
 def assign(
     track: IntArray, place: IntArray, gain: FloatArray, shape: tuple[int, int]
-) -> IntArray:
+) -> npt.NDArray[np.bool_]:
     """Return for each pair whether it is chosen, (p,) bool.
 
     Parameters
@@ -51,7 +53,7 @@ def assign(
     by_part = np.argsort(part[track], kind="stable")
     edges = np.flatnonzero(np.diff(part[track][by_part], prepend=-1, append=-1))
     chosen = np.zeros(len(track), np.bool_)
-    for first, stop in zip(edges[:-1], edges[1:], strict=True):
+    for first, stop in pairwise(edges):
         pairs = by_part[first:stop]
         if len(pairs) == 1:
             chosen[pairs] = True

@@ -1,4 +1,4 @@
-"""Recognises the same particles in another place: a shift that most of them agree on."""
+"""Recognises the same particles in another place: a shift that most agree on."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def recognise(
     Notes
     -----
     Every pair votes for its difference. The number of votes that fall together by
-    accident is a Poisson number; the largest is believed if, with as many tries as there
-    are pairs, it would come about with a probability below 1e-4. Particles that move
-    between the two are to be fewer than those that stay.
+    accident is a Poisson number; the largest is believed if, with as many tries as
+    there are pairs, it would come about with a probability below 1e-4. Particles that
+    move between the two are to be fewer than those that stay.
     """
     before, after = magnification * before[:_MOST], after[:_MOST]
     if min(len(before), len(after)) < _FEWEST:

@@ -1,11 +1,11 @@
 """Finds particles that single frames do not show, by what they do over time.
 
-A map says for every place how many particles are expected there that nobody follows yet,
-for each of a few speeds of a random walk. From frame to frame it is blurred, as
+A map says for every place how many particles are expected there that nobody follows
+yet, for each of a few speeds of a random walk. From frame to frame it is blurred, as
 particles move, and then multiplied by how much likelier the frame is with a particle
 there than without: Bayes' rule, on the pixels rather than on detections (track before
-detect [1]_; the map is the intensity of undetected targets of [2]_). Where the map has a
-heap that holds about one particle, a track begins.
+detect [1]_; the map is the intensity of undetected targets of [2]_). Where the map has
+a heap that holds about one particle, a track begins.
 
 References
 ----------
@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scopeside_processors.insitu.motion_bank import news
+from scopeside_processors.insitu.spots import turn
 from scopeside_processors.kernels import presence as kernels
 from scopeside_processors.kernels import spots
-from scopeside_processors.insitu.spots import turn
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -36,8 +37,6 @@ _HEIGHTS = (1.5, 12.0)
 _LOW, _HIGH = -6.0, 14.0
 """Range of heights in the table of likelihood ratios."""
 _STAYS = 0.98
-_WIDTH = 2.0
-"""Pixels over which what stands still looks the same."""
 _MOST = 512
 
 
@@ -105,7 +104,7 @@ class Presence:
         frames : that passed since the last
         """
         for k, half in enumerate(self._taps):
-            new = self._new(independent, k)
+            new = news(independent, self.speeds[k : k + 1])[0]
             table = np.exp(new * self._logarithms).astype(np.float32)
             kernels.likelihood(responses, scale, table, _LOW, self._ratio)
             for _ in range(min(frames, 8)):
@@ -114,14 +113,6 @@ class Presence:
                 np.add(self._moved, np.float32(self._births), out=self.density[k])
             np.multiply(self.density[k], self._ratio, out=self.density[k])
         np.minimum(self.density, np.float32(50), out=self.density)
-
-    def _new(self, independent: float, k: int) -> float:
-        """Return which share of a frame is news for a particle of the k-th speed.
-
-        The slower it is, the longer it sees the same of what stands still.
-        """
-        same = max(1.0, (_WIDTH / float(self.speeds[k])) ** 2)
-        return independent / (independent + (1 - independent) * same)
 
     def born(self, least: float = 0.3) -> Births:
         """Return the heaps whose probability is `least` or more."""
@@ -172,4 +163,5 @@ def _logarithms() -> FloatArray:
     seen = np.arange(_LOW, _HIGH, 1 / 16) + 1 / 32
     height = np.geomspace(*_HEIGHTS, 64)
     ratio = np.exp(np.outer(seen, height) - 0.5 * height**2).mean(axis=1)
-    return np.minimum(np.log(ratio), 69.0)
+    found: FloatArray = np.minimum(np.log(ratio), 69.0)
+    return found

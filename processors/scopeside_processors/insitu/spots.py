@@ -154,11 +154,16 @@ class SpotFinder:
         found = self.responses[:, at[:, 0], at[:, 1]] * self.scale[:, None]
         return found.max(axis=0).astype(np.float64), self.radii[found.argmax(axis=0)]
 
+    def flanks(self, snr: FloatArray, radius: FloatArray) -> FloatArray:
+        """Return (n,) px up to which particles are higher than the noise."""
+        width = SIGMA_OF_RADIUS**2 * (radius**2 + self.radii[-1] ** 2)
+        return np.asarray(np.sqrt(2 * width * np.log(np.maximum(snr, 1.5))) + 2)
+
     def learn(self, places: FloatArray, radius: FloatArray) -> None:
         """Take the frame's contents for still, except around particles at `places`."""
         free = np.ones(self.shape, np.bool_)
         at = (places + 0.5) / self.bin - 0.5
-        kernels.cover(at, radius / self.bin, False, free)  # noqa: FBT003 - a value
+        kernels.cover(at, radius / self.bin, False, free)
         self._ground.take_in(self._image, free)
 
     @property
@@ -248,15 +253,11 @@ class Ground:
 
     def take_off(self, image: Array, out: Array) -> None:
         """Fill `out` with `image` less what stands still, as far as that is known."""
-        kernels.take_off(
-            image, self._still, self._weight, _SETTLE, self._part, out
-        )
+        kernels.take_off(image, self._still, self._weight, _SETTLE, self._part, out)
 
     def take_in(self, image: Array, free: Array) -> None:
         """Learn from `image` where it is `free`."""
-        kernels.take_in(
-            image, free, self._still, self._weight, _MEMORY, self._part
-        )
+        kernels.take_in(image, free, self._still, self._weight, _MEMORY, self._part)
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""

@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
-from scipy.spatial import cKDTree
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
@@ -21,13 +20,12 @@ from scopeside.params import Params as Base
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
-from scopeside_processors.insitu.constellation import recognise
-from scopeside_processors.insitu.encounters import Encounters
+from scopeside_processors.insitu.encounters import Encounter
+from scopeside_processors.insitu.follower import Follower, Look, warm
 from scopeside_processors.insitu.incoming import Condition, Incoming
-from scopeside_processors.insitu.linking import Detections, Linker, Rules
-from scopeside_processors.insitu.presence import Presence
-from scopeside_processors.insitu.spots import SIGMA_OF_RADIUS, SpotFinder, Spots
+from scopeside_processors.insitu.spots import Spots
 from scopeside_processors.insitu.stabilise import STILL, Drift, Stabiliser
+from scopeside_processors.kernels import USUAL_PIXELS, binning
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -35,6 +33,8 @@ FloatArray = npt.NDArray[np.float64]
 NAME = "tracks"
 SHARED = "tracks"
 """Where the results of a batch lie in `Batch.shared`, one a frame."""
+PARTICLES = "particles"
+"""Where a `particles` step leaves its tables, one result a frame."""
 COLUMNS = (
     "id",
     "y",
@@ -57,16 +57,10 @@ COLUMNS = (
 
 _LONGEST = 1000
 """Missing frames that are counted; after more of them everything may be anywhere."""
-_CROWD = 100.0
-"""Particles in the first frame, for each that is expected to appear in a later one."""
-_STRONG = 4.0
-"""Height over the noise of spots that tracks are recognised by."""
-_NEAR = 3.0
-"""Pixels from a spot within which a track is where it was expected."""
-_STAYED = 0.5
-"""Share of tracks that are there: fewer, and the content may have jumped."""
-_SURE = 0.5
-"""Confidence of the drift from which it is used."""
+_GIVEN_SIGMA = 0.3
+"""Standard deviation of places that another step found, px."""
+_GIVEN_SNR = 100.0
+"""And their height, which says only that they are sure."""
 
 
 class Track:
@@ -81,6 +75,9 @@ class Track:
         """Radius of the smallest particles, px."""
         max_radius_px: Annotated[float, Field(gt=1)] = 7.0
         """Radius of the largest, px; larger ones are found, but less precisely."""
+        source: Literal["spots", "particles"] = "spots"
+        """Where places come from: matched filters of its own, or the `particles` step
+        earlier in the chain."""
         contrast: Literal["dark", "bright"] = "dark"
         """How particles look against the background."""
         max_step_px: Annotated[float, Field(gt=0)] = 4.0
@@ -101,47 +98,37 @@ class Track:
                 raise ValueError("max_radius_px must be above min_radius_px")
             return self
 
+    @classmethod
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Load the kernels for an acquisition, or for what cameras usually deliver."""
+        Incoming.prepare(acquisition)
+        for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
+            binning.warm(dtype)
+        warm()
+
     def __init__(
         self,
         acquisition: Acquisition,
         params: Params,
         device: Device = "cpu",  # noqa: ARG002 - there is no twin
     ) -> None:
-        self._params = params
-        shape = acquisition.frame_shape
+        self._correct = params.correct_drift
+        self._wants_places = params.source == "particles"
         self._incoming = Incoming(acquisition)
         self._stabiliser = Stabiliser(acquisition)
-        radii = params.min_radius_px, params.max_radius_px
-        self._finder = SpotFinder(
-            shape,
-            radii,
-            params.least_snr,
-            -1 if params.contrast == "dark" else 1,
-            self._incoming.camera.offset,
+        look = Look(
+            shape=acquisition.frame_shape,
+            radii=(params.min_radius_px, params.max_radius_px),
+            sign=-1 if params.contrast == "dark" else 1,
+            offset=self._incoming.camera.offset,
+            largest_step=params.max_step_px,
+            least_snr=params.least_snr,
+            births=params.births_per_frame,
+            confirm=params.confidence,
         )
-        births = params.births_per_frame / math.prod(shape)
-        crowd = _CROWD * births
-        self._presence = Presence(
-            self._finder.shape,
-            self._finder.bin,
-            params.max_step_px,
-            crowd,
-            births,
+        self._follower = Follower(
+            look, find=params.source == "spots", drifts=params.correct_drift
         )
-        rules = Rules(
-            shape,
-            params.max_step_px,
-            params.least_snr,
-            SIGMA_OF_RADIUS * math.sqrt(radii[0] * radii[1]),
-            crowd,
-            births,
-            params.confidence,
-        )
-        self._shape = shape
-        self._linker = Linker(rules)
-        self._encounters = Encounters()
-        self._segment = 0
-        self._drift = (0.0, 0.0)
         self._waited = 0
         self._first, self._used = -1, 0
         self._results: list[Result] = []
@@ -156,12 +143,17 @@ class Track:
         """
         conditions = self._incoming.of_batch(batch)
         drifts: tuple[Drift, ...] = (STILL,) * len(batch)
-        if self._params.correct_drift:
+        if self._correct:
             drifts = self._stabiliser.of_batch(batch, conditions)
         self._results = []
         tables = []
+        given: list[Result | None] = [None] * len(batch)
+        if self._wants_places:
+            given = batch.shared.get(PARTICLES, given)
         for k, index in enumerate(batch.index):
-            found = self._take(batch.pixels[k], int(index), conditions[k], drifts[k])
+            found = self._take(
+                batch.pixels[k], int(index), conditions[k], drifts[k], given[k]
+            )
             tables.append(found[0])
             self._results += found
         batch.shared[SHARED] = tables
@@ -180,12 +172,8 @@ class Track:
             {
                 "incoming": self._incoming.state(),
                 "stabiliser": self._stabiliser.state(),
-                "finder": self._finder.state(),
-                "presence": self._presence.density,
-                "linker": self._linker.state(),
-                "encounters": self._encounters.state(),
-                "counts": [self._waited, self._first, self._used, self._segment],
-                "drift": list(self._drift),
+                "follower": self._follower.state(),
+                "counts": [self._waited, self._first, self._used],
             }
         )
 
@@ -194,153 +182,59 @@ class Track:
         found = unpack(state)
         self._incoming.take_over(found["incoming"])
         self._stabiliser.take_over(found["stabiliser"])
-        self._finder.take_over(found["finder"])
-        self._presence.density = found["presence"].copy()
-        self._linker.take_over(found["linker"])
-        self._encounters.take_over(found["encounters"])
-        self._waited, self._first, self._used, self._segment = found["counts"]
-        self._drift = tuple(found["drift"])
+        self._follower.take_over(found["follower"])
+        self._waited, self._first, self._used = found["counts"]
 
     def _take(
-        self, frame: Array, index: int, condition: Condition, drift: Drift
+        self,
+        frame: Array,
+        index: int,
+        condition: Condition,
+        drift: Drift,
+        given: Result | None,
     ) -> list[Result]:
         self._waited += condition.missing + 1
-        if not condition.usable:
-            return [invalid(NAME, condition.reason, frame=index)]
+        reason = condition.reason if not condition.usable else self._lacks(given)
+        if reason:
+            return [invalid(NAME, reason, frame=index)]
         if condition.exposure_changed:
-            self._linker.tracks.snr *= math.sqrt(condition.exposure_ratio)
+            self._follower.expose(condition.exposure_ratio)
         frames, self._waited = min(self._waited, _LONGEST), 0
-        rebased = self._rebase(drift)
-        if drift.confidence >= _SURE:
-            self._drift = drift.dy, drift.dx
-        doubt = rebased or not drift.locked
-        lost = self._follow(frame, frames, doubt=doubt, anew=rebased)
+        places = None if given is None else _given(given)
+        lost = self._follower.follow(frame, frames, drift, places)
         self._first = index if self._first < 0 else self._first
         self._used += 1
-        events = [_identities_lost(index, lost)] if lost else []
-        return [self._table(index), *events, *self._meetings(index)]
+        return [self._table(index), *self._events(index, lost)]
 
-    def _rebase(self, drift: Drift) -> bool:
-        """Take places over to the coordinates of a new segment, if one begins."""
-        if drift.segment == self._segment:
-            return False
-        self._segment = drift.segment
-        was, self._drift = self._drift, (drift.dy, drift.dx)
-        self._linker.move((was[0] - drift.dy, was[1] - drift.dx))
-        self._finder.forget()
-        self._presence.forget()
-        return True
-
-    def _follow(
-        self, frame: Array, frames: int, *, doubt: bool, anew: bool
-    ) -> list[int]:
-        """Find what there is in a frame, and link it to what was there before.
-
-        Returns the ids that end because nothing of before was recognised.
-        """
-        finder, linker = self._finder, self._linker
-        spots = finder.find(frame, self._drift)
-        lost: list[int] = []
-        if doubt and not self._recognise(spots) and anew:
-            lost = linker.tracks.id[linker.shown].tolist()
-            linker.forget()
-        shift = np.array(self._drift)
-        seen = Detections(spots.places - shift, spots.sigma, spots.snr, spots.radius)
-        linker.step(seen, frames, corner=(-shift[0], -shift[1]))
-        self._look_for_new(frames, shift)
-        held = linker.tracks.take(linker.tracks.odds > 0)
-        finder.learn(held.bank.mean()[0] + shift, 1.2 * held.radius + 3)
-        return lost
-
-    def _look_for_new(self, frames: int, shift: FloatArray) -> None:
-        """Begin tracks of particles that show over several frames."""
-        finder, linker, presence = self._finder, self._linker, self._presence
-        presence.turn(finder.turned)
-        presence.step(finder.responses, finder.scale, finder.independent, frames)
-        place, _, var = linker.tracks.bank.mean()
-        presence.clear(place + shift, linker.tracks.radius + 2 + np.sqrt(var))
-        births = presence.born()
-        if not len(births.places):
-            return
-        snr, radius = finder.heights(births.places)
-        snr = np.maximum(snr, self._params.least_snr)
-        linker.begin(births.places - shift, births.sigma, births.odds, snr, radius)
-        presence.clear(births.places, radius + 3)
-
-    def _recognise(self, spots: Spots) -> bool:
-        """Return whether the tracks are in a frame, wherever they have jumped to."""
-        tracks = self._linker.tracks.take(self._linker.shown)
-        strong = spots.places[spots.snr > _STRONG] - self._drift
-        if not len(tracks):
-            return True
-        if not len(strong):
-            return False
-        place = tracks.bank.mean()[0]
-        reach = _NEAR + 2 * tracks.bank.reach(1.0)
-        away = cKDTree(strong).query(place)[0]
-        if np.mean(away < reach) >= _STAYED:
-            return True
-        area = float(math.prod(self._shape))
-        found = recognise(place, strong, area)
-        if found is None:
-            return False
-        dy, dx = found.shift
-        self._drift = self._drift[0] + dy, self._drift[1] + dx
-        return True
-
-    def _meetings(self, index: int) -> list[Result]:
-        """Return what became of particles that met."""
-        tracks = self._linker.tracks
-        tracks = tracks.take(tracks.confirmed)
-        steps = tracks.bank.weight @ self._linker.models.step
-        place = dict(
-            zip(tracks.id.tolist(), tracks.bank.mean()[0] + self._drift, strict=True)
-        )
-        return [
-            Result(
-                one.kind,
-                {
-                    "parents": list(one.parents),
-                    "children": list(one.children),
-                    "y": float(place[one.children[0]][0]),
-                    "x": float(place[one.children[0]][1]),
-                    "met": one.frame,
-                    "areas_before_px2": [math.pi * r * r for r in one.radii_before],
-                    "areas_after_px2": [math.pi * r * r for r in one.radii_after],
-                    "volumes_before_px3": [_volume(r) for r in one.radii_before],
-                    "volumes_after_px3": [_volume(r) for r in one.radii_after],
-                },
-                "event",
-                frame=index,
-                first=one.frame,
-                used=index - one.frame + 1,
-            )
-            for one in self._encounters.watch(tracks, steps, index)
-        ]
+    def _lacks(self, given: Result | None) -> str:
+        """Return why there are no places from another step, if they are wanted."""
+        if not self._wants_places:
+            return ""
+        if given is None:
+            return "there is no particles step earlier in the chain"
+        return "" if given.valid else given.reason
 
     def _table(self, index: int) -> Result:
-        tracks = self._linker.tracks.take(self._linker.shown)
+        tracks, drift = self._follower.shown, self._follower.drift
         place, velocity, var = tracks.bank.mean()
-        order = np.argsort(tracks.id)
         seen = tracks.since == 0
-        measured = np.where(seen[:, None], tracks.measured, np.nan)
         table = np.column_stack(
             [
                 tracks.id,
-                place + self._drift,
+                place + drift,
                 tracks.radius,
                 place,
                 seen,
-                measured,
+                np.where(seen[:, None], tracks.measured, np.nan),
                 np.where(seen, tracks.measured_sigma, np.nan),
                 velocity,
                 np.sqrt(var),
-                tracks.bank.weight @ self._linker.models.step,
+                self._follower.steps(tracks),
                 tracks.snr,
                 1 / (1 + np.exp(-tracks.odds)),
                 index - tracks.age,
             ]
-        )[order]
+        )
         return Result(
             NAME,
             table,
@@ -350,16 +244,47 @@ class Track:
             used=self._used,
             units="px",
             axes=("particle", "column"),
-            meta={"columns": list(COLUMNS), "drift": list(self._drift)},
+            meta={"columns": list(COLUMNS), "drift": list(drift)},
         )
 
+    def _events(self, index: int, lost: list[int]) -> list[Result]:
+        """Return what became of particles that met, and what was lost."""
+        found = []
+        if lost:
+            about = {"ids": lost}
+            found.append(
+                Result("identities_lost", about, "event", index, index, used=1)
+            )
+        tracks = self._follower.shown
+        places = tracks.bank.mean()[0] + self._follower.drift
+        place = dict(zip(tracks.id.tolist(), places.tolist(), strict=True))
+        for one in self._follower.encounters(index):
+            y, x = place.get(one.children[0], (math.nan, math.nan))
+            about = {**_about(one), "y": y, "x": x}
+            used = index - one.frame + 1
+            found.append(Result(one.kind, about, "event", index, one.frame, used))
+        return found
 
-def _identities_lost(index: int, ids: list[int]) -> Result:
-    """Return the event that says that tracks ended because the content is new."""
-    return Result(
-        "identities_lost", {"ids": ids}, "event", frame=index, first=index, used=1
-    )
+
+def _given(result: Result) -> Spots:
+    """Return the places of another step's table."""
+    table = np.asarray(result.data, np.float64)
+    columns = list(result.meta["columns"])
+    places = table[:, [columns.index("y"), columns.index("x")]]
+    radius = table[:, columns.index("equivalent_diameter_px")] / 2
+    n = len(places)
+    return Spots(places, np.full(n, _GIVEN_SNR), radius, np.full(n, _GIVEN_SIGMA))
 
 
-def _volume(radius: float) -> float:
-    return 4 / 3 * math.pi * radius**3
+def _about(encounter: Encounter) -> dict[str, Any]:
+    """Return plain values."""
+    before, after = encounter.radii_before, encounter.radii_after
+    return {
+        "parents": list(encounter.parents),
+        "children": list(encounter.children),
+        "met": encounter.frame,
+        "areas_before_px2": [math.pi * r * r for r in before],
+        "areas_after_px2": [math.pi * r * r for r in after],
+        "volumes_before_px3": [4 / 3 * math.pi * r**3 for r in before],
+        "volumes_after_px3": [4 / 3 * math.pi * r**3 for r in after],
+    }

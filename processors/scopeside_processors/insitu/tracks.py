@@ -51,7 +51,7 @@ class Tracks:
     bank: Bank
 
     @classmethod
-    def new(
+    def new(  # noqa: PLR0917 - the columns of a table
         cls,
         ids: IntArray,
         odds: FloatArray,
