@@ -33,6 +33,7 @@ from scopeside_processors.insitu.verdicts import Judge, Trees, reason_for
 __all__ = ["Candidates", "Event"]
 
 LOST = "places before and after are unrelated"
+MERGED = "part of another candidate"
 UNDECIDED = "undecided for too long"
 
 _LOOKS = 2
@@ -122,12 +123,13 @@ class Candidates:
         self._taken += 1
         self._learn(evidence)
         self._sort(evidence.proposals(), frame)
-        for candidate in self._due(frame):
+        due = self._due(frame)
+        for candidate in due:
             if candidate.status == CONFIRMED:
                 self._measure(candidate, evidence, frame, events)
             else:
                 self._look(candidate, evidence, frame, events)
-        self._merge(events)
+        self._merge(due, events)
         self._give_up(frame, events)
         return events
 
@@ -150,13 +152,14 @@ class Candidates:
 
     def _sort(self, proposals: list[Any], frame: int) -> None:
         """Give each alarm to the candidate that claims it, or open one for it."""
-        new = []
+        new, claims = [], [(c.y, c.x, c.claims(self._radius), c) for c in self._all]
         for p in proposals:
-            owner, least = None, math.inf
-            for c in self._all:
-                away = math.hypot(c.y - p.y, c.x - p.x) / c.claims(self._radius)
-                if away < min(least, 1.0):
-                    owner, least = c, away
+            owner, least = None, 1.0
+            for y, x, reach, c in claims:
+                if abs(y - p.y) < reach and abs(x - p.x) < reach:
+                    away = math.hypot(y - p.y, x - p.x) / reach
+                    if away < least:
+                        owner, least = c, away
             if owner is None:
                 new.append(p)
             else:
@@ -275,22 +278,21 @@ class Candidates:
         if c.small >= _GONE:
             self._end(c, DISSOLVED, "", events)
 
-    def _merge(self, events: list[Event]) -> None:
+    def _merge(self, moved: list[Candidate], events: list[Event]) -> None:
         """Of two candidates at one place keep the confirmed one, or the older."""
-        order = sorted(self._all, key=lambda c: (c.status != CONFIRMED, c.opened, c.id))
-        kept: list[Candidate] = []
-        for c in order:
-            apart = 2.3 * self._radius
-            rival = any(
-                math.hypot(c.y - k.y, c.x - k.x)
-                < (k.claims(self._radius) if k.status == CONFIRMED else apart)
-                for k in kept
-            )
-            if not rival or c.status == CONFIRMED:
-                kept.append(c)
-            elif c.status == CANDIDATE and c.course:
-                self._end(c, REJECTED, "part of another candidate", events)
-        self._all = sorted(kept, key=lambda c: c.id)
+        gone = set()
+        for c in moved:
+            for k in self._all:
+                if k is c or k.id in gone or c.id in gone:
+                    continue
+                away = math.hypot(c.y - k.y, c.x - k.x)
+                first, second = sorted((c, k), key=_rank)
+                if away < first.merges(self._radius) and second.status != CONFIRMED:
+                    gone.add(second.id)
+                    if second.status == CANDIDATE:
+                        self._end(second, REJECTED, MERGED, events)
+        if gone:
+            self._all = [c for c in self._all if c.id not in gone]
 
     def _give_up(self, frame: int, events: list[Event]) -> None:
         kept = []
@@ -333,3 +335,7 @@ class Candidates:
         self._texture, self._usual = state["texture"], state["usual"]
         self._held_until = state["held_until"]
         self.absorbance.take_over(state["absorbance"])
+
+
+def _rank(c: Candidate) -> tuple[bool, int]:
+    return c.status != CONFIRMED, c.id

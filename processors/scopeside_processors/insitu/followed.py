@@ -86,6 +86,10 @@ class Candidate:
     baseline: list[float] = field(default_factory=list)
     course: list[list[float]] = field(default_factory=list)
 
+    def merges(self, radius: float) -> float:
+        """Return how near to it another candidate is the same, px."""
+        return self.claims(radius) if self.status == CONFIRMED else 2.3 * radius
+
     def claims(self, radius: float) -> float:
         """Return how far from it an alarm is its own, px."""
         grown = 1.25 * self.radius_px + 1.5 * radius if self.status == CONFIRMED else 0
