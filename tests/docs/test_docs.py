@@ -235,9 +235,11 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/cluster.md", processor_class("cluster").Params),
         ("docs/processors/orientation.md", processor_class("orientation").Params),
         ("docs/processors/radial.md", processor_class("radial").Params),
+        ("docs/processors/nucleation.md", processor_class("nucleation").Params),
         ("docs/processors/phases.md", processor_class("phases").Params),
         ("docs/processors/disks.md", processor_class("disks").Params),
         ("docs/processors/strain.md", processor_class("strain").Params),
+        ("docs/processors/dose.md", processor_class("dose").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

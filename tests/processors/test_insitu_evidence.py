@@ -255,6 +255,14 @@ def test_a_bad_cell_is_one_that_stands_out_alone():
     assert not len(defects.take(image))
 
 
+def test_fine_structure_of_a_specimen_is_no_defect():
+    image = np.random.default_rng(1).poisson(100.0, (40, 50)).astype(np.float32)
+    image[::4, ::4] += 900
+    defects = Defects((40, 50))
+    for _ in range(8):
+        assert not len(defects.take(image))
+
+
 def test_places_are_those_of_frame_0_however_far_content_has_drifted():
     drift = np.outer(np.arange(110), [0.4, -0.25])
     about = {"dose": 12.0, "margin": 48}

@@ -8,8 +8,10 @@ from hypothesis.extra.numpy import arrays
 from tests.processors.movies import movie
 
 from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
 from scopeside.errors import ConfigError, ShapeError
 from scopeside.state import pack, unpack
+from scopeside_processors.insitu import incoming as module
 from scopeside_processors.insitu.incoming import (
     BLANK,
     NOT_A_NUMBER,
@@ -409,3 +411,27 @@ def test_a_movie_that_drifts_and_grows_can_be_used_throughout():
     looker = incoming()
     found = [looker.look(frame, i) for i, frame in enumerate(frames)]
     assert all(one.usable and not one.exposure_changed for one in found)
+
+
+def test_a_batch_is_read_once_for_all_processors_of_a_chain(monkeypatch):
+    frames = counts(5, 6)
+    frames[3] = 0
+    batch = Batch(frames, np.arange(6), np.arange(6) * 10**9)
+    looker, one, other = incoming(), incoming(), incoming()
+    expected = [looker.look(f, i, i * 10**9) for i, f in enumerate(frames)]
+    assert repr(one.of_batch(batch)) == repr(tuple(expected))
+    monkeypatch.setattr(module, "inspect", None)
+    assert repr(other.of_batch(batch)) == repr(tuple(expected))
+
+
+def test_frames_that_were_replaced_are_looked_at_anew():
+    batch = Batch(counts(5, 2), np.arange(2), np.zeros(2, np.int64))
+    incoming().of_batch(batch)
+    found = incoming().of_batch(batch.with_pixels(counts(0, 2)))
+    assert [one.blank for one in found] == [True, True]
+
+
+def test_a_batch_of_frames_of_another_size_is_refused():
+    batch = Batch(np.ones((1, 4, 4), "u2"), np.arange(1), np.arange(1))
+    with pytest.raises(ShapeError, match="some are"):
+        incoming().of_batch(batch)

@@ -5,6 +5,7 @@ An acquisition says it in its table ``calibration``. What nobody has said is Non
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
@@ -39,6 +40,12 @@ class Known(Params):
     """[y, x] of a pixel on the specimen; one number stands for both."""
     frame_time_s: Annotated[float, Field(ge=0)] | None = None
     """From one frame to the next; 0 is unknown."""
+    dose_rate_e_per_A2_s: Positive | None = None  # noqa: N815 - Å
+    """Of the beam on the specimen, as somebody has measured it."""
+    dose_rate_measured_on: str | datetime.date | None = None
+    """When that was, as 2026-11-20."""
+    dose_rate_relative_uncertainty: Annotated[float, Field(ge=0)] | None = None
+    """Its standard deviation, relative to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ IntArray = npt.NDArray[np.int64]
 
 _LOOKS = (8, 16, 32, 64)
 """Frames after which the first window is looked at; later ones are at their end."""
-_MOST = 4096
+_MOST = 65536
+_FEW, _SHARE = 8, 0.003
+"""More cells than these are no defects; the share is of all cells."""
 
 
 class Defects:
@@ -48,6 +50,10 @@ class Defects:
     def _look(self, *, replace: bool) -> IntArray:
         found = np.zeros((_MOST, 2), np.int64)
         cells = found[: alone(self._sum, found)]
+        if len(cells) > max(_FEW, _SHARE * self._sum.size):
+            cells = cells[
+                :0
+            ]  # fine structure of the specimen, or of a compressed video
         width = self._sum.shape[1]
         flat, known = cells @ [width, 1], self.cells @ [width, 1]
         new = cells[~np.isin(flat, known)]

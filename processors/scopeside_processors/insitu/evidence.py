@@ -24,7 +24,7 @@ FIRST = 8
 LEAST = 20.0
 """Frames of background that a cell needs to be scored."""
 _NOT_LEARNT = 0.55
-"""Where a score is higher the background learns nothing: it would take in what grows."""
+"""Where a score is higher the background learns nothing, lest it take in what grows."""
 _RADIUS = 1.15
 """Of the smallest filter, in smallest radii that count: what is found still grows."""
 _BLOCKS = 16

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
 from scopeside.errors import ShapeError
 from scopeside_processors.insitu.camera import Camera
 from scopeside_processors.insitu.clock import Clock
@@ -30,6 +31,7 @@ REPEATED = "the same picture as before"
 
 SATURATED_SHARE = 0.05
 """A frame with more saturated pixels than this share cannot be used."""
+_INSPECTED = "inspected"
 _REMEMBERED = 4
 """Pictures that a stuttering video may show again."""
 
@@ -141,8 +143,62 @@ class Incoming:
         """
         if frame.shape != self._shape:
             raise ShapeError(f"frames are {self._shape}; one is {frame.shape}")
-        missing = self._missing(int(index), int(epoch))
         seen = inspect(frame, self._cap(frame), self._full)
+        return self._take(frame, seen, index, timestamp_ns, epoch)
+
+    def of_batch(self, batch: Batch) -> tuple[Condition, ...]:
+        """Return what is to be known of each frame of a batch.
+
+        The pixels are read once for all processors of a chain, as long as no one
+        replaces the frames.
+
+        Raises
+        ------
+        ShapeError
+            If they have not the acquisition's shape.
+        """
+        if batch.pixels.shape[1:] != self._shape:
+            raise ShapeError(
+                f"frames are {self._shape}; some are {batch.pixels.shape[1:]}"
+            )
+        known: dict[tuple[int, float, float], Inspection]
+        known = batch.shared.setdefault(_INSPECTED, {})
+        found = []
+        for k, frame in enumerate(batch.pixels):
+            key = k, self._cap(frame), self._full
+            seen = known.get(key)
+            if seen is None:
+                seen = known[key] = inspect(frame, *key[1:])
+            at_ns = int(batch.timestamp_ns[k])
+            about = self._take(frame, seen, int(batch.index[k]), at_ns, batch.epoch)
+            found.append(about)
+        return tuple(found)
+
+    def state(self) -> dict[str, Any]:
+        """Return what it goes on from, for a snapshot."""
+        return {
+            "level": self._level.state(),
+            "clock": self._clock.state(),
+            "index": self._last_index,
+            "epoch": self._epoch,
+            "blanked": self._blanked,
+            "pictures": list(self._pictures),
+        }
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._level.take_over(state["level"])
+        self._clock.take_over(state["clock"])
+        self._last_index = state["index"]
+        self._epoch = state["epoch"]
+        self._blanked = state["blanked"]
+        self._pictures = list(state["pictures"])
+
+    def _take(
+        self, frame: Array, seen: Inspection, index: int, timestamp_ns: int, epoch: int
+    ) -> Condition:
+        """Return what follows from one look at a frame."""
+        missing = self._missing(int(index), int(epoch))
         step = self._clock.step(int(timestamp_ns), missing)
         about: dict[str, Any] = {
             "missing": missing,
@@ -168,26 +224,6 @@ class Incoming:
             recovered=recovered,
             **about,
         )
-
-    def state(self) -> dict[str, Any]:
-        """Return what it goes on from, for a snapshot."""
-        return {
-            "level": self._level.state(),
-            "clock": self._clock.state(),
-            "index": self._last_index,
-            "epoch": self._epoch,
-            "blanked": self._blanked,
-            "pictures": list(self._pictures),
-        }
-
-    def take_over(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self._level.take_over(state["level"])
-        self._clock.take_over(state["clock"])
-        self._last_index = state["index"]
-        self._epoch = state["epoch"]
-        self._blanked = state["blanked"]
-        self._pictures = list(state["pictures"])
 
     def _missing(self, index: int, epoch: int) -> int:
         """Return how many frames were never seen before this one."""
