@@ -48,7 +48,7 @@ class Nucleation:
         """Smallest radius that counts, px."""
         max_radius_px: Annotated[float, Field(gt=0)] | None = None
         """Radius of the largest filter, px; none: four times the smallest."""
-        alarms_per_hour: Annotated[float, Field(gt=0, le=100_000)] = 60.0
+        alarms_per_hour: Annotated[float, Field(gt=0, le=100_000)] = 200.0
         """False alarms per hour and field that are accepted."""
         contrast: Literal["dark", "bright"] = "dark"
         """What nuclei are on their background."""
