@@ -18,11 +18,12 @@ from scopeside.processor import Device, Order
 from scopeside.result import Result
 from scopeside.state import pack, unpack
 from scopeside_processors.insitu.candidates import Candidates, Event
+from scopeside_processors.insitu.coarse_drift import CoarseStabiliser
 from scopeside_processors.insitu.evidence import Evidence
 from scopeside_processors.insitu.incoming import Condition, Incoming
 from scopeside_processors.insitu.nuclei import COLUMNS, UNITS, Nuclei
 from scopeside_processors.insitu.pace import ASSUMED_S, Pace
-from scopeside_processors.insitu.stabilise import STILL, Drift, Stabiliser
+from scopeside_processors.insitu.stabilise import STILL, Drift
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +48,7 @@ class Nucleation:
         """Smallest radius that counts, px."""
         max_radius_px: Annotated[float, Field(gt=0)] | None = None
         """Radius of the largest filter, px; none: four times the smallest."""
-        alarms_per_hour: Annotated[float, Field(gt=0, le=100_000)] = 60.0
+        alarms_per_hour: Annotated[float, Field(gt=0, le=100_000)] = 200.0
         """False alarms per hour and field that are accepted."""
         contrast: Literal["dark", "bright"] = "dark"
         """What nuclei are on their background."""
@@ -91,7 +92,9 @@ class Nucleation:
         camera = self._incoming.camera
         self._pixel = camera.known.pixel_size_m
         self._pace = Pace(camera.frame_time_s)
-        self._stabiliser = Stabiliser(acquisition) if params.correct_drift else None
+        self._stabiliser = (
+            CoarseStabiliser(acquisition) if params.correct_drift else None
+        )
         self._evidence = Evidence(
             self._shape,
             min_radius_px=params.min_radius_px,
