@@ -79,9 +79,7 @@ def test_pairs_count_from_the_last_frame():
     images = np.arange(5, dtype=np.float32)[:, None, None] * np.ones((5, 7, 7), "f4")
     out = np.empty((2, 3, 3), np.float32)
     profiles.paired(images, 1, out)
-    np.testing.assert_allclose(
-        out[:, 0, 0], np.array([3, 7]) / np.sqrt(2), rtol=1e-6
-    )
+    np.testing.assert_allclose(out[:, 0, 0], np.array([3, 7]) / np.sqrt(2), rtol=1e-6)
 
 
 # --- walks
