@@ -18,7 +18,8 @@ def movie(drift, *, shape=(96, 96), dose=20.0, seed=0, disks=(), margin=24, **ab
     """Frames (n, h, w) u16, Poisson counts of `dose` e⁻/px; content at p + drift.
 
     disks: (y, x, radius(t), depth), dark, in px of frame 0; radius is a function of the
-    frame's number, and (y, x) may be functions too. Drift beyond `margin` wraps round.
+    frame's number, and y, x and depth may be functions too. Drift beyond `margin` wraps
+    round.
     """
     rng = np.random.default_rng([seed, 1])
     waves = fft.rfft2(texture(shape, seed=seed, margin=margin, **about))
@@ -35,6 +36,7 @@ def movie(drift, *, shape=(96, 96), dose=20.0, seed=0, disks=(), margin=24, **ab
             y = place_y(t) if callable(place_y) else place_y
             x = place_x(t) if callable(place_x) else place_x
             distance = np.hypot(rows - y - dy, columns - x - dx)
-            log -= depth * np.clip(radius(t) + 0.5 - distance, 0, 1)
+            dark = depth(t) if callable(depth) else depth
+            log -= dark * np.clip(radius(t) + 0.5 - distance, 0, 1)
         frames.append(rng.poisson(dose * np.exp(log)))
     return np.asarray(frames).astype(np.uint16)

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 RINGS = 12
 """Rings about a place, one cell wide each."""
-_RADII = np.geomspace(0.35, 11.0, 48)
+RADII = np.geomspace(0.35, 11.0, 48)
 """Radii that are tried, cells."""
 _ABSORBANCES = np.geomspace(0.001, 0.5, 64)
 """Absorbances that are tried, per px."""
@@ -43,7 +43,7 @@ class Size:
 
 
 @lru_cache(maxsize=1)
-def _spheres() -> tuple[Array, Array]:
+def spheres() -> tuple[Array, Array]:
     """Return thickness (radii, rings), cells, and the square of each radius' norm."""
     side, fine = 2 * RINGS + 9, 4
     axis = (np.arange(side * fine) - (side * fine - 1) / 2) / fine
@@ -53,7 +53,7 @@ def _spheres() -> tuple[Array, Array]:
     ring = np.minimum(ring, RINGS)
     number = np.bincount(ring.ravel(), minlength=RINGS + 1)
     out = []
-    for radius in _RADII:
+    for radius in RADII:
         thickness = 2 * np.sqrt(np.clip(radius**2 - away, 0, None))
         cells = thickness.reshape(side, fine, side, fine).mean(axis=(1, 3))
         cells = ndimage.gaussian_filter(cells, _BLUR)
@@ -91,14 +91,11 @@ class Absorbance:
 
         `cell` is the width of a cell, px.
         """
-        table, _ = _spheres()
-        chi = np.empty((len(_RADII), len(_ABSORBANCES)))
-        for k, absorbance in enumerate(_ABSORBANCES * cell):
-            model = absorbance * table
-            weight = 1.0 / (variance + (_MODEL * model[:, :1]) ** 2)
-            misfit = (rings - model) ** 2 * weight - np.log(weight)
-            chi[:, k] = misfit.sum(axis=1)
-        fit = np.exp(-0.5 * (chi - chi.min())).mean(axis=0)
+        table, _ = spheres()
+        model = (_ABSORBANCES * cell)[:, None, None] * table
+        weight = 1.0 / (variance + (_MODEL * model[..., :1]) ** 2)
+        chi = ((rings - model) ** 2 * weight - np.log(weight)).sum(axis=2)
+        fit = np.exp(-0.5 * (chi - chi.min())).mean(axis=1)
         fit = (1 - _OUTLIER) * fit / fit.sum() + _OUTLIER / fit.size
         self._log += np.log(fit)
         self._log -= self._log.max()
@@ -106,7 +103,7 @@ class Absorbance:
 
     def size(self, rings: Array, variance: Array, cell: float) -> Size:
         """Return how large the sphere is that ``rings (RINGS,)`` show; as `learn`."""
-        table, _ = _spheres()
+        table, _ = spheres()
         middle, spread = self.estimate
         model = middle * cell * table
         weight = 1.0 / (variance + (_MODEL * model[:, :1]) ** 2)
@@ -118,7 +115,7 @@ class Absorbance:
         misfit += np.log(own + pull)
         chance = np.exp(-0.5 * (misfit - misfit.min()))
         chance /= chance.sum()
-        logs = np.log(_RADII)
+        logs = np.log(RADII)
         mean = float(chance @ logs)
         scatter = math.sqrt(max(float(chance @ (logs - mean) ** 2), 1e-4))
         return Size(math.exp(mean), scatter)

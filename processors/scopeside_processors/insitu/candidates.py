@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from scopeside_processors.insitu import features, patches, sizes
 from scopeside_processors.insitu.absorbance import Absorbance
-from scopeside_processors.insitu.field_objects import learn_from_field
+from scopeside_processors.insitu.field_objects import (
+    WHEN,
+    learn_from,
+    objects_of,
+    texture_of,
+)
+from scopeside_processors.insitu.followed import (
+    CANDIDATE,
+    CONFIRMED,
+    DISSOLVED,
+    ENDED,
+    REJECTED,
+    SOON,
+    Candidate,
+    Event,
+    event_of,
+    interval,
+)
 from scopeside_processors.insitu.verdicts import Judge, Trees, reason_for
 
-Array = npt.NDArray[Any]
+__all__ = ["Candidates", "Event"]
 
-CANDIDATE, CONFIRMED, DISSOLVED, REJECTED = (
-    "candidate", "confirmed", "dissolved", "rejected",
-)  # fmt: skip
 LOST = "places before and after are unrelated"
+MERGED = "part of another candidate"
 UNDECIDED = "undecided for too long"
 
-_LOOKS = 3
-"""Candidates that are looked at in one frame; the others wait for the next."""
-_EVERY, _SELDOM, _RARELY = 3, 6, 24
-"""Frames from look to look: of the young, of the old, of those that had their time."""
-_YOUNG, _OLD, _ENDED = 48, 120, 240
-"""Frames since the first alarm."""
+_LOOKS = 2
+"""Candidates that are looked at in one frame, and nuclei that are measured; the others
+wait for the next."""
 _SILENT = 12
 """Frames without an alarm after which a candidate is given up."""
 _MEASURE = 8
@@ -40,79 +51,11 @@ again."""
 _MOST = 256
 """Candidates at a time; more are no nuclei but a fault."""
 _CONFIRMED_MOST = 4096
-_CROWD, _CROWD_FRAMES = 8, 24
-"""So many new candidates in one frame are held for so many frames: drift was lost, or
-the light changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What became of a candidate.
-
-    Attributes
-    ----------
-    id
-        Of the nucleus; none is used twice.
-    status
-        candidate, confirmed, dissolved or rejected.
-    y, x
-        On the specimen: px of frame 0.
-    radius_px, radius_error_px
-        Now, with its standard deviation.
-    birth_frame
-        When its radius was 0, estimated.
-    confidence
-        Probability that it is a nucleus.
-    reason
-        Why it was rejected.
-    course
-        (n, 3) float64: frame, radius and its standard deviation, px.
-    thumbnail
-        (side, side) float32: mean of the last frames, standard deviations.
-    """
-
-    id: int
-    status: str
-    y: float
-    x: float
-    radius_px: float
-    radius_error_px: float
-    birth_frame: float
-    confidence: float
-    reason: str
-    course: Array
-    thumbnail: Array
-
-
-@dataclass(slots=True)
-class Candidate:
-    """One place, and what is known of it; frames are numbers of the movie."""
-
-    id: int
-    y: float
-    x: float
-    opened: int
-    alarmed: int
-    since: float
-    score: float
-    filter_px: float
-    due: int
-    hold: int = 0
-    status: str = CANDIDATE
-    confidence: float = 0.0
-    radius_px: float = 0.0
-    error_px: float = 0.0
-    birth: float = 0.0
-    reason: str = ""
-    small: int = 0
-    learnt_px: float = 0.0
-    baseline: list[float] = field(default_factory=list)
-    course: list[list[float]] = field(default_factory=list)
-
-    def claims(self, radius: float) -> float:
-        """Return how far from it an alarm is its own, px."""
-        grown = 1.25 * self.radius_px + 1.5 * radius if self.status == CONFIRMED else 0
-        return max(3.0 * radius, 1.5 * self.filter_px, grown)
+_CROWD, _TIMES = 8, 6.0
+"""So many new candidates within `_TOGETHER` frames, and so many times as many as usual,
+are held for `_HELD` frames: drift was lost, or the light changed."""
+_TOGETHER, _HELD = 4, 24
+_SETTLE = 1.0 / 64.0
 
 
 class Candidates:
@@ -142,6 +85,10 @@ class Candidates:
         self._next_id = 0
         self._segment: int | None = None
         self._taken = 0
+        self._objects: list[tuple[float, float]] = []
+        self._texture = 0.0
+        self._usual = 0.0
+        self._held_until = 0
         self.allow(alarms_per_hour)
 
     def allow(self, alarms_per_hour: float) -> None:
@@ -150,6 +97,11 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def nuclei(self) -> list[Event]:
+        """Return what is known now of all that were confirmed and are still there."""
+        none = np.zeros((0, 0), np.float32)
+        return [event_of(c, none) for c in self._all if c.status == CONFIRMED]
 
     def take(self, evidence: Any, frame: int, drift: Any) -> list[Event]:
         """Take in a frame that `evidence` has taken; return what changed.
@@ -169,43 +121,64 @@ class Candidates:
             self._lose(events)
         self._segment = drift.segment
         self._taken += 1
-        learn_from_field(evidence, self._taken, self._radius, self.absorbance)
+        self._learn(evidence)
         self._sort(evidence.proposals(), frame)
-        for candidate in self._due(frame):
+        due = self._due(frame)
+        for candidate in due:
             if candidate.status == CONFIRMED:
                 self._measure(candidate, evidence, frame, events)
             else:
                 self._look(candidate, evidence, frame, events)
-        self._merge(events)
+        self._merge(due, events)
         self._give_up(frame, events)
         return events
+
+    def _learn(self, evidence: Any) -> None:
+        """Look the field over now and then, and at one of its objects a frame."""
+        if self._taken in WHEN:
+            self._objects = objects_of(evidence, self._radius)
+            self._texture = texture_of(evidence)
+        elif self._objects:
+            place = self._objects.pop(0)
+            learn_from(evidence, place, self._radius, self._texture, self.absorbance)
 
     def _lose(self, events: list[Event]) -> None:
         for candidate in self._all:
             if candidate.status == CANDIDATE:
                 self._end(candidate, REJECTED, LOST, events)
         self._all = []
+        self._objects = []
         self._taken = 0
 
     def _sort(self, proposals: list[Any], frame: int) -> None:
         """Give each alarm to the candidate that claims it, or open one for it."""
-        new = []
+        new, claims = [], [(c.y, c.x, c.claims(self._radius), c) for c in self._all]
         for p in proposals:
-            owner, least = None, math.inf
-            for c in self._all:
-                away = math.hypot(c.y - p.y, c.x - p.x) / c.claims(self._radius)
-                if away < min(least, 1.0):
-                    owner, least = c, away
+            owner, least = None, 1.0
+            for y, x, reach, c in claims:
+                if abs(y - p.y) < reach and abs(x - p.x) < reach:
+                    away = math.hypot(y - p.y, x - p.x) / reach
+                    if away < least:
+                        owner, least = c, away
             if owner is None:
                 new.append(p)
             else:
                 owner.alarmed = frame
                 owner.score = p.score
-        hold = _CROWD_FRAMES if len(new) >= _CROWD else 0
         for p in new[: max(0, _MOST - len(self._all))]:
-            self._open(p, frame, hold)
+            self._open(p, frame)
+        self._hold(frame)
 
-    def _open(self, p: Any, frame: int, hold: int) -> None:
+    def _hold(self, frame: int) -> None:
+        """Let candidates wait that came with too many others."""
+        young = [c for c in self._all if c.opened > frame - _TOGETHER]
+        if len(young) >= max(_CROWD, _TIMES * _TOGETHER * self._usual):
+            self._held_until = frame + _HELD
+        for c in young:
+            c.hold = max(c.hold, self._held_until)
+        self._usual += _SETTLE * (sum(c.opened == frame for c in young) - self._usual)
+
+    def _open(self, p: Any, frame: int) -> None:
         if any(
             math.hypot(c.y - p.y, c.x - p.x) < c.claims(self._radius) for c in self._all
         ):
@@ -221,7 +194,6 @@ class Candidates:
                 score=p.score,
                 filter_px=p.radius_px,
                 due=frame,
-                hold=frame + hold,
             )
         )
         self._next_id += 1
@@ -230,27 +202,28 @@ class Candidates:
         """Return who is to be looked at now: those who have waited longest."""
         waiting = [c for c in self._all if c.due <= frame]
         waiting.sort(key=lambda c: (c.due, c.id))
-        return waiting[:_LOOKS]
+        grown = [c for c in waiting if c.status == CONFIRMED]
+        return [c for c in waiting if c.status != CONFIRMED][:_LOOKS] + grown[:_LOOKS]
 
     def _look(
         self, c: Candidate, evidence: Any, frame: int, events: list[Event]
     ) -> None:
-        age = frame - c.opened
-        c.due = frame + (_EVERY if age < _YOUNG else _SELDOM if age < _OLD else _RARELY)
         place = self._place(c, evidence, frame)
         if len(place.patch) < features.LEAST:
+            c.due = frame + SOON
             return
         image = place.patch[-8:].mean(axis=0)
         seen = features.look(place, self.absorbance)
         self._move(c, seen, evidence.history)
         c.confidence = self._judge.probability(seen.values)
+        c.due = frame + interval(c.confidence, frame - c.opened)
         c.radius_px = seen.size.radius * place.cell
         c.error_px = c.radius_px * seen.size.scatter
         numbers = evidence.history.numbers(len(place.patch))
         c.birth = float(numbers[-1]) - seen.age
         first = not c.course
         c.course = sizes.thinned([*c.course, [float(frame), c.radius_px, c.error_px]])
-        if c.confidence >= self._confirm_at and c.hold <= frame < c.opened + _ENDED:
+        if c.confidence >= self._confirm_at and c.hold <= frame < c.opened + ENDED:
             c.status, c.baseline, c.reason = CONFIRMED, seen.baseline.tolist(), ""
             c.due = frame + _MEASURE
         elif c.status == CANDIDATE:
@@ -305,28 +278,27 @@ class Candidates:
         if c.small >= _GONE:
             self._end(c, DISSOLVED, "", events)
 
-    def _merge(self, events: list[Event]) -> None:
+    def _merge(self, moved: list[Candidate], events: list[Event]) -> None:
         """Of two candidates at one place keep the confirmed one, or the older."""
-        order = sorted(self._all, key=lambda c: (c.status != CONFIRMED, c.opened, c.id))
-        kept: list[Candidate] = []
-        for c in order:
-            apart = 2.3 * self._radius
-            rival = any(
-                math.hypot(c.y - k.y, c.x - k.x)
-                < (k.claims(self._radius) if k.status == CONFIRMED else apart)
-                for k in kept
-            )
-            if not rival or c.status == CONFIRMED:
-                kept.append(c)
-            elif c.status == CANDIDATE and c.course:
-                self._end(c, REJECTED, "part of another candidate", events)
-        self._all = sorted(kept, key=lambda c: c.id)
+        gone = set()
+        for c in moved:
+            for k in self._all:
+                if k is c or k.id in gone or c.id in gone:
+                    continue
+                away = math.hypot(c.y - k.y, c.x - k.x)
+                first, second = sorted((c, k), key=_rank)
+                if away < first.merges(self._radius) and second.status != CONFIRMED:
+                    gone.add(second.id)
+                    if second.status == CANDIDATE:
+                        self._end(second, REJECTED, MERGED, events)
+        if gone:
+            self._all = [c for c in self._all if c.id not in gone]
 
     def _give_up(self, frame: int, events: list[Event]) -> None:
         kept = []
         for c in self._all:
             silent = frame - c.alarmed > _SILENT and c.status != CONFIRMED
-            late = frame - c.opened > _ENDED and c.status == CANDIDATE
+            late = frame - c.opened > ENDED and c.status == CANDIDATE
             if (silent or late) and c.status == CANDIDATE:
                 self._end(c, REJECTED, c.reason if silent else UNDECIDED, events)
             if not silent and c.status != DISSOLVED:
@@ -347,6 +319,10 @@ class Candidates:
             "next": self._next_id,
             "segment": self._segment,
             "taken": self._taken,
+            "objects": [list(place) for place in self._objects],
+            "texture": self._texture,
+            "usual": self._usual,
+            "held_until": self._held_until,
             "absorbance": self.absorbance.state(),
         }
 
@@ -355,21 +331,11 @@ class Candidates:
         self._all = [Candidate(**fields) for fields in state["all"]]
         self._next_id, self._segment = state["next"], state["segment"]
         self._taken = state["taken"]
+        self._objects = [(y, x) for y, x in state["objects"]]
+        self._texture, self._usual = state["texture"], state["usual"]
+        self._held_until = state["held_until"]
         self.absorbance.take_over(state["absorbance"])
 
 
-def event_of(c: Candidate, image: Array) -> Event:
-    """Return what is known of a candidate now."""
-    return Event(
-        id=c.id,
-        status=c.status,
-        y=c.y,
-        x=c.x,
-        radius_px=c.radius_px,
-        radius_error_px=c.error_px,
-        birth_frame=c.birth,
-        confidence=c.confidence,
-        reason=c.reason,
-        course=np.array(c.course).reshape(-1, 3),
-        thumbnail=np.nan_to_num(image).astype(np.float32),
-    )
+def _rank(c: Candidate) -> tuple[bool, int]:
+    return c.status != CONFIRMED, c.id

@@ -22,33 +22,33 @@ _CLEAR = 5.0
 """Scatter of the texture that an object stands out by."""
 
 
-def learn_from_field(
-    evidence: Any, frames: int, radius: float, absorbance: Absorbance
+def learn_from(
+    evidence: Any,
+    place: tuple[float, float],
+    radius: float,
+    texture: float,
+    absorbance: Absorbance,
 ) -> None:
-    """Take the darkest objects of the background, if it is time to.
+    """Take what an object of the field shows, a particle as a rule.
 
     Parameters
     ----------
-    frames : that were taken
+    place : px of frame 0
     radius : smallest that counts, px
+    texture : share of the light that the membrane takes here and there, rms
     """
-    if frames not in WHEN:
-        return
-    level = patches.level_of(radius, evidence.history.bin)
-    for y, x in objects_of(evidence, radius):
-        found = measure(
-            evidence,
-            (y, x),
-            1.5 * radius,
-            base_level=level,
-            baseline=np.zeros(RINGS),
-            absorbance=absorbance,
-        )
-        if found is None:
-            continue
+    found = measure(
+        evidence,
+        place,
+        1.5 * radius,
+        base_level=patches.level_of(radius, evidence.history.bin),
+        baseline=np.zeros(RINGS),
+        absorbance=absorbance,
+    )
+    if found is not None:
         _, cell, rings, variance = found
-        # Membrane is left of the texture, since nothing was seen before it.
-        absorbance.learn(rings, variance + _texture(evidence) ** 2, cell)
+        # The membrane's texture is in it, since nothing was seen before it.
+        absorbance.learn(rings, variance + texture**2, cell)
 
 
 def objects_of(evidence: Any, radius: float) -> list[tuple[float, float]]:
@@ -77,6 +77,7 @@ def _darkness(evidence: Any, width: float) -> Array:
     return dark.astype(np.float32)
 
 
-def _texture(evidence: Any) -> float:
+def texture_of(evidence: Any) -> float:
+    """Return which share of the light is lost here and there, rms, by most cells."""
     image = _darkness(evidence, 1.0)[::3, ::3]
     return 1.4826 * float(np.median(np.abs(image - np.median(image))))

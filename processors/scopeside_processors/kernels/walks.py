@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 
 BORDER = 4
 """Cells beyond the edge; nothing is known there, and a particle may come from there."""
+_LEAST = 1e-20
+"""Chance of a cell below which it does not fall: denormal numbers are slow."""
 _MOST = 40.0
 """No value speaks for a particle more than so, logarithm."""
 
@@ -79,7 +81,7 @@ def followed_back(
         out[k, 0] = total
         out[k, 1] = first / mass - BORDER
         out[k, 2] = second / mass - BORDER
-        here *= np.float32(1.0 / mass)
+        _scale(here, 1.0 / mass)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -106,6 +108,14 @@ def _spread(image: Array, taps: Array, wide: Array) -> None:
         wide[pad : pad + n] = flat
         wide[pad + n : n + 2 * pad] = flat[:pad]
         convolved(wide, taps, stride, flat)
+
+
+@numba.njit(nogil=True, cache=True)
+def _scale(image: Array, factor: float) -> None:
+    """Multiply `image` in place; nothing falls below what is slow to calculate with."""
+    flat, by, least = image.reshape(-1), np.float32(factor), np.float32(_LEAST)
+    for i in range(flat.size):
+        flat[i] = max(flat[i] * by, least)
 
 
 @numba.njit(nogil=True, cache=True)
