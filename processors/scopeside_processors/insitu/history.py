@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scopeside_processors.kernels.profiles import cut
 from scopeside_processors.kernels.residual import INVALID, as_levels
 
 Array = npt.NDArray[Any]
@@ -83,20 +84,10 @@ class History:
             NaN where nothing was seen. The middle cell is the one that holds the place.
         """
         order, side = self._order(n), 2 * half + 1
-        out = np.full((len(order), side, side), np.nan, np.float32)
+        out = np.empty((len(order), side, side), np.float32)
         row, column = self.cell(y), self.cell(x)
-        for k, at in enumerate(order):
-            top = row - half - int(self._origins[at, 0])
-            left = column - half - int(self._origins[at, 1])
-            frame = self._frames[at]
-            rows = slice(max(top, 0), min(top + side, frame.shape[0]))
-            columns = slice(max(left, 0), min(left + side, frame.shape[1]))
-            if rows.start >= rows.stop or columns.start >= columns.stop:
-                continue
-            part = frame[rows, columns]
-            inside = out[k, rows.start - top :, columns.start - left :]
-            values = np.where(part == INVALID, np.nan, part * self._steps[at])
-            inside[: part.shape[0], : part.shape[1]] = values
+        corners = np.array([row - half, column - half]) - self._origins[order]
+        cut(self._frames, order, corners, self._steps, INVALID, out)
         return out
 
     def cell(self, place: float) -> int:

@@ -4,6 +4,8 @@ Patches are (n, rows, columns) float32 in standard deviations of a cell's noise,
 where nothing was seen.
 """
 
+# ruff: noqa: PLR0917 - a kernel takes its arrays by position
+
 from __future__ import annotations
 
 import math
@@ -17,6 +19,41 @@ Array = npt.NDArray[Any]
 
 _LIMIT = 3.0
 """Standard deviations at which cells of the surroundings are cut."""
+
+
+@numba.njit(nogil=True, cache=True)
+def cut(
+    frames: Array,
+    order: Array,
+    corners: Array,
+    steps: Array,
+    invalid: int,
+    out: Array,
+) -> None:
+    """Fill `out` with the same place of several frames, NaN where nothing was seen.
+
+    Parameters
+    ----------
+    frames : (m, height, width) int8; `invalid` where nothing was seen
+    order : (n,) int64, which of them, in order
+    corners : (n, 2) int64, cell of each frame that the first one of `out` is; cells
+        beyond its edges were not seen
+    steps : (m,) float64, what 1 stands for in each frame
+    out : (n, rows, columns) float32
+    """
+    _, height, width = frames.shape
+    for k in range(order.size):
+        at, top, left = order[k], corners[k, 0], corners[k, 1]
+        step = np.float32(steps[at])
+        for i in range(out.shape[1]):
+            y, row = top + i, out[k, i]
+            row[:] = np.float32(np.nan)
+            if y < 0 or y >= height:
+                continue
+            for j in range(max(0, -left), min(row.size, width - left)):
+                value = frames[at, y, left + j]
+                if value != invalid:
+                    row[j] = np.float32(value) * step
 
 
 @numba.njit(nogil=True, cache=True)
