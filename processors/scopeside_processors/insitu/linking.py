@@ -27,19 +27,23 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from scopeside_processors.insitu.assignment import assign, near
-from scopeside_processors.insitu.motion_bank import Bank, Models
+from scopeside_processors.insitu.motion_bank import Bank, Models, news
 from scopeside_processors.insitu.tracks import Tracks
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 _SEEN = 0.95
 """Probability that a particle well above the noise is seen: others may hide it."""
+_HIDDEN = 0.5
+"""The same for one that lies so near to another that the two may show as one."""
 _STAYS = 0.999
 """Probability that a particle is still there after a frame."""
 _SUREST = 12.0
 """Largest logarithm of the odds: doubt must be able to return within some frames."""
 _TIMES = 4.0
 """Standard deviations around a track within which detections are looked at."""
+_DOUBLE = 0.01
+"""Share of the particles that appear just where another is."""
 _RANGE = 12.0
 """Particles not yet known are taken to be as likely at any height over this range."""
 _FLICKER = 0.1
@@ -107,6 +111,7 @@ class Linker:
         self._corner = (0.0, 0.0)
         self.unseen = rules.crowd
         self.clutter = 1.0
+        self.independent = 1.0
 
     def step(
         self, seen: Detections, frames: int = 1, corner: tuple[float, float] = (0.0, 0.0)
@@ -127,8 +132,9 @@ class Linker:
         floor = self._floor(seen)
         track, place = self._near(seen)
         owner = np.full(len(seen), -1, np.int64)
-        taken = self._take_in(seen, floor, track, place, owner)
-        self._begin(seen, floor, taken, owner)
+        new = self._new_odds(seen, floor)
+        taken = self._take_in(seen, floor * (1 + np.exp(new)), track, place, owner)
+        self._begin(seen, new, taken, owner)
         self._count(seen, taken)
         self._corner = corner
         self._prune()
@@ -174,6 +180,19 @@ class Linker:
             return np.full(len(seen), 0.1 * self.rules.births)
         return self.clutter * maxima_of_noise(seen.snr, self.rules.correlation)
 
+    def _hidden(self) -> npt.NDArray[np.bool_]:
+        """Return whether a track lies so near to another that they show as one."""
+        hidden = np.zeros(len(self.tracks), np.bool_)
+        particle = np.flatnonzero(self.tracks.confirmed)
+        place = self.tracks.bank.mean()[0][particle]
+        radius = self.tracks.radius[particle]
+        if len(particle) > 1:
+            one, other = near(place, radius + radius.max(), place)
+            apart = np.hypot(*(place[one] - place[other]).T)
+            touch = (one != other) & (apart < radius[one] + radius[other])
+            hidden[particle[one[touch]]] = True
+        return hidden
+
     def _near(self, seen: Detections) -> tuple[IntArray, IntArray]:
         tracks = self.tracks
         if not len(tracks) or not len(seen):
@@ -184,23 +203,27 @@ class Linker:
     def _take_in(
         self,
         seen: Detections,
-        floor: FloatArray,
+        others: FloatArray,
         track: IntArray,
         place: IntArray,
         owner: IntArray,
     ) -> FloatArray:
-        """Update the tracks; return (n,) how much of each detection they explain."""
+        """Update the tracks; return (n,) how much of each detection they explain.
+
+        `others` (n,) is how dense all else is that a detection may be: clutter, and
+        particles that nobody follows yet.
+        """
         tracks, bank = self.tracks, self.tracks.bank
         fits = bank.likelihood(track, seen.places[place], seen.sigma[place])
-        height, missed = self._heights(seen, track, place)
-        ratio = fits * (height / floor[place])[:, None]
+        visible = np.where(self._hidden(), _HIDDEN, _SEEN)
+        height, missed = self._heights(seen, track, place, visible)
+        ratio = fits * (height / others[place])[:, None]
         whole = (bank.weight[track] * ratio).sum(axis=1)
         chance = 1 / (1 + np.exp(-tracks.odds))
         with np.errstate(divide="ignore"):
             gain = np.log(chance[track] * whole) - np.log1p(
                 -(chance * (1 - missed))[track]
             )
-        gain -= np.maximum(0, self._new_odds(seen, floor))[place]
         worth = gain > 0
         chosen = np.zeros(len(track), np.bool_)
         chosen[worth] = assign(
@@ -214,7 +237,12 @@ class Linker:
         evidence = bank.update(
             track, seen.places[place], seen.sigma[place], ratio, missed
         )
-        tracks.odds = np.minimum(tracks.odds + np.log(evidence), _SUREST)
+        gained = np.log(evidence)
+        doubted = (gained > 0) & ~tracks.confirmed
+        steps = np.hypot(self.models.step, np.hypot(*np.moveaxis(bank.velocity, 2, 0)))
+        new = (bank.weight * news(self.independent, steps)).sum(axis=1)
+        gained[doubted] *= new[doubted]
+        tracks.odds = np.minimum(tracks.odds + gained, _SUREST)
         chance = 1 / (1 + np.exp(-tracks.odds))
         share = whole / evidence[track] * chance[track]
         self._describe(seen, track[chosen], place[chosen])
@@ -222,23 +250,32 @@ class Linker:
         return np.minimum(np.bincount(place, share, len(seen)), 1.0)
 
     def _heights(
-        self, seen: Detections, track: IntArray, place: IntArray
+        self, seen: Detections, track: IntArray, place: IntArray, visible: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return (p,) how the heights fit, and (n,) how likely it is to see none."""
         least = self.rules.least_snr
         if least is None:
-            return np.full(len(track), _SEEN), np.full(len(self.tracks), 1 - _SEEN)
+            return visible[track], 1 - visible
         spread = np.sqrt(1 + self.tracks.snr_var)
         away = (seen.snr[place] - self.tracks.snr[track]) / spread[track]
         fits = np.exp(-0.5 * away**2) / (math.sqrt(2 * math.pi) * spread[track])
-        # A wide share keeps a track from losing a particle whose height jumps.
-        fits = 0.98 * fits + 0.02 / _RANGE
-        return _SEEN * fits, 1 - _SEEN * ndtr((self.tracks.snr - least) / spread)
+        # A wide share keeps a track from losing a particle whose height jumps, as it
+        # does where two show as one.
+        wide = np.where(visible < _SEEN, 0.5, 0.02)[track]
+        fits = (1 - wide) * fits + wide / _RANGE
+        above = ndtr((self.tracks.snr - least) / spread)
+        return visible[track] * fits, 1 - visible * above
 
     def _new_odds(self, seen: Detections, floor: FloatArray) -> FloatArray:
         """Return (n,) logarithm of the odds that it is a particle not yet known."""
         wide = 1.0 if self.rules.least_snr is None else 1 / _RANGE
-        return np.log(self.unseen * wide / floor)
+        unseen = np.full(len(seen), self.unseen)
+        particle = np.flatnonzero(self.tracks.confirmed)
+        place = self.tracks.bank.mean()[0][particle]
+        _, inside = near(place, self.tracks.radius[particle], seen.places)
+        # Where a particle is followed, there is hardly another one.
+        unseen[inside] = _DOUBLE * self.rules.births
+        return np.log(unseen * wide / floor)
 
     def _describe(self, seen: Detections, track: IntArray, place: IntArray) -> None:
         """Take in height and radius of what belongs to a track."""
@@ -251,14 +288,15 @@ class Linker:
         tracks.radius_weight[track] = weight
         tracks.measured[track] = seen.places[place]
         tracks.measured_sigma[track] = seen.sigma[place]
+        tracks.measured_radius[track] = seen.radius[place]
         tracks.seen[track] += 1
         tracks.since[track] = 0
 
     def _begin(
-        self, seen: Detections, floor: FloatArray, taken: FloatArray, owner: IntArray
+        self, seen: Detections, odds: FloatArray, taken: FloatArray, owner: IntArray
     ) -> None:
         """Begin tracks where a detection stands out and belongs to none."""
-        odds = self._new_odds(seen, floor)
+        odds = odds.copy()
         with np.errstate(divide="ignore"):
             odds += np.log(1 - taken)
         start = np.flatnonzero((owner < 0) & (odds > -1))
@@ -277,6 +315,21 @@ class Linker:
         )
         self.tracks = self.tracks.joined(new)
         owner[start] = ids
+
+    def move(self, shift: tuple[float, float]) -> None:
+        """Take all places to other coordinates."""
+        self.tracks.bank.place += shift
+        self.tracks.measured += shift
+
+    def end(self, ids: list[int]) -> None:
+        """Let go of some tracks."""
+        if ids:
+            self.tracks = self.tracks.take(~np.isin(self.tracks.id, ids))
+
+    def forget(self) -> None:
+        """Let go of all tracks."""
+        self.tracks = self.tracks.take(np.zeros(0, np.int64))
+        self.unseen = self.rules.crowd
 
     def begin(
         self,

@@ -31,6 +31,8 @@ IntArray = npt.NDArray[np.int64]
 
 _SWITCH = 0.02
 """Share of the weights that is spread evenly with each frame: motion may change."""
+_WIDTH = 1.5
+"""Pixels over which what stands still looks the same."""
 _BEHIND = 0.01
 """Weight below which a filter starts anew from the mean."""
 
@@ -211,6 +213,22 @@ class Bank:
         drives = behind & (self.speed_var > 0)
         self.velocity = np.where(drives[..., None], velocity[:, None], self.velocity)
         self.cross = np.where(behind, 0, self.cross)
+
+
+def news(independent: float, step: FloatArray) -> FloatArray:
+    """Return which share of a frame's evidence is new, for a particle with a `step`.
+
+    Parameters
+    ----------
+    independent : share of the variance of what looks like particles that is noise; the
+        rest stands still, as texture does
+    step : px per frame, any shape
+
+    The slower a particle is, the longer it sees the same of what stands still, and the
+    less does another look at it tell.
+    """
+    same = np.maximum(1.0, (_WIDTH / step) ** 2)
+    return independent / (independent + (1 - independent) * same)
 
 
 def _sum(track: IntArray, values: FloatArray, n: int) -> FloatArray:

@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from scopeside_processors.kernels import presence as kernels
 from scopeside_processors.kernels import spots
-from scopeside_processors.insitu.spots import cover, turn
+from scopeside_processors.insitu.motion_bank import news
+from scopeside_processors.insitu.spots import turn
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -80,6 +81,7 @@ class Presence:
         self._step = step
         self._area = step * step / _SPEEDS
         self._births = births * self._area
+        self._logarithms = _logarithms()
         self._crowd = crowd * self._area
         rows, columns = shape
         self.density = np.full((_SPEEDS, rows, columns), self._crowd, np.float32)
@@ -101,9 +103,10 @@ class Presence:
         independent : share of the noise that is new in each frame, 0 … 1
         frames : that passed since the last
         """
-        table = _table(independent)
-        kernels.likelihood(responses, scale, table, _LOW, self._ratio)
         for k, half in enumerate(self._taps):
+            new = news(independent, self.speeds[k : k + 1])[0]
+            table = np.exp(new * self._logarithms).astype(np.float32)
+            kernels.likelihood(responses, scale, table, _LOW, self._ratio)
             for _ in range(min(frames, 8)):
                 spots.blur(self.density[k], half, self._line, self._moved)
                 np.multiply(self._moved, np.float32(_STAYS), out=self._moved)
@@ -130,6 +133,10 @@ class Presence:
             place, sigma, np.log(found[:, 4]), self.speeds[found[:, 5:].argmax(axis=1)]
         )
 
+    def forget(self) -> None:
+        """Begin anew."""
+        self.density[:] = self._crowd
+
     def turn(self, by: tuple[int, int]) -> None:
         """Move on with the specimen, by whole places of the map."""
         if by != (0, 0):
@@ -138,9 +145,9 @@ class Presence:
 
     def clear(self, places: FloatArray, radius: FloatArray) -> None:
         """Expect no other particle around those that are followed."""
-        free = np.ones(self.density.shape[1:], np.bool_)
-        cover(free, (places + 0.5) / self._step - 0.5, radius / self._step)
-        self.density[:, ~free] = np.float32(self._births)
+        at, far = (places + 0.5) / self._step - 0.5, radius / self._step
+        for one in self.density:
+            spots.cover(at, far, self._births, one)
 
 
 def _walk(sigma: float) -> Array:
@@ -151,9 +158,9 @@ def _walk(sigma: float) -> Array:
     return spots.taps(sigma)
 
 
-def _table(independent: float) -> Array:
-    """Return the likelihood ratio by height, the mean over heights of particles."""
+def _logarithms() -> FloatArray:
+    """Return the logarithm of the likelihood ratio by height, for all particles."""
     seen = np.arange(_LOW, _HIGH, 1 / 16) + 1 / 32
     height = np.geomspace(*_HEIGHTS, 64)
     ratio = np.exp(np.outer(seen, height) - 0.5 * height**2).mean(axis=1)
-    return np.minimum(ratio**independent, 1e30).astype(np.float32)
+    return np.minimum(np.log(ratio), 69.0)

@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.float64]
 SIGMA_OF_RADIUS = 0.55
 """The Gaussian that fits a projected sphere best, by its radius."""
 
-_NARROWEST = float(__import__('os').environ.get('NARROW','0.75'))
+_NARROWEST = 0.75
 """Pixels that the narrowest matched filter has at least after binning."""
 _BACKGROUND = 16.0
 """Pixels over which the background is smoothed, at least."""
@@ -36,6 +36,8 @@ _SMOOTH = 2.0
 _SETTLE = 50.0
 """Frames after which half of what seems to stand still is believed. The texture could
 be known earlier; but weak particles that move slowly must not be taken for it."""
+_SPARSE = 3
+"""Noise is measured at every third pixel of the images, each way."""
 _MOST = 8192
 """Maxima of a frame that are kept."""
 _MEMORY = 250.0
@@ -123,6 +125,7 @@ class SpotFinder:
         self.scale = np.ones(len(self.radii), np.float32)
         self.independent = 1.0
         self._before: Array | None = None
+        self._frames = 0
         self._ground = Ground(self.shape)
 
     def find(self, frame: Array, drift: tuple[float, float] = (0.0, 0.0)) -> Spots:
@@ -151,10 +154,16 @@ class SpotFinder:
         found = self.responses[:, at[:, 0], at[:, 1]] * self.scale[:, None]
         return found.max(axis=0).astype(np.float64), self.radii[found.argmax(axis=0)]
 
+    def flanks(self, snr: FloatArray, radius: FloatArray) -> FloatArray:
+        """Return (n,) px up to which particles are higher than the noise."""
+        width = SIGMA_OF_RADIUS**2 * (radius**2 + self.radii[-1] ** 2)
+        return np.asarray(np.sqrt(2 * width * np.log(np.maximum(snr, 1.5))) + 2)
+
     def learn(self, places: FloatArray, radius: FloatArray) -> None:
         """Take the frame's contents for still, except around particles at `places`."""
         free = np.ones(self.shape, np.bool_)
-        cover(free, (places + 0.5) / self.bin - 0.5, radius / self.bin)
+        at = (places + 0.5) / self.bin - 0.5
+        kernels.cover(at, radius / self.bin, False, free)  # noqa: FBT003 - a value
         self._ground.take_in(self._image, free)
 
     @property
@@ -165,17 +174,23 @@ class SpotFinder:
     def forget(self) -> None:
         """Begin anew: the content is not that of before."""
         self._ground = Ground(self.shape)
-        self._before = None
+        self._before, self._frames = None, 0
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
-        return {"before": self._before, "ground": self._ground.state()}
+        return {
+            "before": self._before,
+            "ground": self._ground.state(),
+            "independent": self.independent,
+            "frames": self._frames,
+        }
 
     def take_over(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         before = state["before"]
         self._before = None if before is None else before.copy()
         self._ground.take_over(state["ground"])
+        self.independent, self._frames = state["independent"], state["frames"]
 
     def _normalise(self, frame: Array) -> None:
         """Put the contrast of `frame` into the image."""
@@ -198,15 +213,18 @@ class SpotFinder:
 
     def _measure_noise(self) -> None:
         """Measure the noise of the responses, and how much of it is new."""
-        part = self.responses[:, ::2, ::2].copy()
-        spread = np.array([_mad(one) for one in part]) + 1e-9
+        part = self.responses[:, ::_SPARSE, ::_SPARSE].copy()
+        spread = np.array([_below(one) for one in part]) + 1e-9
         noise = self._noise / (2 * math.sqrt(math.pi) * self._blurs)
         if self._before is not None:
             steps = zip(part, self._before, strict=True)
             noise = np.array([_mad(a - b) for a, b in steps]) / math.sqrt(2)
         self._before = part
         self.scale = (1 / spread).astype(np.float32)
-        self.independent = float(np.clip((noise**2 / spread**2).mean(), 0.05, 1))
+        independent = float(np.clip((noise**2 / spread**2).mean(), 0.05, 1))
+        self._frames += 1
+        share = max(1 / self._frames, 0.05)
+        self.independent += share * (independent - self.independent)
 
 
 class Ground:
@@ -271,22 +289,22 @@ def turn(image: Array, by: tuple[int, int], empty: float) -> None:
     image[:] = moved
 
 
-def cover(free: Array, places: FloatArray, radius: FloatArray) -> None:
-    """Set `free` False in disks."""
-    height, width = free.shape
-    for (y, x), r in zip(places, radius, strict=True):
-        y0, y1 = max(0, math.floor(y - r)), min(height, math.ceil(y + r) + 1)
-        x0, x1 = max(0, math.floor(x - r)), min(width, math.ceil(x + r) + 1)
-        if y0 < y1 and x0 < x1:
-            dy, dx = np.ogrid[y0 - y : y1 - y, x0 - x : x1 - x]
-            free[y0:y1, x0:x1] &= dy * dy + dx * dx > r * r
-
-
 def _radii(smallest: float, largest: float) -> FloatArray:
     """Return radii whose matched filters lose a few per cent between them."""
     count = max(2, math.ceil(math.log(largest / smallest) / math.log(1.6)) + 1)
     return np.geomspace(smallest, largest, count)
 
 
+def _below(values: Array) -> float:
+    """Return the standard deviation by the lower half, where no particle is."""
+    flat = values.ravel()
+    low, middle = len(flat) * 16 // 100, len(flat) // 2
+    found = np.partition(flat, (low, middle))
+    return float(found[middle] - found[low]) / 0.9945
+
+
 def _mad(values: Array) -> float:
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+    """Return the standard deviation of what has its middle at 0, robustly."""
+    flat = np.abs(values.ravel())
+    middle = len(flat) // 2
+    return 1.4826 * float(np.partition(flat, middle)[middle])

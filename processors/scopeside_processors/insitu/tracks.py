@@ -30,7 +30,8 @@ class Tracks:
     seen : (n,) int64, frames with a detection
     since : (n,) int64, frames since the last one
     confirmed : (n,) bool, whether it has been shown
-    measured, measured_sigma : (n, 2), (n,) px, the last detection alone
+    measured, measured_sigma, measured_radius : (n, 2), (n,), (n,) px, of the last
+        detection alone
     bank : where it is and how it moves
     """
 
@@ -46,6 +47,7 @@ class Tracks:
     confirmed: BoolArray
     measured: FloatArray
     measured_sigma: FloatArray
+    measured_radius: FloatArray
     bank: Bank
 
     @classmethod
@@ -65,7 +67,7 @@ class Tracks:
         return cls(
             ids, odds, snr, np.ones(n), radius, np.ones(n),
             whole, whole + 1, whole.copy(), np.zeros(n, np.bool_),
-            places.copy(), sigma.copy(), bank,
+            places.copy(), sigma.copy(), radius.copy(), bank,
         )  # fmt: skip
 
     def __len__(self) -> int:

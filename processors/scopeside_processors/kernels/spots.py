@@ -274,6 +274,22 @@ def top(before: float, here: float, after: float) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
+def cover(places: Array, radius: Array, value: float, out: Array) -> None:
+    """Set `out` to `value` in disks: places (n, 2) px, radius (n,) px."""
+    height, width = out.shape
+    for n in range(len(places)):
+        y, x, r = places[n, 0], places[n, 1], radius[n]
+        for v in range(max(0, math.floor(y - r)), min(height, math.ceil(y + r) + 1)):
+            rest = r * r - (v - y) * (v - y)
+            if rest < 0:
+                continue
+            half = math.sqrt(rest)
+            first, last = math.ceil(x - half), math.floor(x + half)
+            for u in range(max(0, first), min(width, last + 1)):
+                out[v, u] = value
+
+
+@numba.njit(nogil=True, cache=True)
 def near(
     from_: Array, reach: Array, to: Array, order: Array, first: Array, out: Array
 ) -> int:
