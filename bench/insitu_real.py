@@ -31,8 +31,11 @@ for part in ("engine", "adapters", "processors", "."):
     sys.path.insert(0, str(ROOT / part))
 
 import scopeside  # noqa: E402 - found by the lines above
-from scopeside.errors import PluginError  # noqa: E402
+from scopeside.acquisition import Acquisition  # noqa: E402
+from scopeside.plugins import PROCESSORS, installed  # noqa: E402
 from scopeside.result import Result  # noqa: E402
+from scopeside_processors.insitu.incoming import Incoming  # noqa: E402
+from scopeside_processors.insitu.stabilise import Drift, Stabiliser  # noqa: E402
 
 Array = npt.NDArray[Any]
 
@@ -79,7 +82,6 @@ class Found:
 
     results: list[Result]
     ms: float
-    why: str = ""
 
     @property
     def valid(self) -> list[Result]:
@@ -95,22 +97,24 @@ class Found:
 
 def run(kind: str, frames: Array, **params: Any) -> Found:
     """Return what a processor finds, and its processor time for a frame."""
-    try:
-        list(scopeside.apply(kind, frames[:3], **params))  # compiled from here on
-        began = time.thread_time()
-        results = list(scopeside.apply(kind, frames, **params))
-        return Found(results, 1e3 * (time.thread_time() - began) / len(frames))
-    except PluginError as error:
-        return Found([], 0.0, str(error))
+    list(scopeside.apply(kind, frames, **params))  # compiled from here on
+    began = time.thread_time()
+    results = list(scopeside.apply(kind, frames, **params))
+    return Found(results, 1e3 * (time.thread_time() - began) / len(frames))
 
 
-def vectors(found: Found, n: int) -> Array:
-    """Return the drift of each frame, (n, 2) px; NaN where there is none."""
-    drift = np.full((n, 2), np.nan)
-    for result in found.valid:
-        if result.name == "drift":
-            drift[result.frame] = result.data
-    return drift
+def drifts(frames: Array) -> list[Drift]:
+    """Return the drift of each frame, as the processors see it."""
+    about = Acquisition("real", frames.shape[1:], frames.dtype)
+    incoming, stabiliser = Incoming(about), Stabiliser(about)
+    seen = enumerate(frames)
+    return [stabiliser.of(frame, incoming.look(frame, i)) for i, frame in seen]
+
+
+def vectors(found: list[Drift]) -> Array:
+    """Return (n, 2) px; NaN where the content was not found."""
+    nothing = np.nan, np.nan
+    return np.array([(one.dy, one.dx) if one.locked else nothing for one in found])
 
 
 def aligned_mean(frames: Array, drift: Array) -> Array:
@@ -130,12 +134,8 @@ def halves_differ(frames: Array) -> float:
     √2, so that it is the error of one half if both err independently.
     """
     middle = frames.shape[2] // 2
-    left = vectors(
-        run("drift", np.ascontiguousarray(frames[:, :, :middle])), len(frames)
-    )
-    right = vectors(
-        run("drift", np.ascontiguousarray(frames[:, :, middle:])), len(frames)
-    )
+    halves = frames[:, :, :middle], frames[:, :, middle:]
+    left, right = (vectors(drifts(np.ascontiguousarray(half))) for half in halves)
     apart = left - right
     apart -= np.nanmean(apart, axis=0)
     return float(np.sqrt(np.nanmean(apart**2) / 2))
@@ -179,53 +179,48 @@ def save(figure: Any, name: str) -> Path:
 
 def draw_drift(movie: Movie, frames: Array) -> Iterator[str]:
     """Draw the mean of the frames as they came and along the drift."""
-    found = run("drift", frames)
-    drift = vectors(found, len(frames))
-    if not np.isfinite(drift).any():
-        yield f"drift: none ({found.why or found.reasons})"
-        return
+    found = drifts(frames)
+    drift = vectors(found)
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
     grey(axes[0], frames[-1], "last frame")
     grey(axes[1], frames.mean(axis=0), f"mean of {len(frames)} frames as they came")
     grey(axes[2], aligned_mean(frames, drift), "mean along the drift")
-    sigma = [
-        np.sqrt(np.trace(np.reshape(r.meta["covariance"], (2, 2))) / 2)
-        for r in found.valid
-        if r.name == "drift"
-    ]
-    at = [r.frame for r in found.valid if r.name == "drift"]
+    sigma = np.array([one.sigma for one in found])
     for k, name in enumerate(("dy", "dx")):
-        axes[3].errorbar(at, drift[at, k], sigma, label=name, lw=1, elinewidth=0.5)
+        at = np.arange(len(found))
+        axes[3].errorbar(at, drift[:, k], sigma, label=name, lw=1, elinewidth=0.5)
     axes[3].set_xlabel("frame")
     axes[3].set_title("drift, px (bars: its own standard deviation)", fontsize=8)
     axes[3].legend(fontsize=8)
     save(figure, f"{movie.name}_drift")
-    confidence = [r.meta["confidence"] for r in found.valid if r.name == "drift"]
-    span = np.ptp(drift[at], axis=0).round(2).tolist()
+    held = np.isfinite(drift[:, 0])
+    span = (np.nanmax(drift, axis=0) - np.nanmin(drift, axis=0)).round(2).tolist()
+    confidence = np.median([one.confidence for one in found])
     yield (
-        f"drift: {found.ms:.1f} ms a frame, confidence {np.median(confidence):.2f} "
-        f"(least {min(confidence):.2f}), range {span} px, "
-        f"sigma {np.median(sigma):.3f} px, halves differ by "
-        f"{halves_differ(frames):.3f} px; {found.reasons or 'all valid'}"
+        f"drift: {held.sum()} of {len(found)} frames found, median confidence "
+        f"{confidence:.2f}, range {span} px, median sigma {np.median(sigma[held]):.3f} "
+        f"px, segments {1 + found[-1].segment}, "
+        f"halves differ by {halves_differ(frames):.3f} px"
     )
 
 
 def draw_found(movie: Movie, frames: Array) -> Iterator[str]:
     """Draw what was found in the last frame, and what was found until then."""
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained")
+    kinds = [kind for kind in DRAWN if kind in installed(PROCESSORS)]
+    size = 1 + len(kinds)
+    figure, axes = plt.subplots(
+        1, size, figsize=(3.3 * size, 3.6), layout="constrained"
+    )
     found = run("denoise", frames, every=1)
     view, title = frames[-1], "last frame"
     if found.valid:
         view = found.valid[-1].data
         title = f"denoised: {found.valid[-1].meta['effective_frames']:.1f} frames"
     grey(axes[0], view, title)
-    yield (
-        f"denoise: {found.ms:.1f} ms a frame; "
-        f"{found.why or found.reasons or 'all valid'}"
-    )
-    for place, (kind, draw) in zip(axes[1:], DRAWN.items(), strict=True):
+    yield (f"denoise: {found.ms:.1f} ms a frame; {found.reasons or 'all valid'}")
+    for place, kind in zip(axes[1:], kinds, strict=True):
         grey(place, view, kind)
-        yield f"{kind}: {draw(place, movie, frames)}"
+        yield f"{kind}: {DRAWN[kind](place, movie, frames)}"
     save(figure, f"{movie.name}_found")
 
 
@@ -234,7 +229,7 @@ def draw_particles(axes: Any, movie: Movie, frames: Array) -> str:
     found = run("particles", frames, **movie.particles)
     tables = [r for r in found.valid if r.name == "particles"]
     if not tables:
-        return f"none ({found.why or found.reasons})"
+        return f"none ({found.reasons})"
     last = tables[-1]
     for outline in last.meta.get("contours", ()):
         y, x = np.asarray(outline).T
@@ -256,7 +251,7 @@ def draw_tracks(axes: Any, movie: Movie, frames: Array) -> str:
         for row in table.data[:, [columns.index(c) for c in ("id", "y", "x")]]:
             ways.setdefault(int(row[0]), []).append((row[1], row[2]))
     if not ways:
-        return f"none ({found.why or found.reasons})"
+        return f"none ({found.reasons})"
     for way in ways.values():
         y, x = np.array(way).T
         axes.plot(x, y, "-", lw=0.7)
@@ -272,8 +267,6 @@ def draw_tracks(axes: Any, movie: Movie, frames: Array) -> str:
 def draw_nuclei(axes: Any, movie: Movie, frames: Array) -> str:
     """Draw where nucleation was said to be, by what became of it."""
     found = run("nucleation", frames, **movie.nucleation)
-    if found.why:
-        return found.why
     events = [r.data for r in found.valid if r.name == "nucleation"]
     last = {event["id"]: event for event in events}
     for event in last.values():
