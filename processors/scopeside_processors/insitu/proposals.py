@@ -115,7 +115,7 @@ def segment(model: OnnxModel, frame: Array) -> BoolArray:
     return marked
 
 
-def _probability_of(tile: Tile, params: ModelParams) -> FloatArray:
+def _probability_of(tile: Tile, params: ModelParams) -> Array:
     """Return a tile's map at the resolution of the frame."""
     found = tile.output
     times = tile.size[0] // found.shape[1], tile.size[1] // found.shape[2]
@@ -128,7 +128,7 @@ def _probability_of(tile: Tile, params: ModelParams) -> FloatArray:
     return one.repeat(times[0], axis=0).repeat(times[1], axis=1)
 
 
-def _activated(found: FloatArray, activation: str) -> FloatArray:
+def _activated(found: FloatArray, activation: str) -> Array:
     """Return (h, w) probabilities of the last channel of ``found (channels, h, w)``."""
     if activation == "auto":
         is_probability = found.min() >= 0 and found.max() <= 1
@@ -140,8 +140,7 @@ def _activated(found: FloatArray, activation: str) -> FloatArray:
     if activation == "softmax":
         # Of two channels: the sigmoid of their difference; of one: 1 everywhere.
         last = last - found[0] if len(found) > 1 else np.full_like(last, np.inf)
-    chance = (1 / (1 + np.exp(-np.clip(last, -80, 80)))).astype(np.float32)
-    return chance
+    return (1 / (1 + np.exp(-np.clip(last, -80, 80)))).astype(np.float32)
 
 
 def _components(chance: FloatArray, score: float) -> list[Place]:
