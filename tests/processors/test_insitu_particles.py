@@ -220,6 +220,56 @@ def test_bright_particles_are_found_when_asked_for():
     assert len(result.data) == 1
 
 
+@pytest.mark.parametrize("threshold", ["half", "otsu", 0.2, {"sigmas": 20}])
+def test_every_threshold_finds_a_clear_particle(threshold):
+    (result,) = tables([frame(disk(40, 40, 10), dose=2000)], {"threshold": threshold})
+    (area,) = column(result.data, "area")
+    assert area == pytest.approx(math.pi * 100, rel=0.06)
+
+
+def test_the_outline_lies_at_half_of_each_ones_contrast():
+    mean = np.full(SHAPE, 4000.0)
+    for y, x, depth in ((30, 30, 0.6), (30, 80, 0.3), (70, 50, 0.08)):
+        edge = np.clip((10 - np.hypot(Y - y, X - x)) / 4 + 0.5, 0, 1)
+        mean *= 1 - depth * edge
+    shown = np.random.default_rng(3).poisson(mean).astype(np.uint16)
+    (result,) = tables([shown])
+    np.testing.assert_allclose(column(result.data, "radius_px"), 10, atol=0.3)
+
+
+def test_faint_particles_are_smoothed_until_they_show():
+    shown = frame(disk(30, 30, 9), disk(60, 80, 10), dose=100, depth=0.1)
+    (result,) = tables([shown])
+    np.testing.assert_allclose(column(result.data, "radius_px"), [9, 10], atol=1)
+    assert result.meta["smooth_px"] > 1.2
+    clear = tables([frame(disk(30, 30, 9), dose=100, depth=0.6)])[0]
+    assert clear.meta["smooth_px"] == 0.7
+
+
+def test_a_crowd_leaves_the_background_where_it_is():
+    places = [(y, x) for y in range(12, 96, 24) for x in range(12, 112, 24)]
+    crowd = frame(*[disk(y, x, 7) for y, x in places])
+    (result,) = tables([crowd])
+    assert len(result.data) == len(places)
+    radius = column(result.data, "radius_px")
+    assert np.median(radius) == pytest.approx(7, abs=0.2)
+    np.testing.assert_allclose(radius, 7, atol=1)
+
+
+def test_half_a_field_of_one_particle_is_a_particle():
+    (result,) = tables([frame(disk(48, 56, 40))])
+    assert column(result.data, "area") == pytest.approx([math.pi * 1600], rel=0.02)
+
+
+def test_bright_spots_are_no_background():
+    spots = np.full(SHAPE, 200.0)
+    spots[disk(20, 20, 6) | disk(70, 90, 6)] = 320
+    spots[disk(60, 40, 8)] = 120
+    shown = np.random.default_rng(4).poisson(spots).astype(np.uint16)
+    (result,) = tables([shown])
+    assert column(result.data, "x") == pytest.approx([40], abs=0.5)
+
+
 def test_a_slow_slope_is_background():
     slope = (200 * (1 + 0.5 * X / SHAPE[1])).astype(np.uint16)
     assert len(tables([slope])[0].data) == 0
@@ -230,7 +280,7 @@ def test_a_slow_slope_is_background():
 
 def test_an_average_shows_what_one_frame_does_not():
     frames = [
-        frame(disk(40, 40, 7), dose=2, depth=0.35, seed=k).astype(np.uint8)
+        frame(disk(40, 40, 6), dose=1, depth=0.35, seed=k).astype(np.uint8)
         for k in range(40)
     ]
     alone = tables(frames, {"correct_drift": False}, dtype="u1")
@@ -260,6 +310,20 @@ def test_contours_belong_to_their_particles():
         r.name in ("contours", "fingerprints")
         for r in run([frame(disk(30, 30, 8))], {"contours": False})[0]
     )
+
+
+# -- physical units -------------------------------------------------------------------
+
+
+def test_sizes_in_metres_are_told_where_pixels_have_a_size():
+    shown = frame(disk(40, 40, 10))
+    (plain,) = tables([shown])
+    assert "diameter_m" not in plain.meta
+    (result,) = tables([shown], pixel_size_m=0.5e-9)
+    expected = column(result.data, "diameter") * 0.5e-9
+    np.testing.assert_allclose(result.meta["diameter_m"], expected)
+    area = column(result.data, "area") * 0.25e-18
+    np.testing.assert_allclose(result.meta["area_m2"], area)
 
 
 # -- groups ---------------------------------------------------------------------------
@@ -314,7 +378,9 @@ def laws_movie():
     "params", [{}, {"average_frames": 5, "regroup_every": 3, "max_groups": 2}]
 )
 def test_it_keeps_the_laws(params):
-    check_processor(Particles, laws_movie(), params=params, changed={"sigmas": 8.0})
+    check_processor(
+        Particles, laws_movie(), params=params, changed={"false_per_frame": 0.1}
+    )
 
 
 def test_a_bad_frame_is_invalid_and_harms_no_other():

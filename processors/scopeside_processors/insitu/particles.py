@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from scopeside_processors.insitu.proposals import segment
 from scopeside_processors.insitu.running_mean import RunningMean
 from scopeside_processors.insitu.shapes import COLUMNS, SPOKES, UNITS, Shapes, shapes_of
 from scopeside_processors.insitu.stabilise import STILL, Drift, Stabiliser
+from scopeside_processors.kernels import label
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -35,9 +37,17 @@ SHARED = "particles"
 float64 with the columns of `ALL_COLUMNS`, None for frames that have none."""
 ALL_COLUMNS = (*COLUMNS, "group", "group_chance")
 
+_AREA = COLUMNS.index("area")
 _WIDE = 64.0
 _NO_BACKGROUND = "no background to compare with"
 _LOST = "the frame is not found on those before, and an average was asked for"
+
+
+class Sigmas(Base):
+    """A threshold as a number of standard deviations."""
+
+    sigmas: Annotated[float, Field(gt=0)]
+    """Times the noise of the contrast behind smoothing."""
 
 
 class Particles:
@@ -50,12 +60,14 @@ class Particles:
 
         contrast: Literal["dark", "bright"] = "dark"
         """How particles look against the background."""
-        threshold: Literal["otsu"] | Annotated[float, Field(gt=0)] = "otsu"
-        """Contrast from which on a pixel is particle: chosen by Otsu's method for each
-        frame, or a part of the background, such as 0.2 for 20 % darker."""
-        sigmas: Annotated[float, Field(gt=0)] = 5.0
-        """Otsu's threshold is believed from so many standard deviations of the noise
-        on."""
+        threshold: Literal["half", "otsu"] | Annotated[float, Field(gt=0)] | Sigmas = (
+            "half"
+        )
+        """Contrast from which on a pixel is particle: half of each particle's own; one
+        for the frame, by Otsu's method; a part of the background, such as 0.2 for 20 %
+        darker; or ``{ sigmas = 4 }``, times the noise."""
+        false_per_frame: Annotated[float, Field(gt=0, le=100)] = 1e-3
+        """With half and otsu: particles that noise may make in a frame."""
         smooth_px: Literal["auto"] | Annotated[float, Field(ge=0, le=32)] = "auto"
         """Standard deviation of the Gaussian that takes off noise, px; auto: 0.7 to 4,
         as the noise of the frame asks for."""
@@ -192,7 +204,13 @@ class Particles:
 
     def _load(self) -> OnnxModel | None:
         said = self._params.model
-        return None if said is None else OnnxModel(said)
+        if said is None:
+            return None
+        model = OnnxModel(said)
+        # What it gives is known from a frame only: better now than in mid-acquisition.
+        with suppress(ValueError):
+            segment(model, np.ones(self._acquisition.frame_shape, np.float32))
+        return model
 
     def _new_groups(self) -> Groups | None:
         most = self._params.max_groups
@@ -212,14 +230,13 @@ class Particles:
         reason = condition.reason
         if not reason and self._stabiliser is not None and not drift.locked:
             reason = drift.reason or _LOST
-        found = None
+        found: tuple[Shapes, dict[str, Any]] | str = reason
         if not reason:
             if self._mean is not None:
                 frame = self._averaged(frame, condition, drift)
             found = self._found(frame)
-            reason = "" if found is not None else _NO_BACKGROUND
-        if found is None:
-            self._results.append(invalid(NAME, reason, frame=index))
+        if isinstance(found, str):
+            self._results.append(invalid(NAME, found, frame=index))
             return None
         shapes, about = found
         self._used += 1
@@ -239,8 +256,8 @@ class Particles:
         view = self._mean.seen_from(place, frame).mean
         return np.where(np.isfinite(view), view, frame)
 
-    def _found(self, frame: Array) -> tuple[Shapes, dict[str, Any]] | None:
-        """Return the shapes in a frame, and how they were found."""
+    def _found(self, frame: Array) -> tuple[Shapes, dict[str, Any]] | str:
+        """Return the shapes in a frame and how they were found, or why not."""
         params = self._params
         found = segmentation.contrast_of(
             frame,
@@ -248,18 +265,28 @@ class Particles:
             sign=-1.0 if params.contrast == "dark" else 1.0,
             background_px=self._background_px(frame),
             smooth_px=None if params.smooth_px == "auto" else params.smooth_px,
+            false=params.false_per_frame,
         )
         if found is None:
-            return None
-        about: dict[str, Any] = {"noise": found.noise, "smooth_px": found.smooth_px}
+            return _NO_BACKGROUND
+        about: dict[str, Any] = {
+            "noise": found.noise.sigma,
+            "smooth_px": found.smooth_px,
+        }
         if self._model is not None:
-            mask = segment(self._model, frame)
+            try:
+                mask = segment(self._model, frame)
+            except ValueError as error:
+                return str(error)
         else:
-            level = segmentation.threshold_of(found, params.threshold, params.sigmas)
-            about["threshold"] = level
-            mask = found.relative >= level
-        label, number = self._labels(mask)
-        return shapes_of(label, number, found.relative), about
+            asked = params.threshold
+            if isinstance(asked, Sigmas):
+                asked = asked.sigmas * found.noise.sigma
+            mask, about["threshold"] = segmentation.mask_of(
+                found, asked, params.false_per_frame
+            )
+        labels, number = self._labels(mask)
+        return shapes_of(labels, number, found.relative), about
 
     def _background_px(self, frame: Array) -> float:
         said = self._params.background_px
@@ -269,9 +296,9 @@ class Particles:
         params = self._params
         largest = params.max_area_px or float(mask.size)
         if params.fill_holes:
-            mask = segmentation.without_holes(mask, largest)
-        label, number = segmentation.label_regions(mask, params.split)
-        return segmentation.kept(label, number, params.min_area_px, largest)
+            label.fill_holes(mask, largest)
+        labels, number = segmentation.label_regions(mask, params.split)
+        return segmentation.kept(labels, number, params.min_area_px, largest)
 
     def _with_groups(self, table: FloatArray, index: int) -> FloatArray:
         """Return the table with the group of each particle."""
@@ -302,6 +329,9 @@ class Particles:
         pixel = self._incoming.camera.known.pixel_size_m
         if pixel is not None:
             meta["pixel_size_m"] = list(pixel)
+            area = shapes.table[:, _AREA] * pixel[0] * pixel[1]
+            meta["area_m2"] = area.tolist()
+            meta["diameter_m"] = (2 * np.sqrt(area / np.pi)).tolist()
         axes = ("particle", "column")
         self._results.append(
             Result(NAME, table, "table", axes=axes, meta=meta, **stands_on)

@@ -75,6 +75,26 @@ def sums(label: Array, weight: Array, number: int) -> tuple[Array, Array, Array]
 
 
 @numba.njit(nogil=True, cache=True)
+def boxes(label: Array, number: int) -> tuple[Array, Array]:
+    """Return (number,) int64 areas and (number, 4) int64 boxes, as of `sums`."""
+    height, width = label.shape
+    area = np.zeros(number, np.int64)
+    box = np.empty((number, 4), np.int64)
+    for y in range(height):
+        for x in range(width):
+            k = label[y, x] - 1
+            if k < 0:
+                continue
+            if area[k] == 0:
+                box[k, 0], box[k, 1], box[k, 2], box[k, 3] = y, y + 1, x, x + 1
+            area[k] += 1
+            box[k, 1] = y + 1
+            box[k, 2] = min(box[k, 2], x)
+            box[k, 3] = max(box[k, 3], x + 1)
+    return area, box
+
+
+@numba.njit(nogil=True, cache=True)
 def perimeters(label: Array, number: int) -> Array:
     """Return (number,) float64 px: the perimeter of each region, holes included."""
     height, width = label.shape
