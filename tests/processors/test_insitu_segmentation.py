@@ -15,7 +15,7 @@ from scopeside_processors.insitu.chance import (
     regions_above,
     spurious,
 )
-from scopeside_processors.kernels import depths, label
+from scopeside_processors.kernels import depths, label, ratio
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14)))
 CORNERS = np.ones((3, 3))
@@ -137,3 +137,18 @@ def test_otsu_parts_two_heaps():
     values = np.concatenate([np.zeros(500), np.ones(300)])
     assert 0 < segmentation.otsu(values) <= 1
     assert segmentation.otsu(np.full(5, 2.0)) == 2
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (19, 21), (3, 5)])
+def test_a_slope_over_itself_is_flat_up_to_the_rim(shape):
+    slope = lambda y, x: 100 + 2 * y + 3 * x  # noqa: E731 - shorter so
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    rows, columns = (-(-n // 8) for n in shape)
+    v, u = np.mgrid[:rows, :columns]
+    coarse = slope(8 * v + 3.5, 8 * u + 3.5).astype(np.float32)
+    out = np.empty(shape, np.float32)
+    ratio.ratio(2 * slope(y, x) + 7, 7.0, 1.0, coarse, 8, out)
+    straight = slice(None) if min(shape) > 8 else slice(3, 5)
+    np.testing.assert_allclose(
+        out[straight, straight], 1, atol=0.001 if rows > 1 else 1
+    )

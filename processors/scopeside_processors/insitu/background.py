@@ -38,13 +38,13 @@ _ROUNDS = 6
 _WIDENINGS = 4
 _NEAR = 2.5
 """Standard deviations within which a point is background."""
-_TRUNCATED = 1.52
-"""Standard deviation over the median distance, of what is nearer than that."""
 _SURFACE = 0.05
 """Share of free points around that the surface weighs as much as."""
 _FEW = 0.1
 """Part of all points that has to be free to leave out those beside particles."""
-_TINY = 1e-6
+_HALF_NORMAL = 1.52
+"""Standard deviation over the median distance, of what is nearer than `_NEAR`."""
+_TINY, _HELD = 1e-6, 1e9
 _LEAST = 2e-3
 """No background is smoother than this part of it."""
 _ROUGH = 0.02
@@ -70,7 +70,7 @@ def background_of(coarse: Array, sign: float, sigma: float, noise: float) -> Arr
     for _ in range(_WIDENINGS):
         left = values - found
         away = sign * left
-        scatter = max(noise, _one_sided(away, np.abs(away) < _NEAR * scatter))
+        scatter = max(noise, one_sided(away[away > -_NEAR * scatter]))
         free = _free(away, scatter)
         share = _wide_mean(free, sigma)
         found = found + _wide_mean(np.where(free, left, 0), sigma) / (share + _SURFACE)
@@ -100,62 +100,62 @@ def _surface(values: FloatArray, sign: float, noise: float) -> tuple[FloatArray,
     some = all_terms.reshape(*values.shape, -1)[::stride, ::stride]
     terms = np.ascontiguousarray(some.reshape(-1, all_terms.shape[1]))
     points = np.ascontiguousarray(values[::stride, ::stride]).ravel()
-    found = [
-        _near(points, terms[:, :order], sign, noise, pull)
-        for pull in _PULLS
-        for order in (1, terms.shape[1])
-    ]
-    least = _NEAR * min(scatter for _, scatter in found)
-    number = [
-        int((np.abs(points - terms[:, : len(one)] @ one) < least).sum())
-        for one, _ in found
-    ]
-    best = next(k for k in range(len(found)) if number[k] >= _FAIR * max(number))
-    factors, scatter = found[best]
-    return (all_terms[:, : len(factors)] @ factors).reshape(values.shape), scatter
+    factors, scatter = _candidates(points, terms, sign, noise)
+    away = np.abs(points - factors @ terms.T)
+    number = (away < _NEAR * scatter.min()).sum(axis=1)
+    best = int(np.argmax(number >= _FAIR * number.max()))
+    surface: FloatArray = all_terms @ factors[best]
+    return surface.reshape(values.shape), float(scatter[best])
 
 
-def _near(
-    points: FloatArray, terms: FloatArray, sign: float, noise: float, pull: float
-) -> tuple[FloatArray, float]:
-    """Go from a quantile to the points near it.
+def _candidates(
+    points: FloatArray, terms: FloatArray, sign: float, noise: float
+) -> tuple[FloatArray, FloatArray]:
+    """Go from each quantile, flat and quadratic, to the points near it.
 
     Returns
     -------
-    (terms,) float64 and float
-        The surface's factors, and the standard deviation of the points near it.
+    (candidates, terms) and (candidates,) float64
+        Factors of the surfaces, outermost first, and the standard deviations of the
+        points near them.
     """
-    weight = np.ones(len(points))
-    factors = _solved(terms, points, weight)
+    pull = np.repeat(_PULLS, 2)[:, None]
+    # A term that is held costs more than any misfit.
+    held = np.full((len(pull), terms.shape[1]), _TINY)
+    held[::2, 1:] = _HELD
+    factors = _solved(terms, points, np.ones((len(pull), len(points))), held)
     for _ in range(_ROUNDS):
-        away = sign * (points - terms @ factors)
+        away = sign * (points - factors @ terms.T)
         weight = np.where(away > 0, pull, 1 - pull) / np.maximum(np.abs(away), noise)
-        factors = _solved(terms, points, weight)
-    away = sign * (points - terms @ factors)
-    scatter = max(noise, _one_sided(away, np.ones(len(away), bool)))
+        factors = _solved(terms, points, weight, held)
+    away = sign * (points - factors @ terms.T)
+    scatter = np.array([max(noise, one_sided(one)) for one in away])
     for _ in range(_ROUNDS):
-        away = sign * (points - terms @ factors)
-        near = np.abs(away) < _NEAR * scatter
-        before, weight = weight, near.astype(np.float64)
-        if np.array_equal(before, weight) or not near.any():
-            break
-        factors = _solved(terms, points, weight)
-        scatter = max(noise, _one_sided(sign * (points - terms @ factors), near))
+        near = np.abs(away) < _NEAR * scatter[:, None]
+        factors = _solved(terms, points, near.astype(np.float64), held)
+        away = sign * (points - factors @ terms.T)
+        told = zip(away, near, strict=True)
+        scatter = np.array([max(noise, one_sided(one[its])) for one, its in told])
     return factors, scatter
 
 
-def _solved(terms: FloatArray, values: FloatArray, weight: FloatArray) -> FloatArray:
-    weighted = terms * weight[:, None]
-    normal = weighted.T @ terms
+def _solved(
+    terms: FloatArray, values: FloatArray, weight: FloatArray, held: FloatArray
+) -> FloatArray:
+    """Return the factors (candidates, terms) that fit best for each row of weights."""
+    normal = (weight[:, None, :] * terms.T) @ terms
     # A small field, or few free points, do not tell all terms: the flattest is taken.
-    normal[np.diag_indices_from(normal)] += _TINY * max(normal[0, 0], _TINY)
-    return np.linalg.solve(normal, weighted.T @ values).astype(np.float64)
+    mass = np.maximum(normal[:, :1, 0], _TINY)
+    order = np.arange(terms.shape[1])
+    normal[:, order, order] += held * mass
+    found = np.linalg.solve(normal, ((weight * values) @ terms)[:, :, None])
+    return found[:, :, 0].astype(np.float64)
 
 
-def _one_sided(away: FloatArray, near: BoolArray) -> float:
-    """Return the standard deviation as the side without particles tells it."""
-    below = away[(away < 0) & near]
-    return _TRUNCATED * float(np.median(-below)) if len(below) else 0.0
+def one_sided(away: Array) -> float:
+    """Return the standard deviation that the values below 0 tell; 0 without them."""
+    below = away[away < 0]
+    return _HALF_NORMAL * float(np.median(-below)) if len(below) else 0.0
 
 
 def _free(away: FloatArray, scatter: float) -> BoolArray:

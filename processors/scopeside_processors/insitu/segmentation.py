@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from scopeside_processors.insitu.background import background_of
 from scopeside_processors.insitu.chance import Noise, height_for, spurious
-from scopeside_processors.kernels import basins, depths, label, regions, spots
+from scopeside_processors.kernels import basins, depths, label, ratio, regions, spots
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
@@ -135,7 +135,7 @@ def contrast_of(
     noise = noise_of(frame)
     background = background_of(coarse, sign, background_px / BLOCK, noise / BLOCK)
     np.maximum(background, np.float32(_LEAST_LEVEL * level), out=background)
-    spots.contrast(frame, offset, sign, background, BLOCK, relative)
+    ratio.ratio(frame, offset, sign, background, BLOCK, relative)
     noise /= float(background.mean(dtype=np.float64))
     if smooth_px is None:
         smooth_px = _smoothing(relative, noise, false)

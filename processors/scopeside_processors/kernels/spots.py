@@ -49,19 +49,17 @@ def contrast(
     rows, columns = coarse.shape
     line = np.empty(columns, np.float32)
     for y in range(height):
-        fy = (y + 0.5) / side - 0.5
-        j = min(max(int(fy), 0), max(rows - 2, 0))
+        fy = min(max((y + 0.5) / side - 0.5, 0.0), rows - 1.0)
+        j = min(int(fy), rows - 2) if rows > 1 else 0
         above = min(j + 1, rows - 1)
         share = np.float32(fy - j)
         for b in range(columns):
-            value = coarse[j, b] + share * (coarse[above, b] - coarse[j, b])
-            line[b] = max(value, np.float32(0.5) * coarse[j, b])
+            line[b] = coarse[j, b] + share * (coarse[above, b] - coarse[j, b])
         for x in range(width):
-            fx = (x + 0.5) / side - 0.5
-            i = min(max(int(fx), 0), max(columns - 2, 0))
+            fx = min(max((x + 0.5) / side - 0.5, 0.0), columns - 1.0)
+            i = min(int(fx), columns - 2) if columns > 1 else 0
             right = min(i + 1, columns - 1)
             back = line[i] + np.float32(fx - i) * (line[right] - line[i])
-            back = max(back, np.float32(0.5) * line[i])
             out[y, x] = np.float32(sign) * (
                 (np.float32(frame[y, x]) - np.float32(offset)) / back - np.float32(1.0)
             )
