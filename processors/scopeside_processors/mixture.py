@@ -100,18 +100,44 @@ def fit(
         noise, FLOOR * float(points.var(axis=0).mean()), 1e-12 * (1 + (points**2).max())
     )
     numbers = range(classes, classes + 1) if isinstance(classes, int) else classes
-    best: tuple[float, Mixture] | None = None
+    found = fits(points, numbers, seed, spread, narrowest)
+    return min(found, key=lambda one: one[0])[1]
+
+
+def fits(
+    points: FloatArray,
+    numbers: range,
+    seed: int,
+    spread: Spread = "full",
+    narrowest: float = 0.0,
+) -> list[tuple[float, Mixture]]:
+    """Return the best mixture of each number of classes, with its BIC; the least wins.
+
+    Numbers that so few points cannot tell apart are left out.
+
+    Parameters
+    ----------
+    points : (n, d) float64, n ≥ 1, d ≥ 1
+    numbers : of classes, rising
+    seed : of the starts
+    spread : as of `fit`
+    narrowest : variance of a class along any direction, at least; `FLOOR` of that of
+        all points if 0
+    """
+    if not narrowest:
+        narrowest = max(
+            FLOOR * float(points.var(axis=0).mean()), 1e-12 * (1 + (points**2).max())
+        )
+    found: list[tuple[float, Mixture]] = []
     for number in numbers:
-        if best is not None and number * (points.shape[1] + 2) > len(points):
-            break  # too few points to tell so many classes apart
-        found, likelihood = _expectation_maximisation(
+        if found and number * (points.shape[1] + 2) > len(points):
+            break
+        one, likelihood = _expectation_maximisation(
             points, number, seed, spread, narrowest
         )
-        score = _parameters(found, spread) * np.log(len(points)) - 2 * likelihood
-        if best is None or score < best[0]:
-            best = (score, found)
-    assert best is not None
-    return best[1]
+        score = _parameters(one, spread) * np.log(len(points)) - 2 * likelihood
+        found.append((float(score), one))
+    return found
 
 
 def _parameters(found: Mixture, spread: Spread) -> int:

@@ -14,9 +14,9 @@ from scopeside.errors import ConfigError, ShapeError
 from scopeside.messages import validate
 from scopeside.testing import check_processor
 from scopeside_processors.insitu import segmentation
-from scopeside_processors.insitu.grouping import Groups
+from scopeside_processors.insitu.grouping import Groups, harmonics
 from scopeside_processors.insitu.particles import ALL_COLUMNS, Particles
-from scopeside_processors.insitu.shapes import COLUMNS, shapes_of
+from scopeside_processors.insitu.shapes import COLUMNS, Shapes, shapes_of
 from scopeside_processors.kernels import basins, regions
 
 SHAPE = (96, 112)
@@ -342,11 +342,42 @@ def test_disks_and_bars_are_two_groups():
     results, shared = run(frames, {"regroup_every": 20, "split": None})
     (groups,) = [r for r in results if r.name == "groups"]
     assert len(groups.data) == 2
+    assert np.argmin(groups.meta["bic"]) == 1
+    assert groups.data[:, -1].sum() == 40
     np.testing.assert_allclose(groups.data[:, 0], 0.5, atol=0.1)
     last = shared[-1]
     by_place = column(last, "group")[np.argsort(column(last, "y"))]
     assert by_place.tolist() == [0, 1]
     assert np.isnan(column(shared[0], "group")).all()
+
+
+def shapes_with(table):
+    ring = np.ones((len(table), 32))
+    return Shapes(table, np.zeros(1, int), np.zeros((0, 2), np.int32), ring)
+
+
+def test_harmonics_do_not_turn():
+    angle = np.arange(32) * 2 * np.pi / 32
+    square = 1 + 0.2 * np.cos(4 * angle)
+    rings = np.stack([square, np.roll(square, 3), 1 + 0.1 * np.cos(2 * angle - 1)])
+    expected = [[0, 0, 0.2, 0, 0], [0, 0, 0.2, 0, 0], [0.1, 0, 0, 0, 0]]
+    np.testing.assert_allclose(harmonics(rings), expected, atol=1e-12)
+
+
+def test_outlines_of_any_size_are_grouped_by_fingerprint():
+    rng = np.random.default_rng(5)
+    square = np.maximum(np.abs(Y - 70), np.abs(X - 80))
+    frames = [
+        frame(disk(30, 30, rng.uniform(8, 18)), square <= rng.integers(7, 16), seed=k)
+        for k in range(30)
+    ]
+    asked = {"regroup_every": 25, "split": None, "group_by": "fingerprint"}
+    results, shared = run(frames, asked)
+    (groups,) = [r for r in results if r.name == "groups"]
+    assert groups.meta["columns"][1] == "mean harmonic 2"
+    for table in shared[25:]:
+        upper, lower = column(table, "group")[np.argsort(column(table, "y"))]
+        assert upper != lower
 
 
 def test_one_shape_is_one_group_and_few_particles_are_none():
@@ -358,9 +389,9 @@ def test_one_shape_is_one_group_and_few_particles_are_none():
         table[:, COLUMNS.index(name)] = rng.normal(0.9, 0.02, 200)
     table[:, COLUMNS.index("aspect_ratio")] = np.exp(np.abs(rng.normal(0.3, 0.05, 200)))
     table[:, COLUMNS.index("edge")] = 0
-    groups.take(table[:20])
+    groups.take(shapes_with(table[:20]))
     assert not groups.regroup()
-    groups.take(table)
+    groups.take(shapes_with(table))
     assert groups.regroup()
     assert len(groups.table()) == 1
 

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from scopeside import apply
 from scopeside.errors import ConfigError, MissingExtraError, ShapeError
 from scopeside.messages import validate
 from scopeside_processors.insitu.onnx_model import ModelParams, OnnxModel
@@ -237,3 +238,62 @@ def test_without_onnxruntime_it_is_said_how_to_get_it(brightness, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"scopeside\[ml\]"):
         OnnxModel(params(brightness))
+
+
+# -- as the segmentation of particles -------------------------------------------------
+
+
+@pytest.fixture
+def dark_blobs(tmp_path):
+    """A convolution for dark disks and a sigmoid: mean of 15 by 15 less that of 5."""
+    kernel = np.full((1, 1, 15, 15), 1 / 225, np.float32)
+    kernel[..., 5:10, 5:10] -= 1 / 25
+    nodes = [
+        helper.make_node("Conv", ["x", "kernel"], ["blurred"], pads=[7] * 4),
+        helper.make_node("Mul", ["blurred", "steep"], ["steeper"]),
+        helper.make_node("Sub", ["steeper", "least"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["y"]),
+    ]
+    constants = [("kernel", kernel), ("steep", 40), ("least", 8)]
+    path = tmp_path / "dark.onnx"
+    return saved(path, nodes, ANY_SIZE, (1, 1, "h", "w"), constants)
+
+
+def particles_of(frames, path, **model):
+    given = {"path": str(path), "normalise": "mean", **model}
+    return [
+        result
+        for result in apply("particles", frames, model=given, contours=False)
+        if result.name == "particles"
+    ]
+
+
+def test_a_network_marks_particles_in_place_of_the_threshold(dark_blobs):
+    y, x = np.mgrid[:96, :112]
+    mean = np.where(np.hypot(y - 40, x - 50) <= 5, 500.0, 1000.0)
+    frames = np.random.default_rng(1).poisson(mean, (2, 96, 112)).astype(np.uint16)
+    for result in particles_of(frames, dark_blobs):
+        (row,) = result.data
+        assert row[1:3] == pytest.approx([40, 50], abs=0.3)
+        assert "threshold" not in result.meta
+
+
+def test_a_network_that_gives_no_number_makes_its_frame_invalid(tmp_path):
+    # x - 300 is below 0 in the second frame alone.
+    nodes = [
+        helper.make_node("Sub", ["x", "least"], ["more"]),
+        helper.make_node("Log", ["more"], ["y"]),
+    ]
+    constants = [("least", 300)]
+    path = saved(tmp_path / "log.onnx", nodes, ANY_SIZE, ANY_SIZE, constants)
+    rng = np.random.default_rng(2)
+    frames = rng.poisson(np.array([900, 200, 900])[:, None, None], (3, 32, 40))
+    found = particles_of(frames.astype(np.uint16), path, normalise="none")
+    assert [result.valid for result in found] == [True, False, True]
+    assert found[1].reason == "log.onnx gave a number that is none"
+
+
+def test_a_network_that_gives_boxes_marks_no_particles(tmp_path):
+    path = boxes(tmp_path / "v5.onnx", [[*LEFT, 0.9, 1.0], *[[0, 0, 1, 1, 0, 0]] * 6])
+    with pytest.raises(ConfigError, match="a segmentation needs a map"):
+        particles_of(np.ones((1, 64, 64), np.uint16), path)

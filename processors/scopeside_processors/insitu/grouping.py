@@ -2,21 +2,34 @@
 
 A mixture of Gaussians over shape features of the last particles, its number of groups
 chosen by BIC (`scopeside_processors.mixture`), fitted anew every so often.
+
+Features are sizes and ratios, or the harmonics of the fingerprint (distance from the
+middle to the perimeter over direction) [1]_: the 2nd tells how long a particle is, the
+3rd how much of a triangle, the 4th of a square … Their amplitudes do not turn.
+
+References
+----------
+.. [1] C. T. Zahn & R. Z. Roskies, IEEE Trans. Comput. C-21, 269 (1972),
+   doi:10.1109/TC.1972.5008949
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.insitu.shapes import COLUMNS
-from scopeside_processors.mixture import Mixture, fit
+from scopeside_processors.insitu.shapes import COLUMNS, Shapes
+from scopeside_processors.mixture import Mixture, fits
 
 FloatArray = npt.NDArray[np.float64]
 
-FEATURES = ("log area", "log aspect ratio", "circularity", "solidity")
+By = Literal["shape", "fingerprint"]
+FEATURES: dict[By, tuple[str, ...]] = {
+    "shape": ("log area", "log aspect ratio", "circularity", "solidity"),
+    "fingerprint": tuple(f"harmonic {k}" for k in range(2, 7)),
+}
 KEPT = 2000
 """Particles that a fit stands on at most: the last ones seen."""
 LEAST = 30
@@ -28,7 +41,7 @@ _AREA, _ASPECT, _ROUND, _SOLID, _EDGE = (
 )
 
 
-def features_of(table: FloatArray) -> FloatArray:
+def shape_features(table: FloatArray) -> FloatArray:
     """Return (n, 4) float64, as `FEATURES` names them, of a table of shapes."""
     return np.stack(
         [
@@ -41,6 +54,13 @@ def features_of(table: FloatArray) -> FloatArray:
     )
 
 
+def harmonics(fingerprint: FloatArray) -> FloatArray:
+    """Return (n, 5) float64: amplitudes of the harmonics 2 to 6 of (n, m) distances."""
+    wave = np.fft.rfft(fingerprint, axis=1)[:, 2:7]
+    amplitude: FloatArray = np.abs(wave) * (2 / fingerprint.shape[1])
+    return amplitude
+
+
 class Groups:
     """Keeps the features of the last particles, and the groups found in them.
 
@@ -48,19 +68,25 @@ class Groups:
     ----------
     most
         Groups at most.
+    by
+        What they are told by.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, by: By = "shape") -> None:
         self._most = most
-        self._ring = np.zeros((KEPT, len(FEATURES)))
+        self._by = by
+        self.features = FEATURES[by]
+        self._ring = np.zeros((KEPT, len(self.features)))
         self._seen = 0
-        self._centre = np.zeros(len(FEATURES))
-        self._scale = np.ones(len(FEATURES))
+        self._centre = np.zeros(len(self.features))
+        self._scale = np.ones(len(self.features))
         self.mixture: Mixture | None = None
+        self.bic: list[float] = []
+        """Of 1, 2 … groups in the last fit; the least one was taken."""
 
-    def take(self, table: FloatArray) -> None:
+    def take(self, shapes: Shapes) -> None:
         """Remember the particles of a frame; those cut by its edge have no shape."""
-        features = features_of(table[table[:, _EDGE] == 0])[-KEPT:]
+        features = self._of(shapes)[shapes.table[:, _EDGE] == 0][-KEPT:]
         at = (self._seen + np.arange(len(features))) % KEPT
         self._ring[at] = features
         self._seen += len(features)
@@ -68,36 +94,48 @@ class Groups:
     def regroup(self) -> bool:
         """Find the groups anew; return whether there were particles enough.
 
-        Groups are numbered by their mean area, the smallest first.
+        Groups are numbered by the mean of the first feature, the smallest first.
         """
         points = self._ring[: min(self._seen, KEPT)]
         if len(points) < LEAST:
             return False
         self._centre, spread = points.mean(axis=0), points.std(axis=0)
         self._scale = np.where(spread > 1e-9, spread, 1.0)
-        found = fit(self._scaled(points), range(1, self._most + 1), _SEED)
+        all_found = fits(self._scaled(points), range(1, self._most + 1), _SEED)
+        self.bic = [score for score, _ in all_found]
+        found = all_found[int(np.argmin(self.bic))][1]
         order = np.argsort(found.mean[:, 0], kind="stable")
         self.mixture = Mixture(
             found.share[order], found.mean[order], found.factor[order]
         )
         return True
 
-    def of(self, table: FloatArray) -> FloatArray:
+    def of(self, shapes: Shapes) -> FloatArray:
         """Return (n, 2) float64: the likeliest group of each, from 0, and its chance.
 
         NaN before there are groups.
         """
-        if self.mixture is None or not len(table):
-            return np.full((len(table), 2), np.nan)
-        which, chance = self.mixture.classify(self._scaled(features_of(table)))
+        if self.mixture is None or not len(shapes.table):
+            return np.full((len(shapes.table), 2), np.nan)
+        which, chance = self.mixture.classify(self._scaled(self._of(shapes)))
         return np.stack([which.astype(np.float64), chance], axis=1)
 
     def table(self) -> FloatArray:
-        """Return (groups, 6) float64: share, mean of each feature, particles in fit."""
+        """Return (groups, 2 + features) float64, `columns`."""
         assert self.mixture is not None
         mean = self.mixture.mean * self._scale + self._centre
-        used = np.full((len(mean), 1), float(min(self._seen, KEPT)))
-        return np.concatenate([self.mixture.share[:, None], mean, used], axis=1)
+        share = self.mixture.share[:, None]
+        return np.concatenate([share, mean, share * min(self._seen, KEPT)], axis=1)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of `table`; particles: how many of those fitted."""
+        return ["share", *(f"mean {name}" for name in self.features), "particles"]
+
+    def _of(self, shapes: Shapes) -> FloatArray:
+        if self._by == "shape":
+            return shape_features(shapes.table)
+        return harmonics(shapes.fingerprint)
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
@@ -107,6 +145,7 @@ class Groups:
             "seen": self._seen,
             "centre": self._centre,
             "scale": self._scale,
+            "bic": self.bic,
             "mixture": found and [found.share, found.mean, found.factor],
         }
 
@@ -115,6 +154,7 @@ class Groups:
         self._ring[: len(state["ring"])] = state["ring"]
         self._seen = state["seen"]
         self._centre, self._scale = state["centre"].copy(), state["scale"].copy()
+        self.bic = list(state["bic"])
         found = state["mixture"]
         self.mixture = found and Mixture(*(np.array(part) for part in found))
 

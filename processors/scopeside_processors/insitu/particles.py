@@ -18,7 +18,7 @@ from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
 from scopeside_processors.insitu import segmentation
-from scopeside_processors.insitu.grouping import FEATURES, Groups
+from scopeside_processors.insitu.grouping import Groups
 from scopeside_processors.insitu.incoming import Condition, Incoming
 from scopeside_processors.insitu.onnx_model import ModelParams, OnnxModel
 from scopeside_processors.insitu.proposals import segment
@@ -94,6 +94,9 @@ class Particles:
         """Whether contours and fingerprints are given."""
         max_groups: Annotated[int, Field(ge=0, le=12)] = 5
         """Groups of like shape at most; 0: none are sought."""
+        group_by: Literal["shape", "fingerprint"] = "shape"
+        """Size, aspect ratio, circularity and solidity; or the outline alone, whatever
+        its size."""
         regroup_every: Annotated[int, Field(ge=1)] = 50
         """They are found anew with every so-manieth usable frame."""
 
@@ -160,15 +163,15 @@ class Particles:
             self._mean = self._new_mean()
         if (self._stabiliser is not None) != self._moves:
             self._stabiliser = Stabiliser(self._acquisition) if self._moves else None
-        if params.max_groups != was.max_groups:
+        if (params.max_groups, params.group_by) != (was.max_groups, was.group_by):
             self._groups = self._new_groups()
 
     def results(self) -> Iterator[Result]:
         """Yield the particles of the last batch's frames.
 
         ``particles`` (n, 20) float64 for each frame, ``contours`` (m, 3) int32: id,
-        row, column, and ``fingerprints`` (n, 32) float64; ``groups`` (k, 6) float64
-        where they were found anew.
+        row, column, and ``fingerprints`` (n, 32) float64; ``groups`` (k, 6 or 7)
+        float64 where they were found anew.
         """
         yield from self._results
 
@@ -214,7 +217,7 @@ class Particles:
 
     def _new_groups(self) -> Groups | None:
         most = self._params.max_groups
-        return Groups(most) if most else None
+        return Groups(most, self._params.group_by) if most else None
 
     def _new_mean(self) -> RunningMean | None:
         if self._params.average_frames == 1:
@@ -240,7 +243,7 @@ class Particles:
             return None
         shapes, about = found
         self._used += 1
-        table = self._with_groups(shapes.table, index)
+        table = self._with_groups(shapes, index)
         self._say(shapes, table, index, about)
         return table
 
@@ -300,14 +303,14 @@ class Particles:
         labels, number = segmentation.label_regions(mask, params.split)
         return segmentation.kept(labels, number, params.min_area_px, largest)
 
-    def _with_groups(self, table: FloatArray, index: int) -> FloatArray:
+    def _with_groups(self, shapes: Shapes, index: int) -> FloatArray:
         """Return the table with the group of each particle."""
+        table = shapes.table
         if self._groups is None:
             return np.concatenate([table, np.full((len(table), 2), np.nan)], axis=1)
-        self._groups.take(table)
+        self._groups.take(shapes)
         due = self._used % self._params.regroup_every == 0
         if due and self._groups.regroup():
-            columns = ["share", *(f"mean {name}" for name in FEATURES), "particles"]
             self._results.append(
                 Result(
                     "groups",
@@ -316,10 +319,10 @@ class Particles:
                     frame=index,
                     used=self._used,
                     axes=("group", "column"),
-                    meta={"columns": columns},
+                    meta={"columns": self._groups.columns, "bic": self._groups.bic},
                 )
             )
-        return np.concatenate([table, self._groups.of(table)], axis=1)
+        return np.concatenate([table, self._groups.of(shapes)], axis=1)
 
     def _say(
         self, shapes: Shapes, table: FloatArray, index: int, about: dict[str, Any]
