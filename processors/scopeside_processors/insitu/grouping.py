@@ -1,7 +1,8 @@
 """Groups of particles of like shape, found while they come.
 
 A mixture of Gaussians over shape features of the last particles, its number of groups
-chosen by BIC (`scopeside_processors.mixture`), fitted anew every so often.
+chosen by BIC (`scopeside_processors.mixture`), fitted anew every so often: one number
+with each frame, so that none has to wait for all.
 
 Features are sizes and ratios, or the harmonics of the fingerprint (distance from the
 middle to the perimeter over direction) [1]_: the 2nd tells how long a particle is, the
@@ -30,7 +31,7 @@ FEATURES: dict[By, tuple[str, ...]] = {
     "shape": ("log area", "log aspect ratio", "circularity", "solidity"),
     "fingerprint": tuple(f"harmonic {k}" for k in range(2, 7)),
 }
-KEPT = 2000
+KEPT = 1000
 """Particles that a fit stands on at most: the last ones seen."""
 LEAST = 30
 """Particles without which there is no fit."""
@@ -83,6 +84,9 @@ class Groups:
         self.mixture: Mixture | None = None
         self.bic: list[float] = []
         """Of 1, 2 … groups in the last fit; the least one was taken."""
+        self._used = 0
+        self._waiting: FloatArray | None = None
+        self._fits: list[tuple[float, Mixture]] = []
 
     def take(self, shapes: Shapes) -> None:
         """Remember the particles of a frame; those cut by its edge have no shape."""
@@ -91,23 +95,37 @@ class Groups:
         self._ring[at] = features
         self._seen += len(features)
 
-    def regroup(self) -> bool:
-        """Find the groups anew; return whether there were particles enough.
+    def begin(self) -> None:
+        """Find the groups anew, among the particles remembered now."""
+        if min(self._seen, KEPT) >= LEAST:
+            self._waiting = self._ring[: min(self._seen, KEPT)].copy()
+            self._fits = []
+
+    def go_on(self) -> bool:
+        """Fit one more number of groups; return whether that was the last one.
 
         Groups are numbered by the mean of the first feature, the smallest first.
         """
-        points = self._ring[: min(self._seen, KEPT)]
-        if len(points) < LEAST:
+        points = self._waiting
+        if points is None:
             return False
-        self._centre, spread = points.mean(axis=0), points.std(axis=0)
-        self._scale = np.where(spread > 1e-9, spread, 1.0)
-        all_found = fits(self._scaled(points), range(1, self._most + 1), _SEED)
-        self.bic = [score for score, _ in all_found]
-        found = all_found[int(np.argmin(self.bic))][1]
+        centre, spread = points.mean(axis=0), points.std(axis=0)
+        scale = np.where(spread > 1e-9, spread, 1.0)
+        number = len(self._fits) + 1
+        # So few points cannot tell more apart.
+        if number * (points.shape[1] + 2) <= len(points) or number == 1:
+            scaled = (points - centre) / scale
+            self._fits += fits(scaled, range(number, number + 1), _SEED)
+            if number < self._most:
+                return False
+        self.bic = [score for score, _ in self._fits]
+        found = self._fits[int(np.argmin(self.bic))][1]
         order = np.argsort(found.mean[:, 0], kind="stable")
         self.mixture = Mixture(
             found.share[order], found.mean[order], found.factor[order]
         )
+        self._centre, self._scale, self._used = centre, scale, len(points)
+        self._waiting = None
         return True
 
     def of(self, shapes: Shapes) -> FloatArray:
@@ -125,7 +143,7 @@ class Groups:
         assert self.mixture is not None
         mean = self.mixture.mean * self._scale + self._centre
         share = self.mixture.share[:, None]
-        return np.concatenate([share, mean, share * min(self._seen, KEPT)], axis=1)
+        return np.concatenate([share, mean, share * self._used], axis=1)
 
     @property
     def columns(self) -> list[str]:
@@ -139,24 +157,35 @@ class Groups:
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
-        found = self.mixture
         return {
             "ring": self._ring[: min(self._seen, KEPT)],
             "seen": self._seen,
             "centre": self._centre,
             "scale": self._scale,
             "bic": self.bic,
-            "mixture": found and [found.share, found.mean, found.factor],
+            "used": self._used,
+            "mixture": self.mixture and _packed(self.mixture),
+            "waiting": self._waiting,
+            "fits": [[score, _packed(one)] for score, one in self._fits],
         }
 
     def take_over(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self._ring[: len(state["ring"])] = state["ring"]
-        self._seen = state["seen"]
+        self._seen, self._used = state["seen"], state["used"]
         self._centre, self._scale = state["centre"].copy(), state["scale"].copy()
         self.bic = list(state["bic"])
-        found = state["mixture"]
-        self.mixture = found and Mixture(*(np.array(part) for part in found))
+        self.mixture = state["mixture"] and _unpacked(state["mixture"])
+        self._waiting = state["waiting"]
+        self._fits = [(score, _unpacked(one)) for score, one in state["fits"]]
 
     def _scaled(self, features: FloatArray) -> FloatArray:
         return (features - self._centre) / self._scale
+
+
+def _packed(found: Mixture) -> list[FloatArray]:
+    return [found.share, found.mean, found.factor]
+
+
+def _unpacked(parts: list[FloatArray]) -> Mixture:
+    return Mixture(*(np.array(part) for part in parts))

@@ -98,7 +98,8 @@ class Particles:
         """Size, aspect ratio, circularity and solidity; or the outline alone, whatever
         its size."""
         regroup_every: Annotated[int, Field(ge=1)] = 50
-        """They are found anew with every so-manieth usable frame."""
+        """They are found anew from every so-manieth usable frame on, within the next
+        `max_groups` frames."""
 
     @classmethod
     def prepare(cls, acquisition: Acquisition | None = None) -> None:
@@ -309,8 +310,9 @@ class Particles:
         if self._groups is None:
             return np.concatenate([table, np.full((len(table), 2), np.nan)], axis=1)
         self._groups.take(shapes)
-        due = self._used % self._params.regroup_every == 0
-        if due and self._groups.regroup():
+        if self._used % self._params.regroup_every == 0:
+            self._groups.begin()
+        if self._groups.go_on():
             self._results.append(
                 Result(
                     "groups",

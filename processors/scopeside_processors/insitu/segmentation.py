@@ -125,8 +125,7 @@ def contrast_of(
     smooth_px : of the one that takes off noise; None: as noise and particles ask for
     false : particles that noise may make in a frame, of those looked at for that
     """
-    coarse = np.empty([-(-n // BLOCK) for n in frame.shape], np.float32)
-    spots.block_means(frame, BLOCK, coarse)
+    coarse = _blocks(frame, BLOCK)
     coarse -= np.float32(offset)
     level = float(coarse.mean(dtype=np.float64))
     if not level > 0:
@@ -168,7 +167,8 @@ def _smoothing(relative: Float32Array, noise: float, false: float) -> float:
     Blocks show what there is, small ones how dark small particles are; where they show
     nothing the widest is taken.
     """
-    smooth, about = _blocks(relative, noise, _COARSE)
+    fine_blocks = _blocks(relative, _FINE)
+    smooth, about = _blurred(_blocks(fine_blocks, _COARSE // _FINE), noise / _COARSE)
     height = height_for(about, smooth.size, false) * about.sigma
     labels = np.empty(smooth.shape, np.int32)
     number = label.label(smooth >= height, label.CORNERS, labels)
@@ -176,7 +176,7 @@ def _smoothing(relative: Float32Array, noise: float, false: float) -> float:
     if number:
         side = _FINE
         most = label.heights(labels, smooth, number, 1)[2][1:]
-        smooth, about = _blocks(relative, noise, _FINE)
+        smooth, about = _blurred(fine_blocks, noise / _FINE)
         times = _COARSE // _FINE
         labels = labels.repeat(times, axis=0).repeat(times, axis=1)
         labels = labels[: smooth.shape[0], : smooth.shape[1]]
@@ -192,13 +192,15 @@ def _smoothing(relative: Float32Array, noise: float, false: float) -> float:
     return min(max(asked, _SMOOTH[0]), _SMOOTH[1])
 
 
-def _blocks(
-    relative: Float32Array, noise: float, side: int
-) -> tuple[Float32Array, Noise]:
-    """Return the means of blocks, smoothed, and their noise."""
-    blocks = np.empty([-(-n // side) for n in relative.shape], np.float32)
-    spots.block_means(relative, side, blocks)
-    smooth, white = _smoothed(blocks, noise / side, _BLUR)
+def _blocks(image: Array, side: int) -> Float32Array:
+    blocks = np.empty([-(-n // side) for n in image.shape], np.float32)
+    spots.block_means(image, side, blocks)
+    return blocks
+
+
+def _blurred(blocks: Float32Array, noise: float) -> tuple[Float32Array, Noise]:
+    """Return blocks behind a Gaussian, and their noise."""
+    smooth, white = _smoothed(blocks, noise, _BLUR)
     return smooth, _noise(smooth, white, _BLUR)
 
 
