@@ -231,8 +231,11 @@ def draw_particles(axes: Any, movie: Movie, frames: Array) -> str:
     if not tables:
         return f"none ({found.reasons})"
     last = tables[-1]
-    for outline in last.meta.get("contours", ()):
-        y, x = np.asarray(outline).T
+    points = next(
+        r.data for r in found.valid if r.name == "contours" and r.frame == last.frame
+    )
+    for number in range(1, len(last.data) + 1):
+        _, y, x = points[points[:, 0] == number].T
         axes.plot(np.r_[x, x[:1]], np.r_[y, y[:1]], "-", color="red", lw=0.6)
     counts = [len(table.data) for table in tables]
     axes.set_title(f"particles of the last frame: {len(last.data)}", fontsize=8)
@@ -278,8 +281,16 @@ def draw_nuclei(axes: Any, movie: Movie, frames: Array) -> str:
     return f"{found.ms:.1f} ms a frame, {said or 'no events'}; {found.reasons}"
 
 
+def draw_shapes(movie: Movie, frames: Array) -> Iterator[str]:
+    """Draw the last frame without and with the outlines of its particles."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.7), layout="constrained")
+    grey(axes[0], frames[-1], "last frame")
+    grey(axes[1], frames[-1], "particles")
+    yield f"particles: {draw_particles(axes[1], movie, frames)}"
+    save(figure, f"{movie.name}_particles")
+
+
 DRAWN: dict[str, Callable[[Any, Movie, Array], str]] = {
-    "particles": draw_particles,
     "track": draw_tracks,
     "nucleation": draw_nuclei,
 }
@@ -297,8 +308,9 @@ def main() -> None:
         if only in {None, movie.name}:
             frames = frames_of(movie, Path(data))
             print(f"{movie.name}: {frames.shape} {frames.dtype}")
-            for line in (*draw_drift(movie, frames), *draw_found(movie, frames)):
-                print(" ", line)
+            for draw in (draw_drift, draw_found, draw_shapes):
+                for line in draw(movie, frames):
+                    print(" ", line)
 
 
 if __name__ == "__main__":

@@ -53,3 +53,31 @@ def test_axes_point_the_same_way(both):
     expected = np.array([region.orientation for region in regions])
     turned = (ours["orientation"] - expected) % math.pi
     assert np.minimum(turned, math.pi - turned)[long].max() < 1e-6
+
+
+@pytest.mark.parametrize("radius", [3, 5, 10, 20, 40])
+def test_perimeters_of_disks_are_nearer_to_those_of_circles(radius):
+    rng = np.random.default_rng(radius)
+    y, x = np.mgrid[:96, :96]
+    ours, theirs = [], []
+    for _ in range(40):
+        middle = 48 + rng.uniform(-0.5, 0.5, 2)
+        disk = np.hypot(y - middle[0], x - middle[1]) <= radius
+        label, number = label_regions(disk, None)
+        (row,) = shapes_of(label, number, disk.astype(np.float32)).table
+        ours.append(row[COLUMNS.index("perimeter")])
+        theirs.append(measure.perimeter(disk))
+    circle = 2 * math.pi * radius
+    assert np.mean(ours) == pytest.approx(circle, rel=0.015)
+    assert abs(np.mean(ours) - circle) < abs(np.mean(theirs) - circle)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.2, 0.4, math.pi / 4])
+def test_perimeters_of_rectangles_are_within_six_parts_in_a_hundred(angle):
+    y, x = np.mgrid[-48:48, -48:48]
+    along = y * math.cos(angle) + x * math.sin(angle)
+    across = x * math.cos(angle) - y * math.sin(angle)
+    inside = (abs(along) <= 30) & (abs(across) <= 15)
+    label, number = label_regions(inside, None)
+    (row,) = shapes_of(label, number, inside.astype(np.float32)).table
+    assert row[COLUMNS.index("perimeter")] == pytest.approx(180, rel=0.065)

@@ -32,9 +32,9 @@ _PULLS = (0.02, 0.1, 0.5)
 """Parts of the field beyond the quantiles on the other side, outermost first."""
 _FAIR = 0.75
 """The outermost surface has to have this part of the points of the best one."""
-_POINTS = 600
+_POINTS = 300
 """Points that a surface is laid through, about."""
-_ROUNDS = 6
+_ROUNDS = 5
 _WIDENINGS = 4
 _NEAR = 2.5
 """Standard deviations within which a point is background."""
