@@ -104,9 +104,7 @@ def _fixed(
 
 
 @numba.njit(nogil=True, cache=True)
-def fixed_variance(
-    moves: Array, lengths: Array, blur: float, variance: float
-) -> float:
+def fixed_variance(moves: Array, lengths: Array, blur: float, variance: float) -> float:
     """Return the most likely D ≥ 0 (px²/frame) where σ² (px²) is known."""
     if not moves.any():
         return 0.0
@@ -120,4 +118,4 @@ def fixed_variance(
             high = b
         else:
             low = a
-    return (0.5 * (low + high)) ** 2
+    return float((0.5 * (low + high)) ** 2)

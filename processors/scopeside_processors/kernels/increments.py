@@ -5,6 +5,8 @@ frames; `exposure` is the part of a frame's time for which its shutter is open, 
 positions are means over it.
 """
 
+# ruff: noqa: PLR0917 - a kernel takes its arrays by position
+
 from __future__ import annotations
 
 from typing import Any
@@ -114,11 +116,11 @@ def step_covariance(
 def _power(k: int, alpha: float, exposure: float) -> float:
     """Return the mean square of a displacement over k frames, a coordinate's."""
     if exposure < 1e-3:
-        return 2.0 * k**alpha
+        return float(2.0 * k**alpha)
     p = alpha + 2
     scale = 2 / (exposure * exposure * (alpha + 1) * p)
     around = (k + exposure) ** p + abs(k - exposure) ** p - 2.0 * k**p
-    return scale * (around - 2 * exposure**p)
+    return float(scale * (around - 2 * exposure**p))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -126,10 +128,10 @@ def _spring(k: int, rate: float, exposure: float) -> float:
     """Return the same in a well that a particle returns in at `rate`."""
     width = rate * exposure
     if width < 1e-3:
-        return -2 * np.expm1(-rate * k) / rate
+        return float(-2 * np.expm1(-rate * k) / rate)
     same = 2 * (width + np.expm1(-width)) / width**2
     other = np.exp(-rate * k) * (np.sinh(width / 2) / (width / 2)) ** 2
-    return 2 * (same - other) / rate
+    return float(2 * (same - other) / rate)
 
 
 @numba.njit(nogil=True, cache=True)
