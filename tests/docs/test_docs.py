@@ -238,6 +238,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/phases.md", processor_class("phases").Params),
         ("docs/processors/disks.md", processor_class("disks").Params),
         ("docs/processors/strain.md", processor_class("strain").Params),
+        ("docs/processors/dose.md", processor_class("dose").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

@@ -1,0 +1,277 @@
+"""Compares the spectrum of a frame with that of a template, one pass each.
+
+Spectra are halves (non-negative columns' frequencies) cut down to a band; `ring` says
+to which ring of frequencies each of their numbers belongs. Sums over a half count its
+columns twice but the first, as the other half would.
+"""
+
+# ruff: noqa: PLR0917 - a kernel takes its arrays by position
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from scopeside_processors.kernels.virtual import as_stored
+
+Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float64]
+
+
+@numba.njit(nogil=True, cache=True)
+def block_means(frame: Array, out: Array) -> None:
+    """Write the mean of each block of a frame into `out`.
+
+    Parameters
+    ----------
+    frame : (height, width) counts
+    out : (m, n) float32; a frame is cut into m × n blocks, as equal as can be
+    """
+    height, width = frame.shape
+    m, n = out.shape
+    line = np.empty(width, np.float32)
+    for i in range(m):
+        first, stop = i * height // m, (i + 1) * height // m
+        line[:] = 0
+        for y in range(first, stop):
+            row = frame[y]
+            for x in range(width):
+                line[x] += np.float32(row[x])
+        for j in range(n):
+            total = np.float32(0)
+            begin, end = j * width // n, (j + 1) * width // n
+            for x in range(begin, end):
+                total += line[x]
+            out[i, j] = total / np.float32((stop - first) * (end - begin))
+
+
+@numba.njit(nogil=True, cache=True)
+def contrast(
+    frame: Array,
+    mean: float,
+    hot: float,
+    surroundings: Array,
+    rows: Array,
+    columns: Array,
+    out: Array,
+) -> None:
+    """Write by how much a frame differs from its surroundings, tapered, into `out`.
+
+    In units of the mean. A pixel that stands out by more than `hot` counts from its
+    surroundings and from its neighbours is taken for hot and becomes the mean of its
+    neighbours.
+
+    Parameters
+    ----------
+    frame : (height, width) counts
+    mean : counts per pixel
+    hot : counts
+    surroundings : (m, n) float32, counts at the middles of m × n blocks; linear between
+    rows, columns : (height,), (width,) float32, the taper
+    out : (height, width) float32
+    """
+    height, width = frame.shape
+    m, n = surroundings.shape
+    scale = np.float32(1.0 / mean)
+    limit = np.float32(hot)
+    first = np.empty(width, np.int64)
+    part = np.empty(width, np.float32)
+    for x in range(width):
+        place = min(max((x + 0.5) * n / width - 0.5, 0.0), n - 1.0)
+        first[x] = min(int(place), max(n - 2, 0))
+        part[x] = place - first[x]
+    line = np.empty(n, np.float32)
+    local = np.empty(width, np.float32)
+    for y in range(height):
+        place = min(max((y + 0.5) * m / height - 0.5, 0.0), m - 1.0)
+        i = min(int(place), max(m - 2, 0))
+        share = np.float32(place - i)
+        below = min(i + 1, m - 1)
+        for j in range(n):
+            line[j] = surroundings[i, j] * (1 - share) + surroundings[below, j] * share
+        for x in range(width):
+            j = first[x]
+            local[x] = line[j] + part[x] * (line[min(j + 1, n - 1)] - line[j])
+        row, target = frame[y], out[y]
+        weight = rows[y] * scale
+        highest = np.float32(0)
+        for x in range(width):
+            value = np.float32(row[x]) - local[x]
+            highest = max(highest, value)
+            target[x] = value * weight * columns[x]
+        if highest > limit:
+            _cool(frame, y, local, limit, weight, columns, target)
+
+
+@numba.njit(nogil=True, cache=True)
+def _cool(
+    frame: Array,
+    y: int,
+    local: Array,
+    limit: Any,
+    weight: Any,
+    columns: Array,
+    target: Array,
+) -> None:
+    """Replace the hot pixels of row `y` of a frame."""
+    width = frame.shape[1]
+    row = frame[y]
+    above = frame[max(y - 1, 0)]
+    under = frame[min(y + 1, frame.shape[0] - 1)]
+    for x in range(width):
+        value = np.float32(row[x])
+        if value - local[x] > limit:
+            near = np.float32(row[max(x - 1, 0)]) + np.float32(above[x])
+            near += np.float32(row[min(x + 1, width - 1)]) + np.float32(under[x])
+            near *= np.float32(0.25)
+            if value - near > limit:
+                target[x] = (near - local[x]) * weight * columns[x]
+
+
+@numba.njit(nogil=True, cache=True)
+def ring_powers(spectrum: Array, ring: Array, rings: int) -> FloatArray:
+    """Return (rings,) float64, the summed power of each ring."""
+    powers = np.zeros(rings)
+    for i in range(spectrum.shape[0]):
+        for j in range(spectrum.shape[1]):
+            value = spectrum[i, j]
+            power = value.real * value.real + value.imag * value.imag
+            powers[ring[i, j]] += power if j == 0 else 2 * power
+    return powers
+
+
+@numba.njit(nogil=True, cache=True)
+def cross(
+    spectrum: Array, template: Array, ring: Array, weight: Array, out: Array
+) -> None:
+    """Write the weighted cross spectrum, frame times conjugate template, into `out`."""
+    for i in range(spectrum.shape[0]):
+        for j in range(spectrum.shape[1]):
+            w = weight[ring[i, j]]
+            out[i, j] = w * (spectrum[i, j] * np.conj(template[i, j]))
+
+
+@numba.njit(nogil=True, cache=True)
+def slopes(
+    product: Array, ramp_rows: Array, ramp_columns: Array, ky: Array, kx: Array
+) -> FloatArray:
+    """Return value, gradient and curvature of a correlation at one place.
+
+    Parameters
+    ----------
+    product : (m, n) complex64, a cross spectrum
+    ramp_rows, ramp_columns : (m,), (n,) complex128, e^(i k d)
+    ky, kx : (m,), (n,) float64, rad/px
+
+    Returns
+    -------
+    (6,) float64: value; slope along rows, columns; second derivatives yy, yx, xx.
+    """
+    found = np.zeros(6)
+    for i in range(product.shape[0]):
+        c0, c1, c2 = 0j, 0j, 0j
+        for j in range(product.shape[1]):
+            p = product[i, j] * ramp_columns[j] * (1.0 if j == 0 else 2.0)
+            c0 += p
+            c1 += kx[j] * p
+            c2 += kx[j] * kx[j] * p
+        r, k = ramp_rows[i], ky[i]
+        c0, c1, c2 = c0 * r, c1 * r, c2 * r
+        found[0] += c0.real
+        found[1] -= k * c0.imag
+        found[2] -= c1.imag
+        found[3] -= k * k * c0.real
+        found[4] -= k * c1.real
+        found[5] -= c2.real
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
+def take_in(
+    spectrum: Array,
+    template: Array,
+    ramp_rows: Array,
+    ramp_columns: Array,
+    share: float,
+    ring: Array,
+    rings: int,
+) -> FloatArray:
+    """Move `template` by `share` of its distance to a frame shifted onto it.
+
+    Returns
+    -------
+    (rings,) float64, the summed power of that distance in each ring.
+    """
+    powers = np.zeros(rings)
+    part = np.float32(share)
+    for i in range(spectrum.shape[0]):
+        for j in range(spectrum.shape[1]):
+            ramp = np.complex64(ramp_rows[i] * ramp_columns[j])
+            distance = spectrum[i, j] * ramp - template[i, j]
+            power = distance.real * distance.real + distance.imag * distance.imag
+            powers[ring[i, j]] += power if j == 0 else 2 * power
+            template[i, j] += part * distance
+    return powers
+
+
+@numba.njit(nogil=True, cache=True)
+def survey(
+    surface: Array, rows: Array, columns: Array, capped: float
+) -> tuple[float, int, float, int]:
+    """Find the highest point of a surface, and that of it less a penalty.
+
+    Parameters
+    ----------
+    surface : (m, n) float32
+    rows, columns : (m,), (n,) float64, parts of the penalty, which add up
+    capped : the highest penalty
+
+    Returns
+    -------
+    highest, its flat index, highest less penalty, its flat index
+    """
+    best, at, best_near, at_near = -np.inf, 0, -np.inf, 0
+    n = surface.shape[1]
+    for i in range(surface.shape[0]):
+        for j in range(n):
+            value = surface[i, j]
+            if value > best:
+                best, at = value, i * n + j
+            near = value - min(rows[i] + columns[j], capped)
+            if near > best_near:
+                best_near, at_near = near, i * n + j
+    return best, at, best_near, at_near
+
+
+@numba.njit(nogil=True, cache=True)
+def mass(surface: Array, reference: float) -> float:
+    """Return the sum of exp(surface - reference) over all points."""
+    total = 0.0
+    for i in range(surface.shape[0]):
+        for j in range(surface.shape[1]):
+            difference = surface[i, j] - reference
+            if difference > -40.0:
+                total += np.exp(min(difference, 80.0))
+    return total
+
+
+def warm(dtype: npt.DTypeLike) -> None:
+    """Compile (or load from the cache) all that frames of `dtype` need."""
+    taper = np.ones(4, np.float32)
+    out = np.zeros((4, 4), np.float32)
+    frame = as_stored(np.zeros((4, 4), dtype))
+    block_means(frame, out[:2, :2].copy())
+    contrast(frame, 1.0, 1.0, out[:2, :2].copy(), taper, taper, out)
+    half = np.zeros((4, 3), np.complex64)
+    ring = np.zeros((4, 3), np.int16)
+    ramps = np.ones(4, np.complex128), np.ones(3, np.complex128)
+    k = np.zeros(4), np.zeros(3)
+    ring_powers(half, ring, 1)
+    cross(half, half, ring, np.zeros(1, np.float32), half.copy())
+    slopes(half, *ramps, *k)
+    take_in(half, half.copy(), *ramps, 0.0, ring, 1)
+    survey(out, np.zeros(4), np.zeros(4), 1.0)
+    mass(out, 0.0)
