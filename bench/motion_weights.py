@@ -32,7 +32,7 @@ RIDGE = 1e-4
 
 
 def simulated(tracks: int, seed: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Return the features (n, 14) of so many tracks, and the numbers of their kinds."""
+    """Return the features (n, 16) of so many tracks, and the numbers of their kinds."""
     rng = np.random.default_rng([seed, 5])
     kinds = np.arange(tracks) % len(motion.KINDS)
     rows = [
@@ -43,7 +43,7 @@ def simulated(tracks: int, seed: int) -> tuple[FloatArray, npt.NDArray[np.int64]
 
 
 def learnt(features: FloatArray, kinds: npt.NDArray[np.int64]) -> FloatArray:
-    """Return the weights (14, 5) of a regression."""
+    """Return the weights (16, 6) of a regression."""
     truth = np.eye(len(motion.KINDS))[kinds]
 
     def loss(flat: FloatArray) -> tuple[float, FloatArray]:
@@ -60,7 +60,7 @@ def learnt(features: FloatArray, kinds: npt.NDArray[np.int64]) -> FloatArray:
 
 
 def probabilities(features: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return (n, 5)."""
+    """Return (n, 6)."""
     scores = features @ weights
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
     found: FloatArray = shares / shares.sum(axis=1, keepdims=True)
@@ -92,7 +92,7 @@ def module_of(weights: FloatArray) -> str:
             "WEIGHTS: tuple[tuple[float, ...], ...] = (",
             *lines,
             ")",
-            '"""(14, 5): a row a feature, a column a kind (`motion.features`, KINDS)."""',
+            '"""(16, 6): a row a feature (`motion.features`), a column a kind."""',
             "",
         ]
     )
@@ -106,7 +106,7 @@ def main(tracks: int) -> None:
     shares = probabilities(features, weights)
     for said, right, of in calibration(shares, kinds):
         print(f"says {said:.2f}, right {right:.2f} of {of}")
-    table = np.zeros((5, 5))
+    table = np.zeros((len(motion.KINDS),) * 2)
     np.add.at(table, (kinds, shares.argmax(axis=1)), 1)
     for kind, row in zip(motion.KINDS, table, strict=True):
         print(f"{kind:12}", *(f"{share:5.2f}" for share in row / row.sum()))

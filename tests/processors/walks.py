@@ -65,6 +65,10 @@ def confined(n, rng, error=0.0, radius=4.0):
     return seen(path, rng, error)
 
 
+def immobile(n, rng, error=1.0):
+    return rng.normal(0, error, (n, 2))
+
+
 def _unit(rng):
     angle = rng.uniform(0, 2 * np.pi)
     return np.array([np.sin(angle), np.cos(angle)])
@@ -73,7 +77,7 @@ def _unit(rng):
 def any_walk(rng, kind, shortest=30, longest=300):
     """A track of a kind ("brownian" …) whose law, error and length are drawn."""
     n = int(np.exp(rng.uniform(np.log(shortest), np.log(longest))))
-    error = rng.uniform(0, 1)
+    error = np.exp(rng.uniform(np.log(0.03), np.log(3)))
     low = rng.uniform() < 0.5
     if kind == "fractional":
         alpha = rng.uniform(0.2, 0.75) if low else rng.uniform(1.25, 1.8)
@@ -84,4 +88,6 @@ def any_walk(rng, kind, shortest=30, longest=300):
         return confined(n, rng, error, np.exp(rng.uniform(np.log(2), np.log(8))))
     if kind == "directed":
         return directed(n, rng, error, np.exp(rng.uniform(np.log(0.2), np.log(2))))
+    if kind == "immobile":
+        return immobile(n, rng, error)
     return brownian(n, rng, error)

@@ -16,6 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 
 FEWEST = 12
 """Radii below which no change is looked for."""
+_LEAST = 0.01
+"""Part of a radius below which no error is believed: radii may come in steps."""
 _POWERS = np.array([0.6, 1.0, 1.4, 1.7, 2.0, 2.4, 3.0, 4.0])
 """1/n of the laws between which no change is seen."""
 _UNKNOWNS = 4
@@ -40,7 +42,12 @@ class ChangePoint:
 
 
 def change_points(
-    t: Any, radius: Any, sigma: Any = None, *, caution: float = 2.0
+    t: Any,
+    radius: Any,
+    sigma: Any = None,
+    *,
+    caution: float = 2.0,
+    exact: bool = True,
 ) -> list[ChangePoint]:
     """Return the changes of the law of growth, first one first.
 
@@ -53,6 +60,8 @@ def change_points(
         Times log of the number of radii and the four unknowns of a law, it is the χ²
         that a change has to explain: 1 is Schwarz's criterion. It leaves room for
         errors that are not independent.
+    exact
+        Whether `sigma` is the error itself; else only how errors compare.
 
     Raises
     ------
@@ -63,7 +72,7 @@ def change_points(
     if len(times) < FEWEST:
         return []
     noise = _scatter(radii, weights)
-    if sigma is not None:
+    if sigma is not None and exact:
         noise = max(noise, 1.0)
     smooth = np.maximum(_smooth(radii), noise / np.sqrt(weights))
     if not smooth.min() > 0:
@@ -85,7 +94,7 @@ def _scatter(radii: FloatArray, weights: FloatArray) -> float:
     spread = 1 / weights[2:] + 4 / weights[1:-1] + 1 / weights[:-2]
     # The median of the absolute value of a normal deviate is 0.6745.
     found = float(np.median(np.abs(bend) / np.sqrt(spread))) / 0.6745
-    return max(found, 1e-6)
+    return max(found, _LEAST * float(np.median(radii * np.sqrt(weights))), 1e-9)
 
 
 def _smooth(radii: FloatArray) -> FloatArray:

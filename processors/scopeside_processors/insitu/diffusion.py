@@ -206,12 +206,12 @@ def bound(
 
 
 def _interval(value: float, sigma: float, level: float) -> tuple[float, float]:
-    """Return an interval in log D, which is nearer to normal; 0 at rest."""
-    wide = float(ndtri(0.5 + level / 2))
+    """Return an interval in log D, which is nearer to normal, or in D near rest."""
+    wide = float(ndtri(0.5 + level / 2)) * sigma
     if value <= 0:
-        return 0.0, wide * sigma
-    factor = float(np.exp(min(wide * sigma / value, 50.0)))
-    return value / factor, value * factor
+        return 0.0, wide
+    factor = float(np.exp(min(wide / value, 50.0)))
+    return value / factor, min(value * factor, value + 2 * wide)
 
 
 def _by_covariance(steps: Steps, blur: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from scopeside_processors.kernels.resting import search_rest
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Kind = Literal["brownian", "fractional", "ctrw", "confined", "directed"]
+Kind = Literal["brownian", "fractional", "ctrw", "confined", "directed", "immobile"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FEWEST = 10
@@ -171,9 +171,10 @@ def probabilities_of(fits: Fits) -> dict[Kind, float]:
 
 
 def features(fits: Fits) -> FloatArray:
-    """Return what the regression sees: (14,) float64."""
+    """Return what the regression sees: (16,) float64."""
     gain = np.clip(fits.gains, -60, 60)
     alpha = fits.fractional[1] - 1
+    rest = np.log(0.1 + min(fits.brownian[2], 1e3))
     noise, rate = min(fits.fractional[2], 25.0), fits.confined[1]
     return np.concatenate(
         [
@@ -181,6 +182,7 @@ def features(fits: Fits) -> FloatArray:
             gain / 10,
             np.sign(gain) * np.log1p(np.abs(gain)),
             [alpha, max(alpha, 0.0), np.sqrt(noise), np.log(rate)],
+            [rest, max(rest, 0.0)],
         ]
     )
 

@@ -40,7 +40,7 @@ class Roster:
             if row >= 0:
                 self.last[row] = frame
             rows[k] = row
-        for k in np.flatnonzero(rows < 0):
+        for k in np.flatnonzero(rows < 0).tolist():
             row = self._free(frame)
             if row < 0:
                 break
