@@ -239,6 +239,8 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/disks.md", processor_class("disks").Params),
         ("docs/processors/strain.md", processor_class("strain").Params),
         ("docs/processors/dose.md", processor_class("dose").Params),
+        ("docs/processors/kinetics.md", processor_class("kinetics").Params),
+        ("docs/processors/diffusion.md", processor_class("diffusion").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

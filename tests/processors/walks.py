@@ -1,6 +1,6 @@
 """Tracks of particles that move in known ways, for tests and benchmarks.
 
-All have D = 1 px²/frame where they move freely, and a shutter that is open all the time.
+All have D = 1 px²/frame where they move freely; the shutter is always open.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ PARTS = 16
 
 
 def seen(path, rng, error):
-    """Positions (n, 2) in frames of a path (n * PARTS, 2), with a localisation error."""
+    """Positions (n, 2) in frames of a path (n * PARTS, 2), with an error."""
     mean = path.reshape(-1, PARTS, 2).mean(axis=1)
     return mean + rng.normal(0, error, mean.shape)
 

@@ -49,7 +49,7 @@ class Diffusing:
         exposure: Annotated[float, Field(ge=0, le=1)] = 1.0
         """Part of a frame's time for which the shutter is open; 0 for snapshots."""
         fits_per_frame: Annotated[int, Field(ge=1)] = 1
-        """Particles whose kind of motion is worked out again in a frame; D is for eight
+        """Particles whose kind of motion is worked out again in a frame; D is for four
         times as many."""
         max_particles: Annotated[int, Field(ge=1, le=5000)] = 300
         """Particles that are kept; who was not seen for longest gives way."""

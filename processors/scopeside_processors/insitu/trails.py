@@ -23,7 +23,7 @@ COLUMNS = (
 """Of the table: D in px²/frame, velocity in px/frame, change in standard errors."""
 _D = slice(0, COLUMNS.index("alpha") - 1)
 _MOTION = slice(COLUMNS.index("alpha") - 1, len(COLUMNS) - 1)
-_MORE = 8
+_MORE = 4
 """Particles whose D is found for one whose kind of motion is."""
 _HALF = 12
 """Positions that a half of the window needs for a D of its own."""

@@ -127,8 +127,9 @@ def _power(k: int, alpha: float, exposure: float) -> float:
 def _spring(k: int, rate: float, exposure: float) -> float:
     """Return the same in a well that a particle returns in at `rate`."""
     width = rate * exposure
-    if width < 1e-3:
-        return float(-2 * np.expm1(-rate * k) / rate)
+    away = -np.expm1(-rate * k)
+    if width < 1e-3:  # a series, as the terms below all but cancel
+        return float(2 * (away * (1 + width**2 / 12) - width / 3) / rate)
     same = 2 * (width + np.expm1(-width)) / width**2
     other = np.exp(-rate * k) * (np.sinh(width / 2) / (width / 2)) ** 2
     return float(2 * (same - other) / rate)
@@ -202,27 +203,30 @@ def search(
     -------
     log-likelihood, shape, noise (in units of D times a frame), D (px²/frame)
     """
-    best, shape, root, scale = -np.inf, grid[0], 0.0, 0.0
+    # The noise is searched as (e^v - 1)²: even near none, and soon at a lot of it.
+    best, shape, v, scale = -np.inf, grid[0], 0.0, 0.0
     for candidate in grid:
-        for start in (0.0, 0.5, 1.5):
+        for start in (0.0, 0.4, 0.9):
+            noise = np.expm1(start) ** 2
             found, d = profile(
-                columns, runs, model, candidate, start * start, exposure, directed
+                columns, runs, model, candidate, noise, exposure, directed
             )
             if found > best:
-                best, shape, root, scale = found, candidate, start, d
+                best, shape, v, scale = found, candidate, start, d
     reach, width = 0.25 * (high - low), 0.5
     while width > 2e-3:
         moved = False
         for axis in range(2):
             for sign in (-1.0, 1.0):
                 a = min(max(shape + (sign * reach if axis == 0 else 0.0), low), high)
-                b = min(max(root + (sign * width if axis == 1 else 0.0), 0.0), 100.0)
-                if a == shape and b == root:
+                b = min(max(v + (sign * width if axis == 1 else 0.0), 0.0), 4.5)
+                if a == shape and b == v:
                     continue
-                found, d = profile(columns, runs, model, a, b * b, exposure, directed)
+                noise = np.expm1(b) ** 2
+                found, d = profile(columns, runs, model, a, noise, exposure, directed)
                 if found > best:
-                    best, shape, root, scale, moved = found, a, b, d, True
+                    best, shape, v, scale, moved = found, a, b, d, True
                     break
         if not moved:
             reach, width = reach / 2, width / 2
-    return best, shape, root * root, scale
+    return best, shape, np.expm1(v) ** 2, scale
