@@ -247,6 +247,8 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/scan_drift.md", processor_class("scan_drift").Params),
         ("docs/processors/scan_drift.md", processor_class("tilt_drift").Params),
         ("docs/processors/track.md", processor_class("track").Params),
+        ("docs/processors/kinetics.md", processor_class("kinetics").Params),
+        ("docs/processors/diffusion.md", processor_class("diffusion").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):
