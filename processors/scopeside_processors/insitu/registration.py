@@ -44,6 +44,10 @@ _MEMORY = 100
 """Frames that the template stands on at most."""
 _SMOOTH = 7
 """Rings that are averaged where powers are compared."""
+_PATTERN = 2.0
+"""So many times the power of the detector's pattern is no content yet."""
+_SETTLED = 4.0
+"""Frames after which a template is half trusted."""
 _FRESH = 0.05
 """Weight of a new frame in the power of the noise, once it is known."""
 
@@ -66,6 +70,9 @@ class Estimate:
         How much of the template the frame shows: 1 all, 0 nothing.
     evidence
         What a perfect match would come to, nats: the template's content in one frame.
+    settled
+        How far the template itself can be trusted, 0 to 1: it stands on few frames at
+        first, whose own places are as uncertain as this one's.
     """
 
     shift: FloatArray
@@ -74,6 +81,7 @@ class Estimate:
     jumped: bool
     match: float
     evidence: float
+    settled: float
 
 
 class Registration:
@@ -115,7 +123,8 @@ class Registration:
         spectrum = self._spectrum(frame, mean)
         if not self._seen:
             self._begin(spectrum, mean)
-            return Estimate(np.zeros(2), np.zeros((2, 2)), 1.0, False, 1.0, 0.0)
+            still = np.zeros(2), np.zeros((2, 2))
+            return Estimate(*still, 1.0, False, 1.0, 0.0, self._settled)
         weight, evidence = self._weights(mean)
         correlate.cross(
             spectrum, self._template, self._band.ring, weight, self._product
@@ -124,10 +133,21 @@ class Registration:
         peak = self._band.peak(self._product, self.walk)
         match = peak.height / evidence if evidence > 0 else 0.0
         found = self.walk.step(peak)
+        settled = self._settled
         self._take(spectrum, mean, found.shift, found.lock)
         return Estimate(
-            found.shift, found.covariance, found.lock, found.jumped, match, evidence
+            found.shift,
+            found.covariance,
+            found.lock,
+            found.jumped,
+            match,
+            evidence,
+            settled,
         )
+
+    @property
+    def _settled(self) -> float:
+        return self._seen / (self._seen + _SETTLED)
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
@@ -175,9 +195,11 @@ class Registration:
         power = band.averaged(powers)
         noise = self._noise / mean
         own = noise / self._frames
-        kept = np.clip(power - own, 0, None) / (power + 1e-30)
-        if self._seen < 10:
-            kept = np.maximum(kept, 0.03)
+        # A detector's own pattern is white, and smeared along the drift: as much of it
+        # as the highest frequencies hold is in all, and would hold content back.
+        pattern = max(0.0, float(np.median((power - own)[band.fine])))
+        content = power - own - _PATTERN * pattern
+        kept = np.clip(content, 0, None) / (power + 1e-30)
         weight = band.passed * kept / (noise + kept * own)
         return weight.astype(np.float32), float((weight * kept * powers).sum())
 
@@ -235,6 +257,8 @@ class _Band:
             self.ring.ravel(), np.broadcast_to(double, self.shape).ravel(), self.rings
         )
         f = np.arange(self.rings) / side
+        self.fine = slice(3 * self.rings // 5, self.rings - 1)
+        """Rings where a detector's pattern stands out from most content."""
         self.passed = np.exp(-((f / BAND) ** 6))
         self.passed *= 1 - np.exp(-((f * side / SLOWEST) ** 4))
         self.tapers = _taper(height), _taper(width)
