@@ -190,31 +190,136 @@ def slopes(
 
 
 @numba.njit(nogil=True, cache=True)
-def take_in(
-    spectrum: Array,
-    template: Array,
-    ramp_rows: Array,
-    ramp_columns: Array,
-    share: float,
-    ring: Array,
-    rings: int,
+def less(
+    spectrum: Array, pattern: Array, ring: Array, kept: Array, ky: Array, kx: Array, spread: Array, out: Array
+) -> None:
+    """Write `spectrum` less what `pattern` is known to hold into `out`.
+
+    Content that moves by `spread (2, 2)` px² cannot be told from a pattern that stays
+    at frequencies whose phase it does not turn: of these nothing is taken off.
+
+    Parameters
+    ----------
+    spectrum, pattern, out : (m, n) complex64
+    ring : (m, n) int16
+    kept : (rings,) float32, which part of the pattern is no noise
+    ky, kx : (m,), (n,) float64, rad/px
+    """
+    yy, yx, xx = spread[0, 0], 2 * spread[0, 1], spread[1, 1]
+    for i in range(spectrum.shape[0]):
+        for j in range(spectrum.shape[1]):
+            turn = ky[i] * (yy * ky[i] + yx * kx[j]) + xx * kx[j] * kx[j]
+            part = kept[ring[i, j]] * np.float32(turn / (1 + turn))
+            out[i, j] = spectrum[i, j] - part * pattern[i, j]
+
+
+@numba.njit(nogil=True, cache=True)
+def stay(pattern: Array, left: Array, rows: Array, columns: Array, whole: Array, spectrum: Array, share: float) -> None:
+    """Move `pattern` by `share` of its distance to what a frame holds beside content.
+
+    Parameters
+    ----------
+    pattern : (m, n) complex64, changed
+    left : (m, n) complex64, what the template leaves of the frame, shifted onto it
+    rows, columns : (m,), (n,) complex128, what shifted it
+    whole, spectrum : (m, n) complex64, the frame, and the frame less the pattern
+    """
+    part = np.float32(share)
+    for i in range(pattern.shape[0]):
+        for j in range(pattern.shape[1]):
+            back = np.complex64(np.conj(rows[i] * columns[j]))
+            off = whole[i, j] - spectrum[i, j]
+            pattern[i, j] += part * (left[i, j] * back + off - pattern[i, j])
+
+
+@numba.njit(nogil=True, cache=True)
+def moved(
+    spectrum: Array, rows: Array, columns: Array, before: Array, ring: Array, rings: int
 ) -> FloatArray:
-    """Move `template` by `share` of its distance to a frame shifted onto it.
+    """Shift a frame onto the template and write it into `before`.
+
+    Parameters
+    ----------
+    spectrum : (m, n) complex64, of the frame
+    rows, columns : (m,), (n,) complex128, what shifts it
+    before : (m, n) complex64, the frame before it, shifted; becomes this one
+    ring : (m, n) int16
 
     Returns
     -------
-    (rings,) float64, the summed power of that distance in each ring.
+    (rings,) float64, the summed power of the difference of the two in each ring.
     """
     powers = np.zeros(rings)
-    part = np.float32(share)
     for i in range(spectrum.shape[0]):
         for j in range(spectrum.shape[1]):
-            ramp = np.complex64(ramp_rows[i] * ramp_columns[j])
-            distance = spectrum[i, j] * ramp - template[i, j]
-            power = distance.real * distance.real + distance.imag * distance.imag
+            value = spectrum[i, j] * np.complex64(rows[i] * columns[j])
+            step = value - before[i, j]
+            power = step.real * step.real + step.imag * step.imag
             powers[ring[i, j]] += power if j == 0 else 2 * power
-            template[i, j] += part * distance
+            before[i, j] = value
     return powers
+
+
+@numba.njit(nogil=True, cache=True)
+def surprise(frame: Array, template: Array, out: Array) -> None:
+    """Write the mean square difference of two pictures in each block into `out`.
+
+    Parameters
+    ----------
+    frame, template : (height, width) float32
+    out : (m, n) float32; they are cut into m × n blocks, as equal as can be
+    """
+    height, width = frame.shape
+    m, n = out.shape
+    line = np.empty(width, np.float32)
+    for i in range(m):
+        first, stop = i * height // m, (i + 1) * height // m
+        line[:] = 0
+        for y in range(first, stop):
+            for x in range(width):
+                difference = frame[y, x] - template[y, x]
+                line[x] += difference * difference
+        for j in range(n):
+            begin, end = j * width // n, (j + 1) * width // n
+            total = np.float32(0)
+            for x in range(begin, end):
+                total += line[x]
+            out[i, j] = total / np.float32((stop - first) * (end - begin))
+
+
+@numba.njit(nogil=True, cache=True)
+def renew(
+    frame: Array, template: Array, shares: Array, trust: Array, out: Array, floor: float
+) -> None:
+    """Move each block of `template` towards a frame; write it times trust into `out`.
+
+    Parameters
+    ----------
+    frame : (height, width) float32, shifted onto the template; becomes what the
+        template left of it, where `trust` is above `floor`
+    template : (height, width) float32, changed: by `shares` of its distance to it
+    shares, trust : (m, n) float32, of the blocks
+    out : (height, width) float32
+    """
+    height, width = frame.shape
+    m, n = shares.shape
+    share = np.empty(width, np.float32)
+    weight = np.empty(width, np.float32)
+    usual = np.empty(width, np.float32)
+    for i in range(m):
+        for j in range(n):
+            begin, end = j * width // n, (j + 1) * width // n
+            share[begin:end] = shares[i, j]
+            weight[begin:end] = trust[i, j]
+            usual[begin:end] = trust[i, j] >= floor
+        for y in range(i * height // m, (i + 1) * height // m):
+            for x in range(width):
+                value = template[y, x]
+                difference = frame[y, x] - value
+                value += share[x] * difference
+                template[y, x] = value
+                frame[y, x] = usual[x] * difference
+                out[y, x] = weight[x] * value
 
 
 @numba.njit(nogil=True, cache=True)
@@ -272,6 +377,11 @@ def warm(dtype: npt.DTypeLike) -> None:
     ring_powers(half, ring, 1)
     cross(half, half, ring, np.zeros(1, np.float32), half.copy())
     slopes(half, *ramps, *k)
-    take_in(half, half.copy(), *ramps, 0.0, ring, 1)
+    less(half, half, ring, np.zeros(1, np.float32), *k, np.zeros((2, 2)), half.copy())
+    stay(half.copy(), half, *ramps, half, half, 0.0)
+    moved(half, *ramps, half.copy(), ring, 1)
+    blocks = out[:2, :2].copy()
+    surprise(out, out, blocks)
+    renew(out.copy(), out.copy(), blocks, blocks, out.copy(), 0.0)
     survey(out, np.zeros(4), np.zeros(4), 1.0)
     mass(out, 0.0)
