@@ -63,6 +63,7 @@ class Kind(IntEnum):
     SAMPLES = 85
     SAMPLES_OK = 86
     CHANNELS = 87
+    SAID = 88
 
 
 class Message(NamedTuple):

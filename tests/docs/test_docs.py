@@ -38,6 +38,7 @@ from scopeside_adapters.simulator.movie import MovieParams, MovieTruth
 from scopeside_adapters.simulator.parameters import SimulatorParams
 from scopeside_adapters.simulator.scan4d import Scan4DParams, Scan4DTruth
 from scopeside_adapters.timepix3.simulator import Timepix3SimulatorParams
+from scopeside_processors.insitu.onnx_model import ModelParams
 from scopeside_processors.stem.detectors import Detector as VirtualDetector
 
 ROOT = Path(__file__).parents[2]
@@ -234,10 +235,18 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/calibrate.md", processor_class("calibrate").Params),
         ("docs/processors/cluster.md", processor_class("cluster").Params),
         ("docs/processors/orientation.md", processor_class("orientation").Params),
+        ("docs/processors/particles.md", processor_class("particles").Params),
+        ("docs/own_detector.md", ModelParams),
         ("docs/processors/radial.md", processor_class("radial").Params),
+        ("docs/processors/nucleation.md", processor_class("nucleation").Params),
         ("docs/processors/phases.md", processor_class("phases").Params),
         ("docs/processors/disks.md", processor_class("disks").Params),
         ("docs/processors/strain.md", processor_class("strain").Params),
+        ("docs/processors/dose.md", processor_class("dose").Params),
+        ("docs/processors/denoise.md", processor_class("denoise").Params),
+        ("docs/processors/scan_drift.md", processor_class("scan_drift").Params),
+        ("docs/processors/scan_drift.md", processor_class("tilt_drift").Params),
+        ("docs/processors/track.md", processor_class("track").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

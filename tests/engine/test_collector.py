@@ -7,16 +7,19 @@ import os
 
 import numpy as np
 import pytest
-from tests.engine.parts import LEDGER, collector, parts_of, shown
-from tests.engine.small import acquisition, pipeline
+from tests.engine.parts import LEDGER, collector, part_of, parts_of, shown
+from tests.engine.small import acquisition, batch, pipeline
 
 from scopeside.collect import collector as module
 from scopeside.collect import files
 from scopeside.collect.journal import Journal
+from scopeside.wire import Kind, decode_own, encode
+from scopeside.work.chain import ChainRun
 
 PIPELINE = pipeline(
     ("free", {"Counts": {}}, {}), ("mixed", {"Counts": {}, "Trail": {}}, {})
 )
+ORDERED = pipeline(("ordered", {"Trail": {}}, {}))
 GROUPS = [[(0, 2), (2, 1)], [(3, 3)], [(6, 1), (7, 2)], [(9, 2)]]
 FAILED = {(7, 2)}
 
@@ -222,3 +225,42 @@ def test_a_folder_that_cannot_be_made_is_reported(fds, tmp_path):
     closed = [step(it) for step in STEPS][-1]
     assert all("could not be written" in problem for problem in closed["problems"])
     assert closed["problems"]
+
+
+def told_and_parts(chain, shot):
+    """What a worker with much state sends: results of each group, then the state."""
+    run = ChainRun(chain, shot, "cpu")
+    for number, group in enumerate(GROUPS, 1):
+        for first, n in group:
+            run.process(batch(first, n))
+        said = run.said()
+        header = {
+            "acq": shot.id, "chain": chain.name, "worker": "w", "held": {},
+            "number": 2 * number, "runs": [[f, f + n - 1] for f, n in group],
+            "ages": [[n, 0] for _, n in group], "t_ns": group[-1][0],
+            "said": [[one.step, one.header, len(one.payload)] for one in said],
+        }  # fmt: skip
+        arrays = [array for one in said for array in one.payload]
+        yield "hear", decode_own(encode(Kind.SAID, header, arrays))
+        part = part_of(run, chain.name, shot.id, 2 * number + 1, [])
+        part.header["runs"] = header["runs"]
+        yield "absorb", part
+
+
+@pytest.mark.parametrize("died_after", range(2 * len(GROUPS) + 1))
+def test_results_that_came_before_their_state_survive_too(fds, died_after):
+    shot = acquisition()
+    steps = [
+        lambda it, name=name, message=message: getattr(it, name)(message)
+        for name, message in told_and_parts(ORDERED.chains[0], shot)
+    ]
+    first = collector(ORDERED, fds)
+    first.start(shot.to_dict())
+    for step in steps[:died_after]:
+        step(first)
+    second = collector(ORDERED, fds)
+    assert seen(second) == seen(first)
+    for step in steps[max(0, died_after - 2) :]:
+        step(second)
+    (_, trail) = second.held[shot.id].masters["ordered"]._said.popitem()
+    assert trail.frame == GROUPS[-1][-1][0] + GROUPS[-1][-1][1] - 1

@@ -154,3 +154,90 @@ def test_a_new_epoch_forgets_the_changes_of_the_last():
     about = acquisition("b").to_dict()
     worker.hear_tee(Message(Kind.START, {"acquisition": about, "change": 0}, []))
     assert worker._recalled["b"].held == {}
+
+
+# -- much state behind the results ---------------------------------------------------
+
+
+@pytest.fixture
+def heavy(monkeypatch):
+    """Every ordered chain has much state."""
+    monkeypatch.setattr(module, "HEAVY_BYTES", 0)
+
+
+def said(part):
+    return [header["name"] for _, header, _ in part.header["said"]]
+
+
+def frames_said(worker):
+    return [
+        header["frames"][1]
+        for part in worker.collector.parts
+        for _, header, _ in part.header["said"]
+        if header["name"] == "trail"
+    ]
+
+
+@pytest.mark.usefixtures("patient", "heavy")
+def test_results_do_not_wait_for_the_state_behind_them():
+    worker = started("ordered")
+    for first in (0, 2):
+        give(worker, first, 2, 0)
+        worker.work()
+    told = worker.collector.parts
+    assert [part.kind for part in told] == [Kind.SAID, Kind.SAID]
+    assert [part.header["runs"] for part in told] == [[[0, 1]], [[2, 3]]]
+    worker.commit()
+    part = worker.collector.parts[-1]
+    assert (part.kind, said(part), part.header["ages"]) == (Kind.PART, [], [])
+    assert part.header["runs"] == [[0, 1], [2, 3]]
+    assert not worker.drained
+    for sent in worker.collector.parts:
+        worker.hear_collector(Message(Kind.PART_OK, sent.header, []))
+    assert worker.drained
+
+
+@pytest.mark.usefixtures("patient", "heavy")
+def test_a_batch_that_fails_has_nothing_said_twice():
+    chain = pipeline(("ordered", {"Trail": {"fail_at": 4}}, {})).chain("ordered")
+    worker = Worker(chain, "cpu", None, Board(), "worker.ordered.0#1")
+    worker.collector = Collector()
+    header = {"acquisition": acquisition().to_dict(), "change": 0}
+    worker.hear_tee(Message(Kind.START, header, []))
+    worker.hear_collector(
+        Message(Kind.STATE, {"acq": "a", "steps": [], "held": {}}, [])
+    )
+    for first in (0, 2, 4, 6):
+        give(worker, first, 2, 0)
+    work(worker)
+    assert frames_said(worker) == [0, 1, 2, 3, 6, 7]
+
+
+@pytest.mark.usefixtures("patient", "heavy")
+@pytest.mark.parametrize("heard", [1, 2, 3])
+def test_a_master_hears_results_once_though_a_worker_died_after_saying_them(heard):
+    whole, dead = started("ordered"), started("ordered")
+    for worker in (whole, dead):
+        for first in (0, 2, 4):
+            give(worker, first, 2, 0)
+            worker.work()
+    whole.commit()
+    new = started("ordered")  # nothing was committed: it begins anew
+    for first in (0, 2, 4):
+        give(new, first, 2, 0)
+        new.work()
+    new.commit()
+    master, undisturbed = (Master(CHAINS.chain("ordered"), acquisition()) for _ in "ab")
+    for part in whole.collector.parts:
+        take(undisturbed, part)
+    for part in (*dead.collector.parts[:heard], *new.collector.parts):
+        take(master, part)
+    heard_once = [(s, r.name, r.frame) for s, r in master.fresh]
+    assert heard_once == [(s, r.name, r.frame) for s, r in undisturbed.fresh]
+    assert master.state_of_ordered() == undisturbed.state_of_ordered()
+
+
+def take(master, part):
+    return (master.hear if part.kind is Kind.SAID else master.absorb)(
+        part.header, part.payload
+    )

@@ -57,6 +57,12 @@ def pipeline(tmp_path: Path, recorded: Path) -> Path:
                 "processor": [{"kind": "tests.system.plugins:Trail"}],
             },
             {
+                "name": "heavy",
+                "processor": [
+                    {"kind": "tests.system.plugins:Trail", "ballast": 1 << 20}
+                ],
+            },
+            {
                 "name": "learn",
                 "processor": [{"kind": "tests.engine.small:Excess"}],
             },
@@ -83,6 +89,7 @@ def undisturbed(recorded: Path) -> dict[str, Any]:
         "stem.sum.sum": frames.sum(0),
         "stem.sum.max": frames.max(0),
         "trail.trail.mean": trail,
+        "heavy.trail.mean": trail,
         "learn.excess.excess": total - total[:3].sum() / 3,
     }
 
@@ -126,8 +133,12 @@ def kill_at_random(engine: Running, name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["worker.stem.0", "worker.trail.0", "worker.learn.0", "collector"]
-)
+    "name",
+    [
+        "worker.stem.0", "worker.trail.0", "worker.heavy.0", "worker.learn.0",
+        "collector",
+    ],
+)  # fmt: skip
 def test_a_killed_process_leaves_no_trace_in_the_results(
     tmp_path, pipeline, undisturbed, name, kill
 ):

@@ -8,9 +8,9 @@ from scopeside.acquisition import Acquisition
 from scopeside.errors import ConfigError
 from scopeside.testing import check_processor
 from scopeside_processors.kernels.project import bin_frames, project
+from scopeside_processors.mixture import fit
 from scopeside_processors.stem.cluster import Cluster
 from scopeside_processors.stem.components import learn, transfer
-from scopeside_processors.stem.mixture import fit
 
 
 def grains(rows=24, columns=24, size=32, counts=400.0, seed=0):

@@ -28,11 +28,15 @@ class Trail:
     order: ClassVar[Order] = Order.ORDERED
 
     class Params(Base):
-        """None."""
+        """How much state there is besides."""
+
+        ballast: int = 0
+        """Bytes."""
 
     def __init__(
         self, acquisition: Acquisition, params: Params, device: str = "cpu"
     ) -> None:
+        self._ballast = np.zeros(params.ballast, np.uint8)
         self._mean = np.zeros(acquisition.frame_shape)
         self._frame = -1
         self._used = 0
@@ -47,7 +51,8 @@ class Trail:
         yield Result("mean", self._mean.copy(), frame=self._frame, used=self._used)
 
     def snapshot(self) -> bytes:
-        return pack({"mean": self._mean, "frame": self._frame, "used": self._used})
+        state = {"mean": self._mean, "frame": self._frame, "used": self._used}
+        return pack({**state, "ballast": self._ballast})
 
     def restore(self, state: bytes) -> None:
         said = unpack(state)

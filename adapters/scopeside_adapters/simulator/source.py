@@ -207,6 +207,7 @@ def _calibration(
         return known | {
             "beam_energy_eV": params.movie.beam_energy_eV,
             "pixel_size_m": pixel_size_m,
+            "counts_per_electron": 1.0,
             "dose_e_per_px": state.electrons_per_A2 * (pixel_size_m * 1e10) ** 2,
         }
     optics = params.scan4d

@@ -41,7 +41,7 @@ MOVIE: dict[str, Any] = {
     "detector": {
         "kind": "simulator",
         "mode": "movie",
-        "fps": 40.0,
+        "fps": 25.0,
         "frames": 1200,
         "acquisitions": 0,
         "pause_s": 1.0,
@@ -50,12 +50,15 @@ MOVIE: dict[str, Any] = {
         {
             "name": "movie",
             "processor": [
-                {"kind": "sum"},
-                {
-                    "kind": "virtual",
-                    "detectors": {"total": {"rectangle": [0, 0, 512, 512]}},
-                },
+                {"kind": "dose"},
+                {"kind": "drift"},
+                {"kind": "nucleation", "min_radius_px": 3.0},
             ],
+        },
+        {
+            "name": "view",
+            "edge": "latest",
+            "processor": [{"kind": "denoise"}],
         },
     ],
 }

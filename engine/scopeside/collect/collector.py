@@ -89,15 +89,30 @@ class Collector:
         master = held.masters[header["chain"]]
         if master.absorb(header, message.payload):
             self.channels.frames(header)
-            self._journal.append(encode(message.kind, header, message.payload))
-            held.dirty.add(header["chain"])
-            now = time.monotonic_ns()
-            self.merge_ns += now - began
-            for n, received_ns in header["ages"]:
-                self.merged_frames += n
-                self.latencies.add((now - received_ns) / 1e9, n)
-            self._compact_if_large()
+            self._keep(message, held, began)
+            self.merged_frames += sum(b - a + 1 for a, b in header["runs"])
         return True
+
+    def hear(self, message: Message) -> None:
+        """Take and keep results that come before the state behind them."""
+        header = message.header
+        held = self.held.get(header["acq"])
+        if held is None or held.closed is not None:
+            return
+        began = time.monotonic_ns()
+        if held.masters[header["chain"]].hear(header, message.payload):
+            self._keep(message, held, began)
+
+    def _keep(self, message: Message, held: Held, began_ns: int) -> None:
+        """Write down what is merged, and for how long its frames have waited."""
+        header = message.header
+        self._journal.append(encode(message.kind, header, message.payload))
+        held.dirty.add(header["chain"])
+        now = time.monotonic_ns()
+        self.merge_ns += now - began_ns
+        for n, received_ns in header["ages"]:
+            self.latencies.add((now - received_ns) / 1e9, n)
+        self._compact_if_large()
 
     def sample(self, message: Message) -> None:
         """Take and keep a group of samples."""
@@ -202,6 +217,10 @@ class Collector:
                     header, message.payload
                 )
                 self.channels.frames(header)
+            case Kind.SAID:
+                self.held[header["acq"]].masters[header["chain"]].hear(
+                    header, message.payload
+                )
             case Kind.SAMPLES:
                 self.channels.absorb(message)
             case Kind.CHANNELS:

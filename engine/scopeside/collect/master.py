@@ -41,6 +41,7 @@ class Master:
         self.acquisition = acquisition
         self.held = dict(held or {})
         self.merged = FrameRanges()
+        self.told = FrameRanges()
         self.failed: dict[str, FrameRanges] = {}
         self.t_frame_ns = 0
         self.fresh: deque[tuple[str, Result]] = deque(maxlen=MAX_EVENTS)
@@ -102,6 +103,21 @@ class Master:
         self.t_frame_ns = max(self.t_frame_ns, header["t_ns"])
         return True
 
+    def hear(self, header: dict[str, Any], payload: Sequence[Buffer]) -> bool:
+        """Take in results that come before the state; return whether they are new.
+
+        Results of the same frames come again where a worker or a collector has died;
+        they are the same, and left out.
+        """
+        if all(self.told.overlaps(first, last) for first, last in header["runs"]):
+            return False
+        self._adopt(held_from_dict(header["held"]))
+        self._take_said(header["said"], payload)
+        for first, last in header["runs"]:
+            self.told.add(first, last)
+        self.t_frame_ns = max(self.t_frame_ns, header["t_ns"])
+        return True
+
     def merged_results(self) -> Iterator[tuple[str, Result]]:
         """Yield (processor, result) of those whose parts are merged, as of now."""
         if self._refused:
@@ -148,6 +164,7 @@ class Master:
             "acq": self.acquisition.id,
             "chain": self.chain.name,
             "account": self.account(),
+            "told": self.told.runs(),
             "t_ns": self.t_frame_ns,
             "held": held_to_dict(self.held),
             "unchanged": self._unchanged,
@@ -174,6 +191,7 @@ class Master:
             cause: FrameRanges((a, b) for a, b in runs)
             for cause, runs in header["account"]["failed"].items()
         }
+        self.told = FrameRanges((a, b) for a, b in header["told"])
         self.t_frame_ns = header["t_ns"]
         self.held = held_from_dict(header["held"])
         self._unchanged = header["unchanged"]

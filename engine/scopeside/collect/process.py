@@ -123,7 +123,7 @@ class CollectorProcess:
     def _hear_worker(self, sender: bytes, message: Message) -> None:
         header = message.header
         match message.kind:
-            case Kind.PART:
+            case Kind.PART | Kind.SAID:
                 self._part(sender, message)
             case Kind.RECALL:
                 self._recall(sender, header)
@@ -139,7 +139,9 @@ class CollectorProcess:
         if header["acq"] not in self._collector.held:
             self._waiting.append((sender, message))
             return
-        if self._collector.absorb(message):
+        if message.kind == Kind.SAID:
+            self._collector.hear(message)
+        elif self._collector.absorb(message):
             self._acknowledge(header)
         self._parts.send(Kind.PART_OK, {"number": header["number"]}, to=sender)
 

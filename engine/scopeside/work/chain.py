@@ -68,7 +68,11 @@ class ChainRun:
         self._refusal: Exception | None = None
         self._committed: dict[str, bytes] = dict(states or {})
         self._said: list[Said] = []
+        self._told = 0
+        self._told_before = 0
         self._processors: list[Processor] = []
+        self.state_bytes = 0
+        """Size of the ordered processors' state, as of the last commit."""
         self.rollback()
 
     def process(self, batch: AnyBatch) -> None:
@@ -116,13 +120,12 @@ class ChainRun:
         """Keep what an ordered processor has to say of its last batch."""
         step = self._chain.steps[k]
         if step.cls.order is Order.ORDERED:
-            self._said += [
-                _said(
-                    step.name,
-                    stamped(result, self._held, step.name, self._acquisition.id),
-                )
-                for result in self._processors[k].results()
-            ]
+            for result in self._processors[k].results():
+                if self._told_before:
+                    self._told_before -= 1  # said once more, after a rollback
+                    continue
+                known = stamped(result, self._held, step.name, self._acquisition.id)
+                self._said.append(_said(step.name, known))
 
     def commit(self) -> tuple[list[bytes], list[Said]]:
         """Return a snapshot of each processor, and what the ordered ones said.
@@ -136,12 +139,27 @@ class ChainRun:
             self._keep(k, states[k])
             if step.cls.order is not Order.ORDERED:
                 self._processors[k] = self._again(step)
-        said, self._said = self._said, []
+        self.state_bytes = sum(
+            len(state)
+            for state, step in zip(states, self._steps, strict=True)
+            if step.cls.order is Order.ORDERED
+        )
+        said = self.said()
+        self._told = self._told_before = 0
         return states, said
+
+    def said(self) -> list[Said]:
+        """Return what the ordered processors have said since this was last asked.
+
+        It is not said again when, after a rollback, they see the same batches.
+        """
+        said, self._said = self._said, []
+        self._told += len(said)
+        return said
 
     def rollback(self) -> None:
         """Forget everything since the last commit."""
-        self._said = []
+        self._said, self._told_before = [], self._told
         self._processors = [self._again(step) for step in self._steps]
 
     def adopt(self, held: Held) -> None:

@@ -36,6 +36,17 @@ MAX_AGE_NS = 50_000_000
 """A part is sent after this time at the latest."""
 COMMIT_SHARE = 4
 """A part is held back until work has taken so many times what sending it takes."""
+HEAVY_BYTES = 1 << 18
+"""An ordered chain with more state than this tells its results before its state.
+
+A movie's background and history are tens of MB. Sent with every frame they would cost
+more than the frame; so they go less often, and results do not wait for them.
+"""
+HEAVY_AGE_NS = 1_000_000_000
+HEAVY_SHARE = 20
+"""MAX_AGE_NS and COMMIT_SHARE of such a chain."""
+HEAVY_SLAB = 4
+"""Its part is sent when the batches of it hold this fraction of the slab."""
 
 
 class _Recalled(NamedTuple):
@@ -54,6 +65,8 @@ class _Group:
     began_ns: int
     headers: list[dict[str, Any]] = field(default_factory=list)
     failed: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    told: set[int] = field(default_factory=set)
+    """Sequence numbers of the batches whose results have been sent ahead."""
 
 
 class Worker:
@@ -203,6 +216,7 @@ class Worker:
         try:
             self._runs[name].process(batch_at(self._slab, header))
             self._group.headers.append(header)
+            self._tell_ahead(header)
         except Exception as error:  # noqa: BLE001 - counted in the ledger, and told
             self._say_once(header, error)
             self._isolate(header, error)
@@ -226,15 +240,8 @@ class Worker:
             return
         began = time.monotonic_ns()
         states, said = self._runs[group.acquisition].commit()
-        self._number += 1
-        part = encode(
-            Kind.PART,
-            {**self._part_header(group, said), "states": len(states)},
-            [*states, *(array for one in said for array in one.payload)],
-        )
-        self._parts[self._number] = part
-        assert self.collector is not None
-        self.collector.forward(part)
+        header = {**self._part_header(group, said), "states": len(states)}
+        self._send(Kind.PART, header, [*states, *_arrays(said)])
         self._committed_ns = time.monotonic_ns()
         self._commit_ns = self._committed_ns - began
 
@@ -248,13 +255,47 @@ class Worker:
         if group is None:
             return IDLE_MS
         now = time.monotonic_ns()
-        rested = now - self._committed_ns - COMMIT_SHARE * self._commit_ns
-        aged = now - group.began_ns - MAX_AGE_NS
+        heavy = bool(group.told)
+        share = HEAVY_SHARE if heavy else COMMIT_SHARE
+        rested = now - self._committed_ns - share * self._commit_ns
+        aged = now - group.began_ns - (HEAVY_AGE_NS if heavy else MAX_AGE_NS)
         n = len(group.headers) + len(group.failed)
-        if n >= self._group_size or aged >= 0 or (not self.inbox and rested >= 0):
+        full = n >= self._group_size or (heavy and self._holds_much(group))
+        if full or aged >= 0 or (not self.inbox and rested >= 0):
             self.commit()
             return IDLE_MS
         return max(1, -max(rested, aged) // 1_000_000)
+
+    def _send(self, kind: Kind, header: dict[str, Any], payload: list[bytes]) -> None:
+        """Send the collector what it has to confirm, and keep it until then."""
+        self._number += 1
+        part = encode(kind, {**header, "number": self._number}, payload)
+        self._parts[self._number] = part
+        assert self.collector is not None
+        self.collector.forward(part)
+
+    def _tell_ahead(self, header: dict[str, Any]) -> None:
+        """Send what was said of a batch, where the state behind it is heavy."""
+        group = self._group
+        assert group is not None
+        run = self._runs[group.acquisition]
+        if not isinstance(run, ChainRun) or run.state_bytes < HEAVY_BYTES:
+            return
+        said = run.said()
+        group.told.add(header["seq"])
+        about = {
+            **self._common(group, said),
+            "runs": header["runs"],
+            "ages": [[header["n"], header["received_ns"]]],
+            "t_ns": header["t_ns"],
+        }
+        self._send(Kind.SAID, about, _arrays(said))
+
+    def _holds_much(self, group: _Group) -> bool:
+        """Whether the adapter may soon want for the slots of a group."""
+        frame = self._acquisitions[group.acquisition].frame_bytes
+        held = sum(header["n"] for header in group.headers) * frame
+        return bool(HEAVY_SLAB * held >= self._slab.size)
 
     def _copy_ahead(self, header: dict[str, Any]) -> None:
         """Have this batch and the next ones copied to the card, if there is one."""
@@ -265,22 +306,28 @@ class Worker:
                     run.ahead(batch_at(self._slab, one))
 
     def _part_header(self, group: _Group, said: list[Said]) -> dict[str, Any]:
+        untold = [h for h in group.headers if h["seq"] not in group.told]
         return {
-            "epoch": self.epoch,
-            "acq": group.acquisition,
-            "chain": self._chain.name,
-            "worker": self._identity,
-            "number": self._number,
-            "held": held_to_dict(self._history.at(group.change)),
+            **self._common(group, said),
             "done": [header["seq"] for header in group.headers],
             "runs": [run for header in group.headers for run in header["runs"]],
             "failed": [
                 [header["seq"], header["runs"], cause] for header, cause in group.failed
             ],
-            "ages": [[header["n"], header["received_ns"]] for header in group.headers],
+            "ages": [[header["n"], header["received_ns"]] for header in untold],
             "t_ns": max((header["t_ns"] for header in group.headers), default=0),
-            "said": [[one.step, one.header, len(one.payload)] for one in said],
             **({"times": self._times(group)} if self._timed else {}),
+        }
+
+    def _common(self, group: _Group, said: list[Said]) -> dict[str, Any]:
+        """Return what results and parts begin with alike."""
+        return {
+            "epoch": self.epoch,
+            "acq": group.acquisition,
+            "chain": self._chain.name,
+            "worker": self._identity,
+            "held": held_to_dict(self._history.at(group.change)),
+            "said": [[one.step, one.header, len(one.payload)] for one in said],
         }
 
     def _times(self, group: _Group) -> list[list[bytes]]:
@@ -360,3 +407,7 @@ class Worker:
             *self._recalled[acquisition],
             made=None if self._gpu is None else self._gpu.run,
         )
+
+
+def _arrays(said: list[Said]) -> list[bytes]:
+    return [array for one in said for array in one.payload]

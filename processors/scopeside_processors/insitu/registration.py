@@ -50,6 +50,9 @@ class Estimate:
         How much of the template the frame shows: 1 all, 0 nothing.
     evidence
         What a perfect match would come to, nats: the template's content in one frame.
+    settled
+        How far the template itself can be trusted, 0 to 1: it stands on few frames at
+        first, whose own places are as uncertain as this one's.
     """
 
     shift: FloatArray
@@ -58,6 +61,7 @@ class Estimate:
     jumped: bool
     match: float
     evidence: float
+    settled: float
 
 
 class Registration:
@@ -93,15 +97,23 @@ class Registration:
         spectrum = self._spectrum(frame, mean)
         if not template.frames:
             template.begin(spectrum, mean)
-            return Estimate(np.zeros(2), np.zeros((2, 2)), 1.0, False, 1.0, 0.0)
+            still = np.zeros(2), np.zeros((2, 2))
+            return Estimate(*still, 1.0, False, 1.0, 0.0, template.settled)
         product, evidence = template.compare(spectrum, mean)
         self.walk.wait(1 + missing)
         peak = self._band.peak(product, self.walk)
         match = peak.height / evidence if evidence > 0 else 0.0
         found = self.walk.step(peak)
+        settled = template.settled
         template.take(spectrum, mean, found.shift, found.lock)
         return Estimate(
-            found.shift, found.covariance, found.lock, found.jumped, match, evidence
+            found.shift,
+            found.covariance,
+            found.lock,
+            found.jumped,
+            match,
+            evidence,
+            settled,
         )
 
     def state(self) -> dict[str, Any]:

@@ -47,8 +47,9 @@ class Drift:
     covariance
         ((yy, yx), (xy, xx)), px².
     confidence
-        0 to 1: `lock` times how precisely the place is known, one half where the
-        standard deviation is a quarter of a pixel.
+        0 to 1: `lock`, times how precisely the place is known (one half where the
+        standard deviation is a quarter of a pixel), times how far the template can be
+        trusted (one half after 4 frames): the first frames of a movie say little.
     jumped
         Whether content moved further than its walk so far explains.
     segment
@@ -190,7 +191,7 @@ class Stabiliser:
         (yy, yx), (xy, xx) = (tuple(map(float, row)) for row in estimate.covariance)
         lock = estimate.lock if self._lost == 0 else min(estimate.lock, 0.25)
         variance = (yy + xx) / 2
-        confidence = lock * 2 ** -(variance / _HALF_SURE**2)
+        confidence = lock * estimate.settled * 2 ** -(variance / _HALF_SURE**2)
         spread = (yy, yx), (xy, xx)
         return Drift(
             dy, dx, spread, confidence, estimate.jumped, self._segment, lock=lock

@@ -28,6 +28,8 @@ _MEMORY = E_('MEM',100)
 """Frames that the template stands on at most."""
 _LASTING = E_('LAST',300)
 """Frames that the pattern of the detector stands on at most."""
+_SETTLED = 4.0
+"""Frames after which a template is half trusted."""
 _FRESH = 0.05
 """Weight of a new frame in the power of the noise."""
 _BLOCK = int(E_('BLOCK',4))
@@ -72,6 +74,11 @@ class Template:
         self._centre = np.zeros(2)
         self._spread = np.zeros((2, 2))
         self._product = np.empty(band.shape, np.complex64)
+
+    @property
+    def settled(self) -> float:
+        """How far it can be trusted, 0 to 1, by the number of its frames."""
+        return self.frames / (self.frames + _SETTLED)
 
     def begin(self, spectrum: Array, mean: float) -> None:
         """Make the first frame the template; its highest frequencies are noise."""

@@ -23,10 +23,10 @@ from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
 from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import project as kernels
+from scopeside_processors.mixture import Spread
 from scopeside_processors.stem.components import Method
 from scopeside_processors.stem.frames import check_frames
 from scopeside_processors.stem.learner import Learner, Plan
-from scopeside_processors.stem.mixture import Spread
 from scopeside_processors.stem.values import FrameValues
 
 FloatArray = npt.NDArray[np.float64]

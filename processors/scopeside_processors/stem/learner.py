@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from scopeside_processors.mixture import Mixture, Spread, fit
 from scopeside_processors.stem.components import Components, Method, learn, transfer
-from scopeside_processors.stem.mixture import Mixture, Spread, fit
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -98,6 +98,7 @@ def test_a_movie_says_its_pixel_and_its_dose():
     assert (said.kind, said.frames, said.scan) == ("movie", 10, None)
     assert said.calibration["pixel_size_m"] == pytest.approx(0.4e-9)
     assert said.calibration["dose_e_per_px"] == pytest.approx(7.0)
+    assert said.calibration["counts_per_electron"] == 1
 
 
 def test_a_dose_rate_gives_the_dose_of_a_pixel():
