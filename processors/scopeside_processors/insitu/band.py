@@ -20,7 +20,7 @@ BAND = 0.25
 """Highest frequency that is used, cycles per pixel."""
 _SLOWEST = 5.0
 """Cycles per frame below which illumination, not the specimen, makes the picture."""
-_COARSE = 0.15
+_COARSE = 0.125
 """Highest frequency of the correlation that is searched; the band refines it."""
 _TAPER = 0.125
 """Share of each side that the taper takes, both ends together."""
@@ -67,12 +67,16 @@ class Band:
         self.counts = np.bincount(
             self.ring.ravel(), np.broadcast_to(double, self.shape).ravel(), self.rings
         )
-        self.doubt = np.sqrt(2 / np.maximum(1, np.convolve(self.counts, np.ones(_SMOOTH), "same")))
+        self.doubt = np.sqrt(
+            2 / np.maximum(1, np.convolve(self.counts, np.ones(_SMOOTH), "same"))
+        )
         f = np.arange(self.rings) / side
         self.passed = np.exp(-((f / BAND) ** 6))
         self.passed *= 1 - np.exp(-((f * side / _SLOWEST) ** 4))
         self.tapers = _taper(height), _taper(width)
-        self.open = 1 / float(np.mean(self.tapers[0]**2) * np.mean(self.tapers[1]**2))
+        self.open = 1 / float(
+            np.mean(self.tapers[0] ** 2) * np.mean(self.tapers[1] ** 2)
+        )
         self._reach = len(fy) // 2 + 1
         self.grid = (
             scipy.fft.next_fast_len(2 * self._reach, real=True),
@@ -100,7 +104,7 @@ class Band:
         """Return what a spectrum within the band shows, `grid` float32."""
         whole, reach, columns = self._whole, self._reach, self.shape[1]
         whole[:reach, :columns] = spectrum[:reach]
-        whole[1 - reach :, :columns] = spectrum[reach:]
+        whole[self.grid[0] - reach + 1 :, :columns] = spectrum[reach:]
         found: Array = scipy.fft.irfft2(whole, s=self.grid, workers=1, norm="forward")
         return found
 
@@ -108,7 +112,8 @@ class Band:
         """Return the spectrum (m, n) of what `picture` gave."""
         full = scipy.fft.rfft2(picture, workers=1, norm="forward")
         columns, reach = self.shape[1], self._reach
-        return np.concatenate([full[:reach, :columns], full[1 - reach :, :columns]])
+        below = full[self.grid[0] - reach + 1 :, :columns]
+        return np.concatenate([full[:reach, :columns], below])
 
     def averaged(self, powers: FloatArray) -> FloatArray:
         """Return the mean power of a number in each ring and those beside it."""
@@ -124,43 +129,45 @@ class Band:
     def peak(self, product: Array, walk: Walk) -> Peak:
         """Return the summits of a correlation, given as a cross spectrum."""
         surface = self._surface(product)
-        place, spread = walk.place, walk.variance
-        offsets = [
-            _wrapped(step * np.arange(n) - p, size)
-            for step, n, p, size in zip(
-                self._step, self._grid, place, self._shape, strict=True
-            )
-        ]
-        wide = [2 * (spread + step**2 / 12) for step in self._step]
-        penalties = [o**2 / w for o, w in zip(offsets, wide, strict=True)]
+        offsets = self._offsets(walk)
         price = walk.price(self.area)
-        best, far, _, near = correlate.survey(
-            surface, penalties[0], penalties[1], price
-        )
-        columns = self._grid[1]
-        spots = [
-            place + np.array([offsets[0][i // columns], offsets[1][i % columns]])
-            for i in (near, far)
+        penalties = [
+            o**2 / (2 * walk.variance + step**2 / 6)
+            for o, step in zip(offsets, self._step, strict=True)
         ]
-        summits = [
-            self._climb(product, spots[0], walk),
-            self._climb(product, spots[1], None),
-        ]
-        reference = max(best, summits[0][1], summits[1][1])
-        cell = self._step[0] * self._step[1]
-        total = correlate.mass(surface, reference) * cell
-        elsewhere = reference + math.log(max(total, 1e-30))
-        return Peak(summits[0], summits[1], elsewhere, self.area)
+        top = int(surface.argmax())
+        at = correlate.summit(surface, penalties[0], penalties[1], price)
+        spots = [self._spot(k, offsets, walk) for k in (top if at < 0 else at, top)]
+        near = self._climb(product, spots[0], walk)
+        apart = float(np.hypot(*(spots[1] - near[0])))
+        pulled = float(np.hypot(*(near[0] - walk.place))) ** 2 / (2 * walk.variance)
+        alone = apart < 1.5 * max(self._step) and pulled < price
+        far = near if alone else self._climb(product, spots[1], None)
+        reference = max(float(surface.flat[top]), near[1], far[1])
+        total = correlate.mass(surface, reference) * self._step[0] * self._step[1]
+        return Peak(near, far, reference + math.log(max(total, 1e-30)), self.area)
 
     @property
     def area(self) -> float:
         """Size of a frame, px²."""
         return float(self._shape[0] * self._shape[1])
 
+    def _offsets(self, walk: Walk) -> list[FloatArray]:
+        """Return how far rows and columns of the surface are from where a walk is."""
+        every = zip(self._step, self._grid, walk.place, self._shape, strict=True)
+        return [_wrapped(s * np.arange(n) - p, size) for s, n, p, size in every]
+
+    def _spot(self, index: int, offsets: list[FloatArray], walk: Walk) -> FloatArray:
+        row, column = divmod(index, self._grid[1])
+        away = np.array([offsets[0][row], offsets[1][column]])
+        found: FloatArray = walk.place + away
+        return found
+
     def _surface(self, product: Array) -> Array:
         half, near, side = self._half, self._near, self._side
         half[:near, :side] = product[:near, :side]
-        half[1 - near :, :side] = product[1 - near :, :side]
+        below = len(product) - near + 1
+        half[self._grid[0] - near + 1 :, :side] = product[below:, :side]
         surface: Array = scipy.fft.irfft2(half, s=self._grid, workers=1, norm="forward")
         return surface
 

@@ -18,7 +18,7 @@ from scipy import ndimage
 from scopeside_processors.insitu.band import Band
 from scopeside_processors.insitu.template import Template
 from scopeside_processors.insitu.walk import Walk
-from scopeside_processors.kernels import correlate
+from scopeside_processors.kernels import contrast
 from scopeside_processors.kernels.virtual import as_stored
 
 Array = npt.NDArray[Any]
@@ -130,8 +130,8 @@ class Registration:
         spread = float(frame[::4, ::4].std(dtype=np.float64))
         stored = as_stored(frame)
         rows, columns = self._band.tapers
-        correlate.block_means(stored, self._blocks)
+        contrast.block_means(stored, self._blocks)
         around = ndimage.gaussian_filter(self._blocks, _AROUND, mode="nearest")
         hot = _HOT * spread
-        correlate.contrast(stored, mean, hot, around, rows, columns, self._room)
+        contrast.contrast(stored, mean, hot, around, rows, columns, self._room)
         return self._band.cut(self._room)

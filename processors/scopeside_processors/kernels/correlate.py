@@ -15,120 +15,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels.virtual import as_stored
+from scopeside_processors.kernels import contrast
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
-
-
-@numba.njit(nogil=True, cache=True)
-def block_means(frame: Array, out: Array) -> None:
-    """Write the mean of each block of a frame into `out`.
-
-    Parameters
-    ----------
-    frame : (height, width) counts
-    out : (m, n) float32; a frame is cut into m × n blocks, as equal as can be
-    """
-    height, width = frame.shape
-    m, n = out.shape
-    line = np.empty(width, np.float32)
-    for i in range(m):
-        first, stop = i * height // m, (i + 1) * height // m
-        line[:] = 0
-        for y in range(first, stop):
-            row = frame[y]
-            for x in range(width):
-                line[x] += np.float32(row[x])
-        for j in range(n):
-            total = np.float32(0)
-            begin, end = j * width // n, (j + 1) * width // n
-            for x in range(begin, end):
-                total += line[x]
-            out[i, j] = total / np.float32((stop - first) * (end - begin))
-
-
-@numba.njit(nogil=True, cache=True)
-def contrast(
-    frame: Array,
-    mean: float,
-    hot: float,
-    surroundings: Array,
-    rows: Array,
-    columns: Array,
-    out: Array,
-) -> None:
-    """Write by how much a frame differs from its surroundings, tapered, into `out`.
-
-    In units of the mean. A pixel that stands out by more than `hot` counts from its
-    surroundings and from its neighbours is taken for hot and becomes the mean of its
-    neighbours.
-
-    Parameters
-    ----------
-    frame : (height, width) counts
-    mean : counts per pixel
-    hot : counts
-    surroundings : (m, n) float32, counts at the middles of m × n blocks; linear between
-    rows, columns : (height,), (width,) float32, the taper
-    out : (height, width) float32
-    """
-    height, width = frame.shape
-    m, n = surroundings.shape
-    scale = np.float32(1.0 / mean)
-    limit = np.float32(hot)
-    first = np.empty(width, np.int64)
-    part = np.empty(width, np.float32)
-    for x in range(width):
-        place = min(max((x + 0.5) * n / width - 0.5, 0.0), n - 1.0)
-        first[x] = min(int(place), max(n - 2, 0))
-        part[x] = place - first[x]
-    line = np.empty(n, np.float32)
-    local = np.empty(width, np.float32)
-    for y in range(height):
-        place = min(max((y + 0.5) * m / height - 0.5, 0.0), m - 1.0)
-        i = min(int(place), max(m - 2, 0))
-        share = np.float32(place - i)
-        below = min(i + 1, m - 1)
-        for j in range(n):
-            line[j] = surroundings[i, j] * (1 - share) + surroundings[below, j] * share
-        for x in range(width):
-            j = first[x]
-            local[x] = line[j] + part[x] * (line[min(j + 1, n - 1)] - line[j])
-        row, target = frame[y], out[y]
-        weight = rows[y] * scale
-        highest = np.float32(0)
-        for x in range(width):
-            value = np.float32(row[x]) - local[x]
-            highest = max(highest, value)
-            target[x] = value * weight * columns[x]
-        if highest > limit:
-            _cool(frame, y, local, limit, weight, columns, target)
-
-
-@numba.njit(nogil=True, cache=True)
-def _cool(
-    frame: Array,
-    y: int,
-    local: Array,
-    limit: Any,
-    weight: Any,
-    columns: Array,
-    target: Array,
-) -> None:
-    """Replace the hot pixels of row `y` of a frame."""
-    width = frame.shape[1]
-    row = frame[y]
-    above = frame[max(y - 1, 0)]
-    under = frame[min(y + 1, frame.shape[0] - 1)]
-    for x in range(width):
-        value = np.float32(row[x])
-        if value - local[x] > limit:
-            near = np.float32(row[max(x - 1, 0)]) + np.float32(above[x])
-            near += np.float32(row[min(x + 1, width - 1)]) + np.float32(under[x])
-            near *= np.float32(0.25)
-            if value - near > limit:
-                target[x] = (near - local[x]) * weight * columns[x]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -191,7 +81,14 @@ def slopes(
 
 @numba.njit(nogil=True, cache=True)
 def less(
-    spectrum: Array, pattern: Array, ring: Array, kept: Array, ky: Array, kx: Array, spread: Array, out: Array
+    spectrum: Array,
+    pattern: Array,
+    ring: Array,
+    kept: Array,
+    ky: Array,
+    kx: Array,
+    spread: Array,
+    out: Array,
 ) -> None:
     """Write `spectrum` less what `pattern` is known to hold into `out`.
 
@@ -214,7 +111,15 @@ def less(
 
 
 @numba.njit(nogil=True, cache=True)
-def stay(pattern: Array, left: Array, rows: Array, columns: Array, whole: Array, spectrum: Array, share: float) -> None:
+def stay(
+    pattern: Array,
+    left: Array,
+    rows: Array,
+    columns: Array,
+    whole: Array,
+    spectrum: Array,
+    share: float,
+) -> None:
     """Move `pattern` by `share` of its distance to what a frame holds beside content.
 
     Parameters
@@ -261,16 +166,21 @@ def moved(
 
 
 @numba.njit(nogil=True, cache=True)
-def surprise(frame: Array, template: Array, out: Array) -> None:
-    """Write the mean square difference of two pictures in each block into `out`.
+def surprise(
+    frame: Array, template: Array, share: float, scale: float, known: Array
+) -> None:
+    """Move the mean square difference that is `known` of each block to what it is.
 
     Parameters
     ----------
     frame, template : (height, width) float32
-    out : (m, n) float32; they are cut into m × n blocks, as equal as can be
+    share : of the way
+    scale : what squares are multiplied with
+    known : (m, n) float32, changed; they are cut into m × n blocks, as equal as can be
     """
     height, width = frame.shape
-    m, n = out.shape
+    m, n = known.shape
+    part, factor = np.float32(share), np.float32(scale)
     line = np.empty(width, np.float32)
     for i in range(m):
         first, stop = i * height // m, (i + 1) * height // m
@@ -284,7 +194,8 @@ def surprise(frame: Array, template: Array, out: Array) -> None:
             total = np.float32(0)
             for x in range(begin, end):
                 total += line[x]
-            out[i, j] = total / np.float32((stop - first) * (end - begin))
+            now = factor * total / np.float32((stop - first) * (end - begin))
+            known[i, j] += part * (now - known[i, j])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -323,32 +234,73 @@ def renew(
 
 
 @numba.njit(nogil=True, cache=True)
-def survey(
-    surface: Array, rows: Array, columns: Array, capped: float
-) -> tuple[float, int, float, int]:
-    """Find the highest point of a surface, and that of it less a penalty.
+def summit(surface: Array, rows: Array, columns: Array, capped: float) -> int:
+    """Return the flat index of the highest point of a surface less a penalty.
+
+    Only points whose penalty is below its cap are looked at; -1 if there are none.
 
     Parameters
     ----------
     surface : (m, n) float32
     rows, columns : (m,), (n,) float64, parts of the penalty, which add up
     capped : the highest penalty
-
-    Returns
-    -------
-    highest, its flat index, highest less penalty, its flat index
     """
-    best, at, best_near, at_near = -np.inf, 0, -np.inf, 0
+    best, found = -np.inf, -1
     n = surface.shape[1]
     for i in range(surface.shape[0]):
+        if rows[i] >= capped:
+            continue
         for j in range(n):
-            value = surface[i, j]
-            if value > best:
-                best, at = value, i * n + j
-            near = value - min(rows[i] + columns[j], capped)
-            if near > best_near:
-                best_near, at_near = near, i * n + j
-    return best, at, best_near, at_near
+            penalty = rows[i] + columns[j]
+            if penalty < capped and surface[i, j] - penalty > best:
+                best, found = surface[i, j] - penalty, i * n + j
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
+def changes(
+    surprise: Array,
+    unrest: Array,
+    usual: float,
+    slack: float,
+    least: float,
+    most: float,
+    shares: Array,
+    trust: Array,
+) -> None:
+    """Write how fast each block is to be renewed, and how far it may be trusted.
+
+    Both are means over a block and those beside it. What surprises is noise, and how
+    far the template is from the specimen; unrest (half of it) is noise alone. A share
+    of 1 - noise / surprise is the gain of a Kalman filter.
+
+    Parameters
+    ----------
+    surprise : (m, n) float32, mean square distance of frames to the template
+    unrest : (m, n) float32, of frames to those before them
+    usual : the power of noise in all
+    slack : so many times the noise is no surprise yet
+    least, most : bounds of shares
+    shares, trust : (m, n) float32, written
+    """
+    m, n = surprise.shape
+    tiny = np.float32(1e-6 * usual)
+    factor, noise = np.float32(slack), np.float32(slack * usual)
+    low, high = np.float32(least), np.float32(most)
+    for i in range(m):
+        up, down = (i - 1) % m, (i + 1) % m
+        for j in range(n):
+            left, right = (j - 1) % n, (j + 1) % n
+            seen, restless = np.float32(0), np.float32(0)
+            for k, row in enumerate((up, i, down)):
+                for q, column in enumerate((left, j, right)):
+                    w = np.float32((2 - abs(k - 1)) * (2 - abs(q - 1)) / 16)
+                    seen += w * surprise[row, column]
+                    restless += w * unrest[row, column]
+            seen = max(seen, tiny)
+            share = np.float32(1) - factor * np.float32(0.5) * restless / seen
+            shares[i, j] = min(max(share, low), high)
+            trust[i, j] = min(np.float32(1), noise / seen)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -365,11 +317,8 @@ def mass(surface: Array, reference: float) -> float:
 
 def warm(dtype: npt.DTypeLike) -> None:
     """Compile (or load from the cache) all that frames of `dtype` need."""
-    taper = np.ones(4, np.float32)
+    contrast.warm(dtype)
     out = np.zeros((4, 4), np.float32)
-    frame = as_stored(np.zeros((4, 4), dtype))
-    block_means(frame, out[:2, :2].copy())
-    contrast(frame, 1.0, 1.0, out[:2, :2].copy(), taper, taper, out)
     half = np.zeros((4, 3), np.complex64)
     ring = np.zeros((4, 3), np.int16)
     ramps = np.ones(4, np.complex128), np.ones(3, np.complex128)
@@ -381,7 +330,8 @@ def warm(dtype: npt.DTypeLike) -> None:
     stay(half.copy(), half, *ramps, half, half, 0.0)
     moved(half, *ramps, half.copy(), ring, 1)
     blocks = out[:2, :2].copy()
-    surprise(out, out, blocks)
+    surprise(out, out, 0.0, 1.0, blocks)
     renew(out.copy(), out.copy(), blocks, blocks, out.copy(), 0.0)
-    survey(out, np.zeros(4), np.zeros(4), 1.0)
+    summit(out, np.zeros(4), np.zeros(4), 1.0)
+    changes(blocks, blocks, 1.0, 1.0, 0.0, 1.0, blocks.copy(), blocks.copy())
     mass(out, 0.0)
