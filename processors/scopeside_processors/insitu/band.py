@@ -67,9 +67,8 @@ class Band:
         self.counts = np.bincount(
             self.ring.ravel(), np.broadcast_to(double, self.shape).ravel(), self.rings
         )
-        self.doubt = np.sqrt(
-            2 / np.maximum(1, np.convolve(self.counts, np.ones(_SMOOTH), "same"))
-        )
+        self._beside = _beside(self.counts.astype(np.float64))
+        self.doubt = np.sqrt(2 / np.maximum(self._beside, 1))
         f = np.arange(self.rings) / side
         self.passed = np.exp(-((f / BAND) ** 6))
         self.passed *= 1 - np.exp(-((f * side / _SLOWEST) ** 4))
@@ -117,9 +116,7 @@ class Band:
 
     def averaged(self, powers: FloatArray) -> FloatArray:
         """Return the mean power of a number in each ring and those beside it."""
-        window = np.ones(_SMOOTH)
-        total = np.convolve(powers, window, "same")
-        mean: FloatArray = total / np.convolve(self.counts, window, "same")
+        mean: FloatArray = _beside(powers) / np.maximum(self._beside, 1)
         return mean
 
     def ramps(self, shift: FloatArray) -> tuple[Array, Array]:
@@ -197,6 +194,12 @@ class Band:
             if length < 1e-3:
                 break
         return place, float(s[0]), -curve
+
+
+def _beside(values: FloatArray) -> FloatArray:
+    """Return the sum over each ring and those beside it, `_SMOOTH` in all."""
+    total = np.convolve(values, np.ones(_SMOOTH))
+    return total[_SMOOTH // 2 : _SMOOTH // 2 + len(values)]
 
 
 def _taper(size: int) -> npt.NDArray[np.float32]:
