@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from scopeside_processors.insitu.registration import Peak
+    from scopeside_processors.insitu.band import Peak
 
 FloatArray = npt.NDArray[np.float64]
 
