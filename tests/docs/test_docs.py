@@ -241,6 +241,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/dose.md", processor_class("dose").Params),
         ("docs/processors/kinetics.md", processor_class("kinetics").Params),
         ("docs/processors/diffusion.md", processor_class("diffusion").Params),
+        ("docs/processors/track.md", processor_class("track").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

@@ -33,7 +33,7 @@ def near(
 
 def assign(
     track: IntArray, place: IntArray, gain: FloatArray, shape: tuple[int, int]
-) -> IntArray:
+) -> npt.NDArray[np.bool_]:
     """Return for each pair whether it is chosen, (p,) bool.
 
     Parameters

@@ -34,4 +34,4 @@ def maxima_above(height: float, correlation: float) -> float:
 
 
 def _area(correlation: float) -> float:
-    return 2 * correlation**2 * (2 * math.pi) ** 1.5
+    return 2 * correlation**2 * math.pow(2 * math.pi, 1.5)

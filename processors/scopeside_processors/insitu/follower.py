@@ -19,7 +19,7 @@ from scopeside_processors.insitu.encounters import Encounter, Encounters
 from scopeside_processors.insitu.linking import Detections, Linker, Rules
 from scopeside_processors.insitu.presence import Presence
 from scopeside_processors.insitu.spots import SIGMA_OF_RADIUS, SpotFinder, Spots
-from scopeside_processors.insitu.stabilise import Drift
+from scopeside_processors.insitu.stabilise import STILL, Drift
 from scopeside_processors.insitu.tracks import Tracks
 
 Array = npt.NDArray[Any]
@@ -199,7 +199,7 @@ class Follower:
         strong = spots.places[spots.snr > _STRONG] - drift
         if not len(tracks) or not len(strong):
             return 0.0
-        reach = _NEAR + 2 * tracks.bank.reach(1.0)
+        reach = _NEAR + 2 * np.sqrt(tracks.bank.mean()[2])
         away = cKDTree(strong).query(tracks.bank.mean()[0])[0]
         return float(np.mean(away < reach))
 
@@ -235,3 +235,13 @@ class Follower:
         dy, dx = found.shift
         self.drift = self.drift[0] + dy, self.drift[1] + dx
         return True
+
+
+def warm() -> None:
+    """Compile, or load from the cache, all that a follower needs."""
+    look = Look((64, 64), (3.0, 6.0), -1, 0.0, 4.0, 2.0, 0.1, 0.9)
+    y, x = np.mgrid[:64, :64]
+    frame = (100 - 50 * (np.hypot(y - 30, x - 30) < 4)).astype(np.uint16)
+    follower = Follower(look)
+    follower.follow(frame, 1, STILL)
+    follower.follow(frame, 1, STILL)

@@ -141,8 +141,8 @@ class Bank:
         """Return (n,) px from the mean within which the track is expected."""
         place, _, _ = self.mean()
         apart = np.hypot(*np.moveaxis(self.place - place[:, None], 2, 0))
-        far = apart + times * np.sqrt(self.var)
-        return np.where(self.weight > _BEHIND, far, 0).max(axis=1)
+        found: FloatArray = (apart + times * np.sqrt(self.var)).max(axis=1)
+        return found
 
     def likelihood(
         self, track: IntArray, places: FloatArray, sigma: FloatArray
@@ -199,7 +199,7 @@ class Bank:
         )
         self.place += moved
         self.velocity += turned
-        evidence = (self.weight * total).sum(axis=1)
+        evidence: FloatArray = (self.weight * total).sum(axis=1)
         self.weight *= total / evidence[:, None]
         self._catch_up()
         return evidence

@@ -163,4 +163,5 @@ def _logarithms() -> FloatArray:
     seen = np.arange(_LOW, _HIGH, 1 / 16) + 1 / 32
     height = np.geomspace(*_HEIGHTS, 64)
     ratio = np.exp(np.outer(seen, height) - 0.5 * height**2).mean(axis=1)
-    return np.minimum(np.log(ratio), 69.0)
+    found: FloatArray = np.minimum(np.log(ratio), 69.0)
+    return found

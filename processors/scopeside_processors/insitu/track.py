@@ -21,10 +21,11 @@ from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
 from scopeside_processors.insitu.encounters import Encounter
-from scopeside_processors.insitu.follower import Follower, Look
+from scopeside_processors.insitu.follower import Follower, Look, warm
 from scopeside_processors.insitu.incoming import Condition, Incoming
 from scopeside_processors.insitu.spots import Spots
 from scopeside_processors.insitu.stabilise import STILL, Drift, Stabiliser
+from scopeside_processors.kernels import USUAL_PIXELS, binning
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -97,6 +98,14 @@ class Track:
             if self.max_radius_px <= self.min_radius_px:
                 raise ValueError("max_radius_px must be above min_radius_px")
             return self
+
+    @classmethod
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Load the kernels for an acquisition, or for what cameras usually deliver."""
+        Incoming.prepare(acquisition)
+        for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
+            binning.warm(dtype)
+        warm()
 
     def __init__(
         self,

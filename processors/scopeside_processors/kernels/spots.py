@@ -99,8 +99,8 @@ def take_off(
     settle: float,
     part: tuple[float, float],
     out: Array,
-) -> float:
-    """Fill `out` with `image` less what stands still; return the mean share taken off.
+) -> None:
+    """Fill `out` with `image` less what stands still.
 
     Parameters
     ----------
@@ -113,20 +113,15 @@ def take_off(
     one = np.float32(1)
     half = np.float32(settle)
     line = np.empty(width, np.float32)
-    sums = 0.0
     for y in range(height):
         below = min(y + 1, height - 1)
-        total = np.float32(0)
         for x in range(width):
             w = weight[y, x]
             share = w / (w + half)
-            total += share
             line[x] = share * ((one - ty) * still[y, x] + ty * still[below, x])
-        sums += total
         for x in range(width - 1):
             out[y, x] = image[y, x] - (one - tx) * line[x] - tx * line[x + 1]
         out[y, width - 1] = image[y, width - 1] - line[width - 1]
-    return sums / (height * width)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
@@ -161,7 +156,8 @@ def taps(sigma: float) -> Array:
     """Return half of a Gaussian of sum 1, (k,) float32, from its middle on."""
     reach = max(1, math.ceil(3.2 * sigma))
     half = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
-    return (half / (half[0] + 2 * half[1:].sum())).astype(np.float32)
+    found: Array = (half / (half[0] + 2 * half[1:].sum())).astype(np.float32)
+    return found
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
