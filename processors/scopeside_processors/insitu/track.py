@@ -53,6 +53,7 @@ COLUMNS = (
     "snr",
     "probability",
     "birth_frame",
+    "measured_radius",
 )
 
 _LONGEST = 1000
@@ -233,6 +234,7 @@ class Track:
                 tracks.snr,
                 1 / (1 + np.exp(-tracks.odds)),
                 index - tracks.age,
+                np.where(seen, tracks.measured_radius, np.nan),
             ]
         )
         return Result(
