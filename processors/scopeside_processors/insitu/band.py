@@ -82,6 +82,14 @@ class Band:
             scipy.fft.next_fast_len(2 * self.shape[1], real=True),
         )
         """Rows and columns of the smallest picture that holds the whole band."""
+        halves = (
+            np.cos(np.pi * f * size / n) ** 2
+            for f, size, n in zip((fy, fx), shape, self.grid, strict=True)
+        )
+        cells = 4 * double * np.multiply.outer(*halves)
+        self.cells = np.bincount(self.ring.ravel(), cells.ravel(), self.rings)
+        """(rings,), what white noise of power 1 in each ring adds to the square of a
+        cell of 2 × 2 pixels of such a picture, see `kernels.correlate.surprise`."""
         self._whole = np.zeros((self.grid[0], self.grid[1] // 2 + 1), np.complex64)
         self._near = int(np.count_nonzero(np.abs(fy) <= _COARSE)) // 2 + 1
         self._side = int(np.count_nonzero(fx <= _COARSE))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scopeside_processors.insitu.band import Band
+from scopeside_processors.insitu.hot_pixels import HotPixels
 from scopeside_processors.insitu.template import Template
 from scopeside_processors.insitu.walk import Walk
 from scopeside_processors.kernels import contrast
@@ -26,6 +27,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _HOT = 5.0
 """Standard deviations above the mean from where on a pixel may be hot."""
+_FEW = 256
+"""One pixel in so many may stand out at most."""
 _BLOCKS = 32
 """Blocks along each side whose means make the surroundings of a pixel."""
 _AROUND = 1.0
@@ -77,6 +80,8 @@ class Registration:
         self._room = np.empty(shape, np.float32)
         blocks = (max(1, min(_BLOCKS, n // 4)) for n in shape)
         self._blocks = np.empty(tuple(blocks), np.float32)
+        self._found = np.zeros(max(1, shape[0] * shape[1] // _FEW), np.int64)
+        self._hot = HotPixels()
         self.reset()
 
     def reset(self) -> None:
@@ -118,12 +123,17 @@ class Registration:
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
-        return {"template": self._template.state(), "walk": self.walk.state()}
+        return {
+            "template": self._template.state(),
+            "walk": self.walk.state(),
+            "hot": self._hot.state(),
+        }
 
     def take_over(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self._template.take_over(state["template"])
         self.walk.take_over(state["walk"])
+        self._hot.take_over(state["hot"])
 
     def _spectrum(self, frame: Array, mean: float) -> Array:
         """Return the spectrum of the contrast of a frame against its surroundings."""
@@ -132,6 +142,9 @@ class Registration:
         rows, columns = self._band.tapers
         contrast.block_means(stored, self._blocks)
         around = ndimage.gaussian_filter(self._blocks, _AROUND, mode="nearest")
-        hot = _HOT * spread
-        contrast.contrast(stored, mean, hot, around, rows, columns, self._room)
+        found = contrast.contrast(
+            stored, mean, _HOT * spread, around, rows, columns, self._room, self._found
+        )
+        hot = self._hot.take(self._found[:found])
+        contrast.cool(stored, mean, rows, columns, hot, self._room)
         return self._band.cut(self._room)

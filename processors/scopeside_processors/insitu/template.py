@@ -33,7 +33,7 @@ _SETTLED = 4.0
 """Frames after which a template is half trusted."""
 _FRESH = 0.05
 """Weight of a new frame in the power of the noise."""
-_RECENT = 0.1
+_RECENT = 0.2
 """Weight of a new frame in what surprises."""
 _BLOCK = 4
 """Side of a block, pixels of the template."""
@@ -41,7 +41,7 @@ _UNEVEN = 1.04
 """Power of noise in one place, in units of that elsewhere, that is nothing unusual."""
 _DOUBT = 0.48
 """Three standard deviations of what one frame surprises a block with, alike."""
-_FASTEST = 0.3
+_FASTEST = 0.5
 """Largest share of a frame in the template once it stands on some."""
 _USUAL = 0.9
 """Trust from where on a place is as usual."""
@@ -161,7 +161,7 @@ class Template:
         correlate.surprise(frame, self._picture, recent, mean, self._surprise)
         correlate.surprise(frame, self._last, recent, mean, self._unrest)
         self._last[:] = frame
-        usual = float(self._noise @ self._band.counts) * self._band.open
+        usual = float(self._noise @ self._band.cells) * self._band.open
         least = 1 / min(n, _MEMORY)
         slack = _UNEVEN + _DOUBT / math.sqrt(min(n - 1, 2 / _RECENT))
         most = max(least, _FASTEST)

@@ -49,33 +49,38 @@ def block_means(frame: Array, out: Array) -> None:
 def contrast(
     frame: Array,
     mean: float,
-    hot: float,
+    limit: float,
     surroundings: Array,
     rows: Array,
     columns: Array,
     out: Array,
-) -> None:
+    standing: Array,
+) -> int:
     """Write by how much a frame differs from its surroundings, tapered, into `out`.
 
-    In units of the mean. A pixel that stands out by more than `hot` counts from its
-    surroundings and from its neighbours is taken for hot and becomes the mean of its
-    neighbours.
+    In units of the mean.
 
     Parameters
     ----------
     frame : (height, width) counts
     mean : counts per pixel
-    hot : counts
+    limit : counts above its surroundings from where on a pixel may stand out
     surroundings : (m, n) float32, counts at the middles of m × n blocks; linear between
     rows, columns : (height,), (width,) float32, the taper
     out : (height, width) float32
+    standing : (k,) int64, written: flat indices of pixels that stand out by more than
+        `limit` from their surroundings and from their neighbours, in order
+
+    Returns
+    -------
+    How many of them there are, k at most.
     """
     height, width = frame.shape
     m = len(surroundings)
     scale = np.float32(1.0 / mean)
-    limit = np.float32(hot)
+    most = np.float32(limit)
     wide = _widened(surroundings, width)
-    local = np.empty(width, np.float32)
+    found = 0
     for y in range(height):
         place = min(max((y + 0.5) * m / height - 0.5, 0.0), m - 1.0)
         i = min(int(place), max(m - 2, 0))
@@ -83,15 +88,48 @@ def contrast(
         upper, lower = wide[i], wide[min(i + 1, m - 1)]
         row, target = frame[y], out[y]
         weight = rows[y] * scale
-        standing = np.int32(0)
+        high = np.int32(0)
         for x in range(width):
-            level = upper[x] + share * (lower[x] - upper[x])
-            value = np.float32(row[x]) - level
-            standing += np.int32(value > limit)
-            local[x] = level
+            value = np.float32(row[x]) - (upper[x] + share * (lower[x] - upper[x]))
+            high += np.int32(value > most)
             target[x] = value * (weight * columns[x])
-        if standing > 0:
-            _cool(frame, y, local, limit, weight, columns, target)
+        if high > 0:
+            for x in range(width):
+                level = upper[x] + share * (lower[x] - upper[x])
+                value = np.float32(row[x])
+                if value - level <= most or found == standing.size:
+                    continue
+                if value - _near(frame, y, x) > most:
+                    standing[found] = y * width + x
+                    found += 1
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
+def cool(
+    frame: Array, mean: float, rows: Array, columns: Array, pixels: Array, out: Array
+) -> None:
+    """Replace pixels, given by flat index, by the mean of their neighbours in `out`.
+
+    All else is as in `contrast`, which has written `out`.
+    """
+    width = frame.shape[1]
+    scale = np.float32(1.0 / mean)
+    for k in range(pixels.size):
+        y, x = pixels[k] // width, pixels[k] % width
+        change = _near(frame, y, x) - np.float32(frame[y, x])
+        out[y, x] += change * (rows[y] * scale * columns[x])
+
+
+@numba.njit(nogil=True, cache=True)
+def _near(frame: Array, y: int, x: int) -> Any:
+    """Return the mean of the neighbours of a pixel above, below and beside it."""
+    height, width = frame.shape
+    total = np.float32(frame[max(y - 1, 0), x])
+    total += np.float32(frame[min(y + 1, height - 1), x])
+    total += np.float32(frame[y, max(x - 1, 0)])
+    total += np.float32(frame[y, min(x + 1, width - 1)])
+    return np.float32(0.25) * total
 
 
 @numba.njit(nogil=True, cache=True)
@@ -109,34 +147,11 @@ def _widened(surroundings: Array, width: int) -> Array:
     return wide
 
 
-@numba.njit(nogil=True, cache=True)
-def _cool(
-    frame: Array,
-    y: int,
-    local: Array,
-    limit: Any,
-    weight: Any,
-    columns: Array,
-    target: Array,
-) -> None:
-    """Replace the hot pixels of row `y` of a frame."""
-    width = frame.shape[1]
-    row = frame[y]
-    above = frame[max(y - 1, 0)]
-    under = frame[min(y + 1, frame.shape[0] - 1)]
-    for x in range(width):
-        value = np.float32(row[x])
-        if value - local[x] > limit:
-            near = np.float32(row[max(x - 1, 0)]) + np.float32(above[x])
-            near += np.float32(row[min(x + 1, width - 1)]) + np.float32(under[x])
-            near *= np.float32(0.25)
-            if value - near > limit:
-                target[x] = (near - local[x]) * weight * columns[x]
-
-
 def warm(dtype: npt.DTypeLike) -> None:
     """Compile (or load from the cache) all that frames of `dtype` need."""
-    frame = as_stored(np.zeros((4, 4), dtype))
-    means, taper = np.zeros((2, 2), np.float32), np.ones(4, np.float32)
+    frame, taper = as_stored(np.zeros((4, 4), dtype)), np.ones(4, np.float32)
+    means, out = np.zeros((2, 2), np.float32), np.zeros((4, 4), np.float32)
+    pixels = np.zeros(1, np.int64)
     block_means(frame, means)
-    contrast(frame, 1.0, 1.0, means, taper, taper, np.zeros((4, 4), np.float32))
+    contrast(frame, 1.0, 1.0, means, taper, taper, out, pixels)
+    cool(frame, 1.0, taper, taper, pixels, out)
