@@ -8,6 +8,7 @@ content lies, and how they curve there says how well that is known.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,11 @@ _BLOCKS = 32
 """Blocks along each side whose means make the surroundings of a pixel."""
 _AROUND = 1.0
 """Standard deviation of the Gaussian that smooths them, blocks."""
+
+ENOUGH = 20.0
+"""Evidence in nats that a template must hold to be missed."""
+_HALF = 0.5
+"""A match below this, for sure, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,13 @@ class Estimate:
     match: float
     evidence: float
     settled: float
+
+    @property
+    def missed(self) -> bool:
+        """Whether the frame surely does not show what the template holds."""
+        if self.evidence < ENOUGH:
+            return False
+        return self.match + 2 / math.sqrt(self.evidence) < _HALF
 
 
 class Registration:
@@ -110,8 +123,7 @@ class Registration:
         match = peak.height / evidence if evidence > 0 else 0.0
         found = self.walk.step(peak)
         settled = template.settled
-        template.take(spectrum, mean, found.shift, found.lock)
-        return Estimate(
+        estimate = Estimate(
             found.shift,
             found.covariance,
             found.lock,
@@ -120,6 +132,10 @@ class Registration:
             evidence,
             settled,
         )
+        # New content would else be absorbed by a template that stands on few frames.
+        trust = 0.0 if estimate.missed else found.lock
+        template.take(spectrum, mean, found.shift, trust)
+        return estimate
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
