@@ -8,6 +8,7 @@ content lies, and how they curve there says how well that is known.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,10 @@ FloatArray = npt.NDArray[np.float64]
 
 _HOT = 5.0
 """Standard deviations above the mean from where on a pixel may be hot."""
+_ENOUGH = 0.3
+"""Share of the content that is enough to know it by."""
+_ABSENT = 1e-3
+"""Probability that a frame shows none of it."""
 _FEW = 256
 """One pixel in so many may stand out at most."""
 _BLOCKS = 32
@@ -107,16 +112,16 @@ class Registration:
         product, evidence = template.compare(spectrum, mean)
         self.walk.wait(1 + missing)
         peak = self._band.peak(product, self.walk)
-        match = peak.height / evidence if evidence > 0 else 0.0
-        found = self.walk.step(peak)
-        settled = template.settled
-        template.take(spectrum, mean, found.shift, found.lock)
+        present = _presence(peak.height, evidence)
+        found = self.walk.step(peak) if present > 0.5 else self.walk.skip()
+        settled, lock = template.settled, present * found.lock
+        template.take(spectrum, mean, found.shift, lock)
         return Estimate(
             found.shift,
             found.covariance,
-            found.lock,
+            lock,
             found.jumped,
-            match,
+            peak.height / evidence if evidence > 0 else 0.0,
             evidence,
             settled,
         )
@@ -148,3 +153,15 @@ class Registration:
         hot = self._hot.take(self._found[:found])
         contrast.cool(stored, mean, rows, columns, hot, self._room)
         return self._band.cut(self._room)
+
+
+def _presence(height: float, evidence: float) -> float:
+    """Return the probability that a frame shows the content of the template at all.
+
+    Parameters
+    ----------
+    height : of the highest summit, nats
+    evidence : what it would be if the frame showed all of the content, nats
+    """
+    against = min(_ENOUGH * evidence - height, 100.0)
+    return 1 / (1 + _ABSENT * math.exp(against))

@@ -90,6 +90,11 @@ class Walk:
         self._frames += 1
         return Step(self.place.copy(), self._covariance.copy(), lock, jumped)
 
+    def skip(self) -> Step:
+        """Go on without a frame: the place stays, and is known less well."""
+        self._covariance = self._covariance + self._waited * self._step * np.eye(2)
+        return Step(self.place.copy(), self._covariance.copy(), 1.0, jumped=False)
+
     def _learn(self, distance: FloatArray, variance: float) -> None:
         """Let the variance of a step follow how far the place was pulled."""
         left = float(np.trace(self._covariance)) / 2
