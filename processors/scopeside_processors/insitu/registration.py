@@ -20,7 +20,7 @@ from scopeside_processors.insitu.band import Band
 from scopeside_processors.insitu.hot_pixels import HotPixels
 from scopeside_processors.insitu.template import Template
 from scopeside_processors.insitu.walk import Walk
-from scopeside_processors.kernels import contrast
+from scopeside_processors.kernels import binning, contrast
 from scopeside_processors.kernels.virtual import as_stored
 
 Array = npt.NDArray[Any]
@@ -28,6 +28,9 @@ FloatArray = npt.NDArray[np.float64]
 
 _HOT = 5.0
 """Standard deviations above the mean from where on a pixel may be hot."""
+_SIDE = 1024
+"""Pixels that the shorter side of a frame keeps; larger ones are binned. What that
+loses is finer than what most frames hold above their noise."""
 _ENOUGH = 0.3
 """Share of the content that is enough to know it by."""
 _ABSENT = 1e-3
@@ -81,6 +84,9 @@ class Registration:
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
+        self._size = max(1, min(shape) // _SIDE)
+        shape = (max(1, shape[0] // self._size), max(1, shape[1] // self._size))
+        self._bins = np.empty(shape, np.float32) if self._size > 1 else None
         self._band = Band(shape)
         self._room = np.empty(shape, np.float32)
         blocks = (max(1, min(_BLOCKS, n // 4)) for n in shape)
@@ -104,6 +110,9 @@ class Registration:
         missing : frames between the one before and this one that were not seen
         """
         template = self._template
+        if self._bins is not None:
+            frame = binning.binned(frame, self._size, self._bins)
+            mean *= self._size**2
         spectrum = self._spectrum(frame, mean)
         if not template.frames:
             template.begin(spectrum, mean)
@@ -117,8 +126,8 @@ class Registration:
         settled, lock = template.settled, present * found.lock
         template.take(spectrum, mean, found.shift, lock)
         return Estimate(
-            found.shift,
-            found.covariance,
+            found.shift * self._size,
+            found.covariance * self._size**2,
             lock,
             found.jumped,
             peak.height / evidence if evidence > 0 else 0.0,

@@ -153,6 +153,7 @@ class Template:
         """Go on from what `state` gave."""
         for name in _ARRAYS:
             setattr(self, f"_{name}", np.array(state[name]))
+        self._last[:] = self._band.picture(self._before)
         self.frames, self._error = state["frames"], state["error"]
 
     def _look(self, frame: Array, mean: float, lock: float, n: int) -> None:
@@ -202,7 +203,6 @@ class Template:
 
 _ARRAYS = (
     "picture",
-    "last",
     "filter",
     "pattern",
     "before",

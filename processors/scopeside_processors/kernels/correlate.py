@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels import contrast
+from scopeside_processors.kernels import binning, contrast
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -327,6 +327,8 @@ def mass(surface: Array, reference: float) -> float:
 def warm(dtype: npt.DTypeLike) -> None:
     """Compile (or load from the cache) all that frames of `dtype` need."""
     contrast.warm(dtype)
+    contrast.warm(np.float32)
+    binning.warm(dtype)
     out = np.zeros((4, 4), np.float32)
     half = np.zeros((4, 3), np.complex64)
     ring = np.zeros((4, 3), np.int16)
