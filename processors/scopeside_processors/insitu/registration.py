@@ -3,12 +3,13 @@
 With the power of the noise in each ring of frequencies the weighted cross-correlation
 of a frame with the template is the logarithm of a likelihood, in nats (`template`). A
 random walk that may jump is the prior (`walk`); where both together are highest the
-content lies, and how they curve there says how well that is known.
+content lies, and how they curve there says how well that is known. Where blocks of the
+frame pull it to and fro by more than noise explains, it is known less well by that much
+(the sandwich covariance of P. J. Huber, Proc. 5th Berkeley Symp. 1, 221 (1967)).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,6 @@ _HOT = 5.0
 _SIDE = 1024
 """Pixels that the shorter side of a frame keeps; larger ones are binned. What that
 loses is finer than what most frames hold above their noise."""
-_ENOUGH = 0.3
-"""Share of the content that is enough to know it by."""
-_ABSENT = 1e-3
-"""Probability that a frame shows none of it."""
 _FEW = 256
 """One pixel in so many may stand out at most."""
 _BLOCKS = 32
@@ -121,13 +118,12 @@ class Registration:
         product, evidence = template.compare(spectrum, mean)
         self.walk.wait(1 + missing)
         peak = self._band.peak(product, self.walk)
-        present = _presence(peak.height, evidence)
-        found = self.walk.step(peak) if present > 0.5 else self.walk.skip()
-        settled, lock = template.settled, present * found.lock
+        found = self.walk.step(peak, evidence)
+        settled, lock = template.settled, found.lock
         template.take(spectrum, mean, found.shift, lock)
         return Estimate(
             found.shift * self._size,
-            found.covariance * self._size**2,
+            found.covariance * (self._size**2 * max(1.0, template.discord)),
             lock,
             found.jumped,
             peak.height / evidence if evidence > 0 else 0.0,
@@ -162,15 +158,3 @@ class Registration:
         hot = self._hot.take(self._found[:found])
         contrast.cool(stored, mean, rows, columns, hot, self._room)
         return self._band.cut(self._room)
-
-
-def _presence(height: float, evidence: float) -> float:
-    """Return the probability that a frame shows the content of the template at all.
-
-    Parameters
-    ----------
-    height : of the highest summit, nats
-    evidence : what it would be if the frame showed all of the content, nats
-    """
-    against = min(_ENOUGH * evidence - height, 100.0)
-    return 1 / (1 + _ABSENT * math.exp(against))
