@@ -182,11 +182,18 @@ def growth_rows(tracks: int) -> list[Row]:
             rate = 3 ** (1 / n) / 10
             inside = [g.laws[law].rate_low < rate < g.laws[law].rate_high for g in fits]
             changed = [bool(change_points(t, r, 0.2)) for r in radii]
+            bound_together = [
+                bool(
+                    change_points(t, 3 * (t / 10) ** n + _correlated(rng, points), 0.2)
+                )
+                for _ in range(tracks)
+            ]
             shares = (
                 np.mean([k == law for k in fixed]),
                 np.mean([k == law for k in best]),
                 np.mean(inside),
                 np.mean(changed),
+                np.mean(bound_together),
             )
             found.append(
                 (
@@ -199,6 +206,14 @@ def growth_rows(tracks: int) -> list[Row]:
                 )
             )
     return found
+
+
+def _correlated(rng: np.random.Generator, points: int) -> FloatArray:
+    """Return errors of 0.2 px with a correlation of ½ from one to the next."""
+    errors = rng.normal(0, 0.2, points)
+    for k in range(1, points):
+        errors[k] = 0.5 * errors[k - 1] + 0.75**0.5 * errors[k]
+    return errors
 
 
 def size_rows(tracks: int) -> list[Row]:
@@ -302,7 +317,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[int], list[Row]]]] = {
     "kinds": (("true kind", *KINDS), kind_rows),
     "growth": (
         ("law", "radii", "bias of n", "rms of n", "of 1, ½, ⅓ right %", "of all %",
-         "rate in interval %", "false changes %", "µs"),
+         "rate in interval %", "false changes %", "correlated %", "µs"),
         growth_rows,
     ),
     "processors": (

@@ -204,14 +204,14 @@ def test_everything_moving_on_its_own_is_not_surely_somewhere():
 def test_content_that_is_entirely_new_begins_a_segment():
     parts = [
         movie(np.zeros((n, 2)), shape=SHAPE, dose=20, rms=0.15, seed=n)
-        for n in (120, 30)
+        for n in (25, 30)
     ]
     found = drifts(np.concatenate(parts))
     segments = [r.meta["segment"] for r in found]
-    assert segments[:120] == [0] * 120
+    assert segments[:25] == [0] * 25
     assert segments[-1] == 1
     assert sorted(segments) == segments
-    lost = [r for r in found[120:] if r.meta["segment"] == 0]
+    lost = [r for r in found[25:] if r.meta["segment"] == 0]
     assert all(r.meta["confidence"] < 0.5 for r in lost)
     new = [r for r in found if r.meta["segment"] == 1]
     assert np.abs(vectors(new) - new[0].data).max() < 0.5

@@ -17,7 +17,13 @@ from scopeside_processors.insitu.diffusing import Diffusing
 from scopeside_processors.insitu.ensemble import BINS, ROWS, Ensemble
 from scopeside_processors.insitu.kinetics import Kinetics
 from scopeside_processors.insitu.track import COLUMNS
+from scopeside_processors.kernels.brownian import free_variance
+from scopeside_processors.kernels.growth import breaks, fit_power
+from scopeside_processors.kernels.increments import search
+from scopeside_processors.kernels.resting import search_rest
+from scopeside_processors.kernels.rim import measure_radii
 
+KERNELS = (measure_radii, fit_power, breaks, free_variance, search, search_rest)
 SHAPE = (96, 96)
 STILL = np.zeros((16, 2))
 DISKS = [(30, 30, lambda t: 3.5 + 0.1 * t, 0.6), (64, 60, lambda _t: 5.0, 0.6)]
@@ -289,6 +295,16 @@ def test_frames_without_particles_bring_reasons(kind, bad):
         assert result.valid or result.reason
         if result.valid and result.name == "growth":
             assert np.isnan(column(result, "law")).all()
+
+
+@pytest.mark.parametrize("cls", [Kinetics, Diffusing])
+def test_preparing_compiles_what_the_first_frames_need(cls):
+    cls.prepare(Acquisition("a", SHAPE, np.dtype("u2")))
+    known = {kernel: len(kernel.signatures) for kernel in KERNELS}
+    about = {"every": 5, "track": {"max_radius_px": 8.0}}
+    shown = movie(np.zeros((20, 2)), disks=DISKS, dose=40)
+    list(scopeside.apply(cls, shown, **about))
+    assert {kernel: len(kernel.signatures) for kernel in KERNELS} == known
 
 
 @pytest.mark.parametrize("cls", [Kinetics, Diffusing])

@@ -15,8 +15,9 @@ from scopeside.params import Params as Base
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
+from scopeside_processors.insitu.diffusion import diffusion
 from scopeside_processors.insitu.following import Followed, Following
-from scopeside_processors.insitu.motion import KINDS
+from scopeside_processors.insitu.motion import KINDS, motion
 from scopeside_processors.insitu.scale import Scale
 from scopeside_processors.insitu.track import Track
 from scopeside_processors.insitu.trails import COLUMNS, Trails
@@ -55,6 +56,14 @@ class Diffusing:
         """Particles that are kept; who was not seen for longest gives way."""
         track: Track.Params = Track.Params()
         """How particles are followed where no `track` step comes before."""
+
+    @classmethod
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Load the kernels for an acquisition, or for what cameras usually deliver."""
+        Track.prepare(acquisition)
+        walk = np.cumsum(np.cos(np.arange(32.0).reshape(16, 2) ** 2), axis=0)
+        diffusion(walk)
+        motion(walk)
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
 from scopeside_processors.insitu import ensemble, growth_table
 from scopeside_processors.insitu.camera import Camera
+from scopeside_processors.insitu.change_points import change_points
 from scopeside_processors.insitu.ensemble import Ensemble
 from scopeside_processors.insitu.following import Followed, Following
 from scopeside_processors.insitu.growth_laws import LAWS, growth_law
@@ -25,6 +26,7 @@ from scopeside_processors.insitu.rims import Rims
 from scopeside_processors.insitu.scale import Scale
 from scopeside_processors.insitu.size_distribution import size_distribution
 from scopeside_processors.insitu.track import Track
+from scopeside_processors.kernels import USUAL_PIXELS, rim
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -67,6 +69,16 @@ class Kinetics:
         """Of the histogram of radii."""
         track: Track.Params = Track.Params()
         """How particles are followed where no `track` step comes before."""
+
+    @classmethod
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Load the kernels for an acquisition, or for what cameras usually deliver."""
+        Track.prepare(acquisition)
+        for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
+            rim.warm(dtype)
+        t = np.arange(16.0)
+        growth_law(t, 3 + t)
+        change_points(t, 3 + t)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ frame pull it to and fro by more than noise explains, it is known less well by t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,11 @@ _BLOCKS = 32
 """Blocks along each side whose means make the surroundings of a pixel."""
 _AROUND = 1.0
 """Standard deviation of the Gaussian that smooths them, blocks."""
+
+ENOUGH = 20.0
+"""Evidence in nats that a template must hold to be missed."""
+_HALF = 0.5
+"""A match below this, for sure, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,13 @@ class Estimate:
     match: float
     evidence: float
     settled: float
+
+    @property
+    def missed(self) -> bool:
+        """Whether the frame surely does not show what the template holds."""
+        if self.evidence < ENOUGH:
+            return False
+        return self.match + 2 / math.sqrt(self.evidence) < _HALF
 
 
 class Registration:

@@ -69,8 +69,10 @@ class Rims:
         low = np.maximum(expected * np.where(first, _FIRST[0], _LATER[0]), _LEAST)
         high = np.maximum(expected * np.where(first, _FIRST[1], _LATER[1]), 2 * low)
         radius = np.full(len(rows), np.nan)
+        locked = frame.view()
+        locked.flags.writeable = False  # as it is compiled for
         radius[usable], _ = measure_radii(
-            frame, found.in_frame[usable], low[usable], high[usable],
+            locked, found.in_frame[usable], low[usable], high[usable],
             expected[usable], self._model, self._sign, self._offset, self._gain,
         )  # fmt: skip
         seen = np.isfinite(radius) & (rows >= 0)

@@ -184,3 +184,11 @@ def _misfit(
     if spread <= 0 or -cross * sign <= 0:
         return np.inf
     return float(max(wll - wl * wl / w - cross * cross / spread, 0.0))
+
+
+def warm(dtype: np.dtype[Any]) -> None:
+    """Compile for frames of a dtype, read-only as those of a live chain."""
+    frame = np.ones((4, 4), dtype)
+    frame.flags.writeable = False
+    one = np.ones(1)
+    measure_radii(frame, np.ones((1, 2)), one, one + 1, one, SPHERE, 1.0, 0.0, 1.0)
