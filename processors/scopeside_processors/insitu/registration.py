@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scopeside_processors.insitu.band import Band
+from scopeside_processors.insitu.fixtures import Rectangle, covered, cut_out
 from scopeside_processors.insitu.hot_pixels import HotPixels
 from scopeside_processors.insitu.template import Template
 from scopeside_processors.insitu.walk import Walk
@@ -101,6 +102,8 @@ class Registration:
         self._room = np.empty(shape, np.float32)
         blocks = (max(1, min(_BLOCKS, n // 4)) for n in shape)
         self._blocks = np.empty(tuple(blocks), np.float32)
+        self.ignored: tuple[Rectangle, ...] = ()
+        """What stays on the detector and is no content, px of the frame."""
         self._found = np.zeros(max(1, shape[0] * shape[1] // _FEW), np.int64)
         self._hot = HotPixels()
         self.reset()
@@ -120,6 +123,8 @@ class Registration:
         missing : frames between the one before and this one that were not seen
         """
         template = self._template
+        if self.ignored:
+            frame = covered(frame, self.ignored)
         if self._bins is not None:
             frame = binning.binned(frame, self._size, self._bins)
             mean *= self._size**2
@@ -170,4 +175,5 @@ class Registration:
         )
         hot = self._hot.take(self._found[:found])
         contrast.cool(stored, mean, rows, columns, hot, self._room)
+        cut_out(self._room, self.ignored, self._size)
         return self._band.cut(self._room)
