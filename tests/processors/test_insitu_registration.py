@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 from tests.processors.movies import movie
 
 from scopeside.state import pack, unpack
@@ -190,3 +191,17 @@ def test_a_new_template_is_trusted_by_halves_after_four_frames():
     template = Template(Band(SHAPE))
     template.frames = 4
     assert template.settled == 0.5
+
+
+def test_noise_that_a_camera_has_blurred_is_no_content():
+    truth = walk(60)
+    counted = movie(truth, shape=SHAPE, dose=4, rms=0.15)
+    rng = np.random.default_rng(7)
+    frames = [
+        ndimage.gaussian_filter(12.0 * f, 0.7) + rng.normal(100, 4, SHAPE)
+        for f in counted
+    ]
+    registration = Registration(SHAPE)
+    found = [registration.register(f, float(f.mean()) - 100) for f in frames]
+    assert all(e.lock > 0.9 for e in found[5:])
+    assert np.abs(errors(found, truth)).max() < 1.5

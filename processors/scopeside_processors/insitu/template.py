@@ -85,12 +85,10 @@ class Template:
         return self.frames / (self.frames + _SETTLED)
 
     def begin(self, spectrum: Array, mean: float) -> None:
-        """Make the first frame the template; its highest frequencies are noise."""
+        """Make the first frame the template."""
         band = self._band
         powers = correlate.ring_powers(spectrum, band.ring, band.rings)
-        outer = slice(3 * band.rings // 4, max(1, band.rings - 1))
-        noise = powers[outer].sum() / max(1.0, band.counts[outer].sum())
-        self._noise[:] = max(noise * mean, 1e-30)
+        self._noise = np.maximum(band.averaged(powers) * mean, 1e-30)
         self._picture[:] = band.picture(spectrum)
         self._last[:] = self._picture
         self._filter = spectrum.copy()
@@ -109,6 +107,10 @@ class Template:
         band = self._band
         self._whole[:] = spectrum
         kept, k = self._lasting(mean), (band.ky, band.kx)
+        if self.frames == 1:
+            # What the second frame differs by is noise, or more if content has moved.
+            step = correlate.ring_powers(spectrum - self._before, band.ring, band.rings)
+            self._noise = np.maximum(band.averaged(step) * (mean / 2), 1e-30)
         correlate.less(
             self._whole, self._pattern, band.ring, kept, *k, self._spread, spectrum
         )
