@@ -414,3 +414,11 @@ def test_a_snapshot_of_the_way_back_is_the_way_back():
     assert np.array_equal(one.pixels, other.pixels)
     assert np.array_equal(one.shared[VALID], other.shared[VALID])
     assert one.shared[SHARED] == other.shared[SHARED]
+
+
+def test_a_scale_bar_that_is_to_be_ignored_does_not_hold_content_back():
+    truth = np.stack([np.linspace(0, 15, 60), np.linspace(0, -9, 60)], axis=1)
+    frames = movie(truth, shape=SHAPE, dose=20, rms=0.1)
+    frames[:, 70:76, 10:60] = 200
+    found = drifts(frames, ignore=[[70, 10, 76, 60]])
+    assert np.abs(vectors(found)[20:] - truth[20:]).max() < 1

@@ -70,6 +70,11 @@ class Band:
         self._beside = _beside(self.counts.astype(np.float64))
         self.doubt = np.sqrt(2 / np.maximum(self._beside, 1))
         f = np.arange(self.rings) / side
+        self.slopes = (2 * np.pi * f) ** 2
+        """(rings,) float64, (rad/px)²."""
+        last = max(1, self.rings - 1)
+        self.fine = slice(min(3 * self.rings // 5, last - 1), last)
+        """Rings of the highest frequencies."""
         self.passed = np.exp(-((f / BAND) ** 6))
         self.passed *= 1 - np.exp(-((f * side / _SLOWEST) ** 4))
         self.tapers = _taper(height), _taper(width)

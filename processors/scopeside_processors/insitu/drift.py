@@ -41,6 +41,9 @@ each that have content, first and one past the last of each."""
 LOST = "the frame is not found on those before"
 _NM = 1e9
 
+Pixel = Annotated[int, Field(ge=0)]
+Part = tuple[Pixel, Pixel, Pixel, Pixel]
+
 
 class DriftCorrection:
     """Registers each frame with those before it, and moves it back if it is told to."""
@@ -56,6 +59,9 @@ class DriftCorrection:
         magnification: Annotated[float, Field(gt=0)] = 1.0
         """How many times larger than at the start content is now; a change in
         mid-acquisition begins a new segment."""
+        ignore: tuple[Part, ...] = ()
+        """[[y0, x0, y1, x1], …] px: what stays where it is on the detector, such as a
+        scale bar, and is no content."""
         trace_every: Annotated[int, Field(ge=0)] = 25
         """The trace is given with every so-manieth frame, and with the last; 0: never.
         """
@@ -79,6 +85,7 @@ class DriftCorrection:
         self._expected = acquisition.frames
         self._incoming = Incoming(acquisition)
         self._stabiliser = Stabiliser(acquisition)
+        self._stabiliser.ignore(params.ignore)
         self._back = MovedBack(self._incoming.camera.offset)
         self._trace, self._rate = Trace(), Rate()
         self._segment = 0
@@ -143,6 +150,7 @@ class DriftCorrection:
             self._scale_nm = self._moved_nm(self._last)
             self._scale_px = self._last.copy()
             self._stabiliser.rebase()
+        self._stabiliser.ignore(params.ignore)
         self._params = params
 
     def snapshot(self) -> bytes:

@@ -3,7 +3,9 @@
 With the power of the noise in each ring of frequencies the weighted cross-correlation
 of a frame with the template is the logarithm of a likelihood, in nats (`template`). A
 random walk that may jump is the prior (`walk`); where both together are highest the
-content lies, and how they curve there says how well that is known.
+content lies, and how they curve there says how well that is known. Where blocks of the
+frame pull it to and fro by more than noise explains, it is known less well by that much
+(the sandwich covariance of P. J. Huber, Proc. 5th Berkeley Symp. 1, 221 (1967)).
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scopeside_processors.insitu.band import Band
+from scopeside_processors.insitu.fixtures import Rectangle, covered, cut_out
 from scopeside_processors.insitu.hot_pixels import HotPixels
 from scopeside_processors.insitu.template import Template
 from scopeside_processors.insitu.walk import Walk
-from scopeside_processors.kernels import contrast
+from scopeside_processors.kernels import binning, contrast
 from scopeside_processors.kernels.virtual import as_stored
 
 Array = npt.NDArray[Any]
@@ -28,6 +31,9 @@ FloatArray = npt.NDArray[np.float64]
 
 _HOT = 5.0
 """Standard deviations above the mean from where on a pixel may be hot."""
+_SIDE = 1024
+"""Pixels that the shorter side of a frame keeps; larger ones are binned. What that
+loses is finer than what most frames hold above their noise."""
 _FEW = 256
 """One pixel in so many may stand out at most."""
 _BLOCKS = 32
@@ -89,10 +95,15 @@ class Registration:
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
+        self._size = max(1, min(shape) // _SIDE)
+        shape = (max(1, shape[0] // self._size), max(1, shape[1] // self._size))
+        self._bins = np.empty(shape, np.float32) if self._size > 1 else None
         self._band = Band(shape)
         self._room = np.empty(shape, np.float32)
         blocks = (max(1, min(_BLOCKS, n // 4)) for n in shape)
         self._blocks = np.empty(tuple(blocks), np.float32)
+        self.ignored: tuple[Rectangle, ...] = ()
+        """What stays on the detector and is no content, px of the frame."""
         self._found = np.zeros(max(1, shape[0] * shape[1] // _FEW), np.int64)
         self._hot = HotPixels()
         self.reset()
@@ -112,6 +123,11 @@ class Registration:
         missing : frames between the one before and this one that were not seen
         """
         template = self._template
+        if self.ignored:
+            frame = covered(frame, self.ignored)
+        if self._bins is not None:
+            frame = binning.binned(frame, self._size, self._bins)
+            mean *= self._size**2
         spectrum = self._spectrum(frame, mean)
         if not template.frames:
             template.begin(spectrum, mean)
@@ -120,22 +136,18 @@ class Registration:
         product, evidence = template.compare(spectrum, mean)
         self.walk.wait(1 + missing)
         peak = self._band.peak(product, self.walk)
-        match = peak.height / evidence if evidence > 0 else 0.0
-        found = self.walk.step(peak)
-        settled = template.settled
-        estimate = Estimate(
-            found.shift,
-            found.covariance,
-            found.lock,
+        found = self.walk.step(peak, evidence)
+        settled, lock = template.settled, found.lock
+        template.take(spectrum, mean, found.shift, lock)
+        return Estimate(
+            found.shift * self._size,
+            found.covariance * (self._size**2 * max(1.0, template.discord)),
+            lock,
             found.jumped,
-            match,
+            peak.height / evidence if evidence > 0 else 0.0,
             evidence,
             settled,
         )
-        # New content would else be absorbed by a template that stands on few frames.
-        trust = 0.0 if estimate.missed else found.lock
-        template.take(spectrum, mean, found.shift, trust)
-        return estimate
 
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
@@ -163,4 +175,5 @@ class Registration:
         )
         hot = self._hot.take(self._found[:found])
         contrast.cool(stored, mean, rows, columns, hot, self._room)
+        cut_out(self._room, self.ignored, self._size)
         return self._band.cut(self._room)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside_processors.insitu.fixtures import Rectangle
 from scopeside_processors.insitu.incoming import Condition
 from scopeside_processors.insitu.registration import ENOUGH, Estimate, Registration
 
@@ -140,6 +141,10 @@ class Stabiliser:
             return known
         frames = zip(batch.pixels, conditions, strict=True)
         return tuple(self.of(frame, condition) for frame, condition in frames)
+
+    def ignore(self, parts: tuple[Rectangle, ...]) -> None:
+        """Leave out `parts` of the frames from now on; see `fixtures`."""
+        self._registration.ignored = parts
 
     def rebase(self) -> None:
         """Begin a new segment: the content is not that of before.

@@ -35,6 +35,8 @@ _FRESH = 0.05
 """Weight of a new frame in the power of the noise."""
 _RECENT = 0.2
 """Weight of a new frame in what surprises."""
+_PULL = 8
+"""Side of a block whose pull on the place is judged, pixels of the template."""
 _BLOCK = 4
 """Side of a block, pixels of the template."""
 _UNEVEN = 1.04
@@ -45,6 +47,8 @@ _FASTEST = 0.5
 """Largest share of a frame in the template once it stands on some."""
 _USUAL = 0.9
 """Trust from where on a place is as usual."""
+_WHITE = 2.0
+"""So many times the power of the finest content may be the detector's own pattern."""
 _FIRST = 5
 """Frames after which there may be a pattern."""
 
@@ -55,6 +59,8 @@ class Template:
     def __init__(self, band: Band) -> None:
         self._band = band
         self.frames = 0
+        self.discord = 1.0
+        """How many times the variance of the pulls of blocks is that of noise."""
         self._picture = np.zeros(band.grid, np.float32)
         self._last = np.zeros(band.grid, np.float32)
         self._filter = np.zeros(band.shape, np.complex64)
@@ -79,12 +85,10 @@ class Template:
         return self.frames / (self.frames + _SETTLED)
 
     def begin(self, spectrum: Array, mean: float) -> None:
-        """Make the first frame the template; its highest frequencies are noise."""
+        """Make the first frame the template."""
         band = self._band
         powers = correlate.ring_powers(spectrum, band.ring, band.rings)
-        outer = slice(3 * band.rings // 4, max(1, band.rings - 1))
-        noise = powers[outer].sum() / max(1.0, band.counts[outer].sum())
-        self._noise[:] = max(noise * mean, 1e-30)
+        self._noise = np.maximum(band.averaged(powers) * mean, 1e-30)
         self._picture[:] = band.picture(spectrum)
         self._last[:] = self._picture
         self._filter = spectrum.copy()
@@ -103,6 +107,10 @@ class Template:
         band = self._band
         self._whole[:] = spectrum
         kept, k = self._lasting(mean), (band.ky, band.kx)
+        if self.frames == 1:
+            # What the second frame differs by is noise, or more if content has moved.
+            step = correlate.ring_powers(spectrum - self._before, band.ring, band.rings)
+            self._noise = np.maximum(band.averaged(step) * (mean / 2), 1e-30)
         correlate.less(
             self._whole, self._pattern, band.ring, kept, *k, self._spread, spectrum
         )
@@ -130,6 +138,7 @@ class Template:
         fresh = lock * max(_FRESH, 1 / (n - 1))
         self._noise += fresh * (band.averaged(step) * (mean / 2) - self._noise)
         frame = band.picture(self._before)
+        self._judge(frame, mean, lock)
         self._look(frame, mean, lock, n)
         correlate.renew(
             frame, self._picture, self._shares, self._trust, self._room, _USUAL
@@ -147,13 +156,29 @@ class Template:
     def state(self) -> dict[str, Any]:
         """Return what it goes on from, for a snapshot."""
         arrays = {name: getattr(self, f"_{name}") for name in _ARRAYS}
-        return {**arrays, "frames": self.frames, "error": self._error}
+        return {
+            **arrays,
+            "frames": self.frames,
+            "error": self._error,
+            "discord": self.discord,
+        }
 
     def take_over(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         for name in _ARRAYS:
             setattr(self, f"_{name}", np.array(state[name]))
+        self._last[:] = self._band.picture(self._before)
         self.frames, self._error = state["frames"], state["error"]
+        self.discord = state["discord"]
+
+    def _judge(self, frame: Array, mean: float, lock: float) -> None:
+        """Follow by how much blocks pull more than noise explains."""
+        band = self._band
+        pulls, slopes = correlate.discord(frame, self._picture, self._trust, _PULL)
+        noise = float(self._noise @ band.counts) * band.open / mean * (1 + self._error)
+        if slopes > 0 and self.frames > _FIRST:
+            now = min(pulls / (slopes * noise), 100.0)
+            self.discord += lock * _RECENT * (now - self.discord)
 
     def _look(self, frame: Array, mean: float, lock: float, n: int) -> None:
         """Say of each block how fast it is renewed and how far it is trusted."""
@@ -188,21 +213,24 @@ class Template:
         """Return the weight of each ring, and what a perfect match would come to.
 
         The template is shrunk to what stands out from its own noise, by more than
-        that may happen to be (Wiener's filter).
+        that may happen to be (Wiener's filter). A detector's pattern is white: as long
+        as content has not moved enough to tell, the finest may be that.
         """
         band = self._band
         powers = correlate.ring_powers(self._filter, band.ring, band.rings)
         power = band.averaged(powers)
         noise = self._noise / mean
         own = noise * self._error
-        kept = np.clip(power - own * (1 + band.doubt), 0, None) / (power + 1e-30)
+        excess = power - own * (1 + band.doubt)
+        white = _WHITE * max(0.0, float(np.median(excess[band.fine])))
+        turn = band.slopes * float(np.trace(self._spread)) / 2
+        kept = np.clip(excess - white / (1 + turn), 0, None) / (power + 1e-30)
         weight = band.passed * kept / (noise + kept * own)
         return weight.astype(np.float32), float((weight * kept * powers).sum())
 
 
 _ARRAYS = (
     "picture",
-    "last",
     "filter",
     "pattern",
     "before",
@@ -210,6 +238,7 @@ _ARRAYS = (
     "surprise",
     "unrest",
     "own",
+    "trust",
     "centre",
     "spread",
 )

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from scopeside_processors.kernels import contrast
+from scopeside_processors.kernels import binning, contrast
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -208,6 +208,43 @@ def surprise(
 
 
 @numba.njit(nogil=True, cache=True)
+def discord(
+    frame: Array, template: Array, trust: Array, side: int
+) -> tuple[float, float]:
+    """Return how much blocks of a frame pull it away from where it lies on a template.
+
+    Parameters
+    ----------
+    frame, template : (height, width) float32
+    trust : (m, n) float32, weight of each of m × n blocks of them
+    side : of the blocks that pull, pixels
+
+    Returns
+    -------
+    Sum over blocks and both directions of (Σ difference · slope)², and of Σ slope²,
+    which white noise of variance 1 would make of the first.
+    """
+    height, width = frame.shape
+    m, n = trust.shape
+    pulls, slopes = 0.0, 0.0
+    for top in range(1, height - 1, side):
+        for left in range(1, width - 1, side):
+            down, across, steep = 0.0, 0.0, 0.0
+            for y in range(top, min(top + side, height - 1)):
+                for x in range(left, min(left + side, width - 1)):
+                    w = trust[y * m // height, x * n // width]
+                    gy = w * (template[y + 1, x] - template[y - 1, x])
+                    gx = w * (template[y, x + 1] - template[y, x - 1])
+                    difference = frame[y, x] - template[y, x]
+                    down += difference * gy
+                    across += difference * gx
+                    steep += gy * gy + gx * gx
+            pulls += down * down + across * across
+            slopes += steep
+    return pulls, slopes
+
+
+@numba.njit(nogil=True, cache=True)
 def renew(
     frame: Array, template: Array, shares: Array, trust: Array, out: Array, floor: float
 ) -> None:
@@ -327,6 +364,8 @@ def mass(surface: Array, reference: float) -> float:
 def warm(dtype: npt.DTypeLike) -> None:
     """Compile (or load from the cache) all that frames of `dtype` need."""
     contrast.warm(dtype)
+    contrast.warm(np.float32)
+    binning.warm(dtype)
     out = np.zeros((4, 4), np.float32)
     half = np.zeros((4, 3), np.complex64)
     ring = np.zeros((4, 3), np.int16)
@@ -340,6 +379,7 @@ def warm(dtype: npt.DTypeLike) -> None:
     moved(half, *ramps, half.copy(), ring, 1)
     blocks = out[:2, :2].copy()
     surprise(out, out, 0.0, 1.0, blocks)
+    discord(out, out, blocks, 2)
     renew(out.copy(), out.copy(), blocks, blocks, out.copy(), 0.0)
     summit(out, np.zeros(4), np.zeros(4), 1.0)
     changes(blocks, blocks, 1.0, 1.0, 0.0, 1.0, blocks.copy(), blocks.copy())
