@@ -17,8 +17,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills",
         type=int,
-        default=3,
-        help="how often each process is killed in tests/faults (default 3)",
+        default=2,
+        help="how often each process is killed in tests/faults (default 2)",
     )
 
 

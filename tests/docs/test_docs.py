@@ -242,11 +242,14 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/phases.md", processor_class("phases").Params),
         ("docs/processors/disks.md", processor_class("disks").Params),
         ("docs/processors/strain.md", processor_class("strain").Params),
+        ("docs/processors/drift.md", processor_class("drift").Params),
         ("docs/processors/dose.md", processor_class("dose").Params),
         ("docs/processors/denoise.md", processor_class("denoise").Params),
         ("docs/processors/scan_drift.md", processor_class("scan_drift").Params),
         ("docs/processors/scan_drift.md", processor_class("tilt_drift").Params),
         ("docs/processors/track.md", processor_class("track").Params),
+        ("docs/processors/kinetics.md", processor_class("kinetics").Params),
+        ("docs/processors/diffusion.md", processor_class("diffusion").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):

@@ -5,14 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scopeside.plugins import PROCESSORS, installed
-
 nbformat = pytest.importorskip("nbformat", reason="needs the extra notebook")
 nbclient = pytest.importorskip("nbclient", reason="needs the extra notebook")
 pytest.importorskip("ipykernel", reason="needs the extra notebook")
 pytest.importorskip("matplotlib", reason="needs the extra notebook")
 
-NEEDED = {"denoise", "dose", "drift", "nucleation", "track"}
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "examples" / "insitu_notebook.ipynb"
 
@@ -40,9 +37,6 @@ def test_it_is_kept_without_outputs(notebook):
 
 
 @pytest.mark.system
-@pytest.mark.skipif(
-    not installed(PROCESSORS).keys() >= NEEDED, reason=f"needs all of {NEEDED}"
-)
 @pytest.mark.filterwarnings("default")  # of the client, not of ours
 def test_it_runs_and_draws(notebook, tmp_path, monkeypatch):
     roots = [ROOT / name for name in ("engine", "adapters", "processors")]

@@ -17,6 +17,7 @@ from scopeside_processors.insitu import segmentation
 from scopeside_processors.insitu.grouping import Groups, harmonics
 from scopeside_processors.insitu.particles import ALL_COLUMNS, Particles
 from scopeside_processors.insitu.shapes import COLUMNS, Shapes, shapes_of
+from scopeside_processors.insitu.track import Track
 from scopeside_processors.kernels import basins, regions
 
 SHAPE = (96, 112)
@@ -294,8 +295,29 @@ def test_an_average_shows_what_one_frame_does_not():
 def test_the_table_lies_in_the_batch_for_those_who_come_after():
     results, shared = run([frame(disk(40, 40, 10)), np.zeros(SHAPE, np.uint16)])
     given_table = next(r for r in results if r.name == "particles")
-    np.testing.assert_array_equal(shared[0], given_table.data)
-    assert shared[1] is None
+    np.testing.assert_array_equal(shared[0].data, given_table.data)
+    assert (shared[1].valid, shared[1].reason) == (False, "no counts")
+
+
+def test_track_follows_what_it_leaves_there():
+    about = Acquisition("a", SHAPE, np.dtype("u2"))
+    found, follow = (
+        cls(about, validate(cls.Params, params, where="p"))
+        for cls, params in (
+            (Particles, {}),
+            (Track, {"source": "particles", "correct_drift": False}),
+        )
+    )
+    for k in range(12):
+        one = np.array([k])
+        shown = frame(disk(30, 30 + k, 8), disk(70, 80, 6), seed=k)
+        batch = Batch(shown[None], one, one * 40_000_000)
+        found.process(batch)
+        follow.process(batch)
+    tracks = next(r for r in follow.results() if r.name == "tracks").data
+    tracks = tracks[np.argsort(tracks[:, 1])]
+    np.testing.assert_allclose(tracks[:, 1:3], [[30, 41], [70, 80]], atol=1)
+    np.testing.assert_allclose(tracks[:, 3], [8, 6], atol=0.6)
 
 
 def test_contours_belong_to_their_particles():
@@ -345,10 +367,10 @@ def test_disks_and_bars_are_two_groups():
     assert np.argmin(groups.meta["bic"]) == 1
     assert groups.data[:, -1].sum() == pytest.approx(40)
     np.testing.assert_allclose(groups.data[:, 0], 0.5, atol=0.1)
-    last = shared[-1]
+    last = shared[-1].data
     by_place = column(last, "group")[np.argsort(column(last, "y"))]
     assert by_place.tolist() == [0, 1]
-    assert np.isnan(column(shared[0], "group")).all()
+    assert np.isnan(column(shared[0].data, "group")).all()
 
 
 def shapes_with(table):
@@ -375,8 +397,9 @@ def test_outlines_of_any_size_are_grouped_by_fingerprint():
     results, shared = run(frames, asked)
     (groups,) = [r for r in results if r.name == "groups"]
     assert groups.meta["columns"][1] == "mean harmonic 2"
-    for table in shared[29:]:
-        upper, lower = column(table, "group")[np.argsort(column(table, "y"))]
+    for result in shared[29:]:
+        order = np.argsort(column(result.data, "y"))
+        upper, lower = column(result.data, "group")[order]
         assert upper != lower
 
 

@@ -127,14 +127,14 @@ def test_places_of_another_step_are_linked():
     frames = movie(STILL[:6], dose=20)
     for k in range(6):
         table = np.array([[40.0 + k, 50.0, 9.0], [20.0, 70.0, 8.0]])
-        columns = {"columns": ["y", "x", "equivalent_diameter_px"]}
+        columns = {"columns": ["y", "x", "radius_px"]}
         batch = Batch(frames[k][None], np.array([k]), np.array([k]))
         batch.shared["particles"] = [Result("particles", table, "table", meta=columns)]
         processor.process(batch)
     (result,) = processor.results()
     assert near(result, 45, 50) == [1]
     assert near(result, 20, 70) == [0]
-    assert column(result, "radius_px").ravel() == pytest.approx([4.0, 4.5])
+    assert column(result, "radius_px").ravel() == pytest.approx([8.0, 9.0])
 
 
 def test_without_that_step_it_says_so():

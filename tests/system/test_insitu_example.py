@@ -9,15 +9,9 @@ from tests.system.engine_runs import scopeside
 
 from scopeside.cli.demo import MOVIE
 from scopeside.pipeline import Pipeline
-from scopeside.plugins import PROCESSORS, installed
 
 NEEDED = {"denoise", "dose", "drift", "nucleation", "track"}
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(
-        not installed(PROCESSORS).keys() >= NEEDED, reason=f"needs all of {NEEDED}"
-    ),
-]
+pytestmark = pytest.mark.system
 EXAMPLE = Path(__file__).parents[2] / "examples" / "insitu.toml"
 
 

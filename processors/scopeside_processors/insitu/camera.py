@@ -7,22 +7,13 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import Field
 
 from scopeside.acquisition import Acquisition
-from scopeside.errors import ConfigError
 from scopeside.params import Params
-
-Positive = Annotated[float, Field(gt=0)]
-
-
-def _both(value: Any) -> Any:
-    return (value, value) if isinstance(value, int | float) else value
-
-
-PositivePair = Annotated[tuple[Positive, Positive], BeforeValidator(_both)]
+from scopeside_processors.calibrated import Positive, PositivePair, known_of
 
 
 class Known(Params):
@@ -78,15 +69,7 @@ class Camera:
         ConfigError
             If a value cannot be; the message names the key.
         """
-        try:
-            known = Known.model_validate(dict(acquisition.calibration))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise ConfigError(
-                f"acquisition.calibration: {key}: {first['msg']}, not "
-                f"{first['input']!r:.80}"
-            ) from error
+        known = known_of(acquisition, Known)
         return cls(
             known,
             known.offset_counts or 0.0,

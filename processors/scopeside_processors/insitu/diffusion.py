@@ -54,16 +54,19 @@ class Diffusion(float):
     steps: int
     method: Method
 
-    def __new__(
+    @classmethod
+    def of(
         cls,
         value: float,
+        *,
         sigma: float,
         interval: tuple[float, float],
         localisation: float,
         steps: int,
         method: Method,
     ) -> Self:
-        self = super().__new__(cls, value)
+        """Return a number with what belongs to it."""
+        self = cls(value)
         self.sigma, self.interval, self.localisation = sigma, interval, localisation
         self.steps, self.method = steps, method
         return self
@@ -141,21 +144,27 @@ def diffusion(
     blur = blur_coefficient(exposure)
     steps = steps_of(trajectory, frames)
     if len(steps) < FEWEST:
-        nothing = (np.nan, np.nan)
-        return Diffusion(np.nan, np.nan, nothing, np.nan, len(steps), method)
+        return Diffusion.of(
+            np.nan,
+            sigma=np.nan,
+            interval=(np.nan, np.nan),
+            localisation=np.nan,
+            steps=len(steps),
+            method=method,
+        )
     known = localisation is not None and method == "likelihood"
     if known:
         d, variance = _with_known_error(steps, blur, float(localisation or 0))
     else:
         d, variance = _ESTIMATES[method](steps, blur)
     spread = bound(steps, max(d, 0.0), max(variance, 0.0), blur, known=known)
-    return Diffusion(
+    return Diffusion.of(
         d / dt,
-        spread / dt,
-        _interval(d / dt, spread / dt, level),
-        float(np.sqrt(max(variance, 0.0))),
-        len(steps),
-        method,
+        sigma=spread / dt,
+        interval=_interval(d / dt, spread / dt, level),
+        localisation=float(np.sqrt(max(variance, 0.0))),
+        steps=len(steps),
+        method=method,
     )
 
 
@@ -197,12 +206,12 @@ def bound(
 
 
 def _interval(value: float, sigma: float, level: float) -> tuple[float, float]:
-    """Return an interval in log D, which is nearer to normal; 0 at rest."""
-    wide = float(ndtri(0.5 + level / 2))
+    """Return an interval in log D, which is nearer to normal, or in D near rest."""
+    wide = float(ndtri(0.5 + level / 2)) * sigma
     if value <= 0:
-        return 0.0, wide * sigma
-    factor = float(np.exp(min(wide * sigma / value, 50.0)))
-    return value / factor, value * factor
+        return 0.0, wide
+    factor = float(np.exp(min(wide / value, 50.0)))
+    return value / factor, min(value * factor, value + 2 * wide)
 
 
 def _by_covariance(steps: Steps, blur: float) -> tuple[float, float]:

@@ -118,6 +118,8 @@ class Evidence:
         size : width of a cell, px; `bin_for` the radius if None
         offset, scale : a pixel is ``(counts - offset) * scale`` electrons
         """
+        self.beside: list[Proposal] = []
+        """What another has to say of the last frame (`model_stage`)."""
         self.bin = size or bin_for(min_radius_px)
         smallest = _RADIUS * min_radius_px
         largest = max_radius_px or 4 * min_radius_px
@@ -296,8 +298,11 @@ class Evidence:
         return self.light
 
     def proposals(self) -> list[Proposal]:
-        """Return where the evidence is enough for an alarm, the strongest first."""
-        found: list[Proposal] = []
+        """Return where the evidence is enough for an alarm, the strongest first.
+
+        With what was put `beside` it.
+        """
+        found = list(self.beside)
         for k, octave in enumerate(self.octaves):
             margin = max(2, round(2 * self.radii[0] / self.bin))
             apart = 2.0 * self.radii[0] / self.bin

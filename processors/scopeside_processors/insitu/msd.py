@@ -53,7 +53,7 @@ def best_lags(noise: float, steps: int) -> int:
     """
     wanted = 2 + 2.7 * np.sqrt(max(noise, 0.0))
     most = max(2.0, steps / 2)
-    return round(min(wanted, most))
+    return round(float(min(wanted, most)))
 
 
 def fit_of_msd(steps: Steps, blur: float) -> tuple[float, float]:

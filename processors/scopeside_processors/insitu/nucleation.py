@@ -21,6 +21,7 @@ from scopeside_processors.insitu.candidates import Candidates, Event
 from scopeside_processors.insitu.coarse_drift import CoarseStabiliser
 from scopeside_processors.insitu.evidence import Evidence
 from scopeside_processors.insitu.incoming import Condition, Incoming
+from scopeside_processors.insitu.model_stage import ModelStage, StageParams
 from scopeside_processors.insitu.nuclei import COLUMNS, UNITS, Nuclei
 from scopeside_processors.insitu.pace import ASSUMED_S, Pace
 from scopeside_processors.insitu.stabilise import STILL, Drift
@@ -60,6 +61,8 @@ class Nucleation:
         """Loss per px of thickness, -d ln I/dz; none: learnt from the nuclei."""
         warm_up_frames: Annotated[int, Field(ge=0)] = 30
         """Frames at the beginning, and after content is lost, that bring no events."""
+        model: StageParams | None = None
+        """A network of yours that points at nuclei too (ONNX)."""
 
         @model_validator(mode="after")
         def _sizes_in_order(self) -> Self:
@@ -116,6 +119,8 @@ class Nucleation:
             alarms_per_hour=self._allowed(params),
             absorbance_per_px=params.absorbance_per_px,
         )
+        said = params.model
+        self._model = None if said is None else ModelStage(said, self._shape)
         self._nuclei = Nuclei()
         self._used, self._first = 0, -1
         self._last: list[Result] = []
@@ -178,6 +183,8 @@ class Nucleation:
             return
         self._used += 1
         self._evidence.take(frame, drift, condition, index)
+        if self._model is not None:
+            self._evidence.beside = self._model.take(frame, drift, index)
         if self._evidence.frames <= self._params.warm_up_frames:
             return
         events = self._candidates.take(self._evidence, index, drift)
@@ -276,6 +283,7 @@ class Nucleation:
                 "stabiliser": self._stabiliser and self._stabiliser.state(),
                 "evidence": self._evidence.state(),
                 "candidates": self._candidates.state(),
+                "model": self._model and self._model.state(),
                 "nuclei": self._nuclei.state(),
                 "frames": [self._used, self._first],
             }
@@ -291,5 +299,7 @@ class Nucleation:
         self._evidence.take_over(found["evidence"])
         self._allow()
         self._candidates.take_over(found["candidates"])
+        if self._model is not None:
+            self._model.take_over(found["model"])
         self._nuclei.take_over(found["nuclei"])
         self._used, self._first = found["frames"]

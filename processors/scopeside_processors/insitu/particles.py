@@ -33,8 +33,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 NAME = "particles"
 SHARED = "particles"
-"""Where the tables of a batch's frames lie in `Batch.shared`: a tuple of (n, 20)
-float64 with the columns of `ALL_COLUMNS`, None for frames that have none."""
+"""Where the results ``particles`` of a batch's frames lie in `Batch.shared`, in a
+tuple: invalid ones too."""
 ALL_COLUMNS = (*COLUMNS, "group", "group_chance")
 
 _AREA = COLUMNS.index("area")
@@ -229,8 +229,8 @@ class Particles:
 
     def _take(
         self, frame: Array, index: int, condition: Condition, drift: Drift
-    ) -> FloatArray | None:
-        """Measure a frame; return its table."""
+    ) -> Result:
+        """Measure a frame; return its table, or why it has none."""
         reason = condition.reason
         if not reason and self._stabiliser is not None and not drift.locked:
             reason = drift.reason or _LOST
@@ -241,12 +241,11 @@ class Particles:
             found = self._found(frame)
         if isinstance(found, str):
             self._results.append(invalid(NAME, found, frame=index))
-            return None
+            return self._results[-1]
         shapes, about = found
         self._used += 1
         table = self._with_groups(shapes, index)
-        self._say(shapes, table, index, about)
-        return table
+        return self._say(shapes, table, index, about)
 
     def _averaged(self, frame: Array, condition: Condition, drift: Drift) -> Array:
         assert self._mean is not None
@@ -328,7 +327,8 @@ class Particles:
 
     def _say(
         self, shapes: Shapes, table: FloatArray, index: int, about: dict[str, Any]
-    ) -> None:
+    ) -> Result:
+        """Keep what is said of a frame; return the table."""
         stands_on: dict[str, Any] = {"frame": index, "first": index, "used": 1}
         meta = {"columns": list(ALL_COLUMNS), "units": [*UNITS, "", ""], **about}
         pixel = self._incoming.camera.known.pixel_size_m
@@ -338,11 +338,10 @@ class Particles:
             meta["area_m2"] = area.tolist()
             meta["diameter_m"] = (2 * np.sqrt(area / np.pi)).tolist()
         axes = ("particle", "column")
-        self._results.append(
-            Result(NAME, table, "table", axes=axes, meta=meta, **stands_on)
-        )
+        said = Result(NAME, table, "table", axes=axes, meta=meta, **stands_on)
+        self._results.append(said)
         if not self._params.contours:
-            return
+            return said
         number = np.repeat(np.arange(1, len(table) + 1), np.diff(shapes.offset))
         points = np.concatenate([number[:, None], shapes.points], axis=1)
         told = {"columns": ["id", "y", "x"], "units": ["", "px", "px"]}
@@ -367,3 +366,4 @@ class Particles:
                 **stands_on,
             )
         )
+        return said

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
+from scopeside_processors.insitu.fixtures import Rectangle
 from scopeside_processors.insitu.incoming import Condition
-from scopeside_processors.insitu.registration import Estimate, Registration
+from scopeside_processors.insitu.registration import ENOUGH, Estimate, Registration
 
 Array = npt.NDArray[Any]
 Covariance = tuple[tuple[float, float], tuple[float, float]]
@@ -32,8 +33,6 @@ _LOST = 0.5
 """A lock or match below this is none."""
 _PATIENCE = 15
 """Frames without a match after which content is taken for new."""
-_ENOUGH = 20.0
-"""Evidence in nats that a template must hold to be missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +142,10 @@ class Stabiliser:
         frames = zip(batch.pixels, conditions, strict=True)
         return tuple(self.of(frame, condition) for frame, condition in frames)
 
+    def ignore(self, parts: tuple[Rectangle, ...]) -> None:
+        """Leave out `parts` of the frames from now on; see `fixtures`."""
+        self._registration.ignored = parts
+
     def rebase(self) -> None:
         """Begin a new segment: the content is not that of before.
 
@@ -179,10 +182,9 @@ class Stabiliser:
 
     def _is_lost(self, estimate: Estimate) -> bool:
         """Return whether the template has not been seen for too long."""
-        if estimate.evidence < _ENOUGH:
+        if estimate.evidence < ENOUGH:
             return False
-        least = estimate.match + 2 / math.sqrt(estimate.evidence)
-        missed = estimate.lock < _LOST or least < _LOST
+        missed = estimate.missed or estimate.lock < _LOST
         self._lost = self._lost + 1 if missed else 0
         return self._lost >= _PATIENCE
 

@@ -53,6 +53,7 @@ COLUMNS = (
     "snr",
     "probability",
     "birth_frame",
+    "measured_radius",
 )
 
 _LONGEST = 1000
@@ -233,6 +234,7 @@ class Track:
                 tracks.snr,
                 1 / (1 + np.exp(-tracks.odds)),
                 index - tracks.age,
+                np.where(seen, tracks.measured_radius, np.nan),
             ]
         )
         return Result(
@@ -271,7 +273,7 @@ def _given(result: Result) -> Spots:
     table = np.asarray(result.data, np.float64)
     columns = list(result.meta["columns"])
     places = table[:, [columns.index("y"), columns.index("x")]]
-    radius = table[:, columns.index("equivalent_diameter_px")] / 2
+    radius = table[:, columns.index("radius_px")]
     n = len(places)
     return Spots(places, np.full(n, _GIVEN_SNR), radius, np.full(n, _GIVEN_SIGMA))
 

@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from scopeside_processors.insitu.registration import Peak
+    from scopeside_processors.insitu.band import Peak
 
 FloatArray = npt.NDArray[np.float64]
 
 _JUMPS = 1e-3
 """Probability of a jump from one frame to the next."""
+_ABSENT = 1e-3
+"""Probability that a frame does not show the content."""
+_ENOUGH, _EXTRA = 0.3, 6.0
+"""Share of the content that is enough to know it by, as some of it may have changed;
+and nats more, with which that is half where the content is weak."""
 _STEP = 0.1
 """Variance of a step at the start, px²."""
 _LEAST, _MOST = 0.003, 4.0
@@ -63,30 +68,44 @@ class Walk:
         jumps = 1 - (1 - _JUMPS) ** min(self._waited, 1000)
         return math.log(area / (2 * math.pi * self.variance * jumps))
 
-    def step(self, peak: Peak) -> Step:
-        """Decide between a step and a jump, and go there."""
+    def step(self, peak: Peak, evidence: float) -> Step:
+        """Decide between a step, a jump, and a frame without the content; go there.
+
+        Parameters
+        ----------
+        peak : what the correlation says
+        evidence : what it would come to if the frame showed all of the content, nats
+        """
         variance = self.variance
-        price = max(self.price(peak.area), 0.0)
         place, height, curve = peak.near
         distance = place - self.place
         pulled = curve + np.eye(2) / variance
         near = height - float(distance @ distance) / (2 * variance)
         near += math.log(2 * math.pi) - _half_log_det(pulled)
-        far_place, far_height, far_curve = peak.far
-        far = far_height + math.log(2 * math.pi) - _half_log_det(far_curve) - price
-        rest = peak.elsewhere - price
-        top = max(near, far, rest)
-        parts = [math.exp(v - top) for v in (near, far, rest)]
-        apart = float(np.hypot(*(far_place - place)))
-        same = apart**2 < 4 * (variance + 1 / max(_weakest(far_curve), 1e-9))
-        jumped = parts[1] > parts[0] and _weakest(far_curve) > 0
-        whole = parts[0] + max(parts[2], 0 if same and not jumped else parts[1])
-        lock = min(1.0, parts[1 if jumped else 0] / whole)
-        if jumped:
-            self.place, self._covariance = far_place, _inverse(far_curve)
-        else:
-            self.place, self._covariance = place, _inverse(pulled)
-            self._learn(distance, variance)
+        price = max(self.price(peak.area), 0.0)
+        far = peak.far[1] + math.log(2 * math.pi) - _half_log_det(peak.far[2]) - price
+        absent = math.log(2 * math.pi * variance * _ABSENT) + _half(evidence)
+        beside = [peak.elsewhere - price, absent]
+        if far > max(near, absent) and _weakest(peak.far[2]) > 0:
+            lock = _share(far, [near, *beside])
+            self.place, self._covariance = peak.far[0], _inverse(peak.far[2])
+            return self._found(lock, jumped=True)
+        if absent > near:
+            self._covariance = variance * np.eye(2)
+            return self._found(_share(near, beside), jumped=False)
+        if not self._same(peak):
+            beside.append(far)
+        self.place, self._covariance = place, _inverse(pulled)
+        self._learn(distance, variance)
+        return self._found(_share(near, beside), jumped=False)
+
+    def _same(self, peak: Peak) -> bool:
+        """Return whether both summits are one."""
+        apart = float(np.hypot(*(peak.far[0] - peak.near[0])))
+        spread = self.variance + 1 / max(_weakest(peak.far[2]), 1e-9)
+        return apart**2 < 4 * spread
+
+    def _found(self, lock: float, *, jumped: bool) -> Step:
         self._frames += 1
         return Step(self.place.copy(), self._covariance.copy(), lock, jumped)
 
@@ -116,6 +135,21 @@ class Walk:
         self._covariance = np.array(state["covariance"])
         self._step = state["step"]
         self._frames = state["frames"]
+
+
+def _half(evidence: float) -> float:
+    """Return by what a frame without the content is likelier than one with all, nats.
+
+    It would be half the evidence if content never changed.
+    """
+    return min(evidence / 2, _ENOUGH * evidence + _EXTRA)
+
+
+def _share(of: float, others: list[float]) -> float:
+    """Return the probability of one of several, given logarithms of the evidence."""
+    top = max(of, *others)
+    mine = math.exp(of - top)
+    return mine / (mine + sum(math.exp(v - top) for v in others))
 
 
 def _weakest(curve: FloatArray) -> float:

@@ -70,7 +70,7 @@ def free_variance(moves: Array, lengths: Array, blur: float) -> tuple[float, flo
     least = 2 * blur - 0.5  # below, a Brownian covariance is no longer positive
     widest = (_MOST_NOISE - least) ** 0.5
     best, top = 0, -np.inf
-    count = 24
+    count = 12
     for k in range(count):
         root = 0.1 * (widest / 0.1) ** (k / (count - 1))
         found = _free(moves, lengths, blur, least + root * root)[0]
@@ -81,7 +81,7 @@ def free_variance(moves: Array, lengths: Array, blur: float) -> tuple[float, flo
     a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_a = _free(moves, lengths, blur, least + a * a)[0]
     at_b = _free(moves, lengths, blur, least + b * b)[0]
-    for _ in range(24):
+    for _ in range(18):
         if at_a > at_b:
             high, b, at_b = b, a, at_a
             a = high - _GOLDEN * (high - low)
@@ -118,4 +118,4 @@ def fixed_variance(moves: Array, lengths: Array, blur: float, variance: float) -
             high = b
         else:
             low = a
-    return (0.5 * (low + high)) ** 2
+    return float((0.5 * (low + high)) ** 2)

@@ -5,6 +5,8 @@ frames; `exposure` is the part of a frame's time for which its shutter is open, 
 positions are means over it.
 """
 
+# ruff: noqa: PLR0917 - a kernel takes its arrays by position
+
 from __future__ import annotations
 
 from typing import Any
@@ -114,22 +116,23 @@ def step_covariance(
 def _power(k: int, alpha: float, exposure: float) -> float:
     """Return the mean square of a displacement over k frames, a coordinate's."""
     if exposure < 1e-3:
-        return 2.0 * k**alpha
+        return float(2.0 * k**alpha)
     p = alpha + 2
     scale = 2 / (exposure * exposure * (alpha + 1) * p)
     around = (k + exposure) ** p + abs(k - exposure) ** p - 2.0 * k**p
-    return scale * (around - 2 * exposure**p)
+    return float(scale * (around - 2 * exposure**p))
 
 
 @numba.njit(nogil=True, cache=True)
 def _spring(k: int, rate: float, exposure: float) -> float:
     """Return the same in a well that a particle returns in at `rate`."""
     width = rate * exposure
-    if width < 1e-3:
-        return -2 * np.expm1(-rate * k) / rate
+    away = -np.expm1(-rate * k)
+    if width < 1e-3:  # a series, as the terms below all but cancel
+        return float(2 * (away * (1 + width**2 / 12) - width / 3) / rate)
     same = 2 * (width + np.expm1(-width)) / width**2
     other = np.exp(-rate * k) * (np.sinh(width / 2) / (width / 2)) ** 2
-    return 2 * (same - other) / rate
+    return float(2 * (same - other) / rate)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -200,27 +203,30 @@ def search(
     -------
     log-likelihood, shape, noise (in units of D times a frame), D (px²/frame)
     """
-    best, shape, root, scale = -np.inf, grid[0], 0.0, 0.0
+    # The noise is searched as (e^v - 1)²: even near none, and soon at a lot of it.
+    best, shape, v, scale = -np.inf, grid[0], 0.0, 0.0
     for candidate in grid:
-        for start in (0.0, 0.5, 1.5):
+        for start in (0.0, 0.4, 0.9):
+            noise = np.expm1(start) ** 2
             found, d = profile(
-                columns, runs, model, candidate, start * start, exposure, directed
+                columns, runs, model, candidate, noise, exposure, directed
             )
             if found > best:
-                best, shape, root, scale = found, candidate, start, d
+                best, shape, v, scale = found, candidate, start, d
     reach, width = 0.25 * (high - low), 0.5
     while width > 2e-3:
         moved = False
         for axis in range(2):
             for sign in (-1.0, 1.0):
                 a = min(max(shape + (sign * reach if axis == 0 else 0.0), low), high)
-                b = min(max(root + (sign * width if axis == 1 else 0.0), 0.0), 100.0)
-                if a == shape and b == root:
+                b = min(max(v + (sign * width if axis == 1 else 0.0), 0.0), 4.5)
+                if a == shape and b == v:
                     continue
-                found, d = profile(columns, runs, model, a, b * b, exposure, directed)
+                noise = np.expm1(b) ** 2
+                found, d = profile(columns, runs, model, a, noise, exposure, directed)
                 if found > best:
-                    best, shape, root, scale, moved = found, a, b, d, True
+                    best, shape, v, scale, moved = found, a, b, d, True
                     break
         if not moved:
             reach, width = reach / 2, width / 2
-    return best, shape, root * root, scale
+    return best, shape, np.expm1(v) ** 2, scale

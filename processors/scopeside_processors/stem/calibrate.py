@@ -20,13 +20,14 @@ from scopeside.batch import Batch
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
+from scopeside_processors.calibrated import Positive
 from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import com as com_kernels
 from scopeside_processors.kernels import sum as sum_kernels
 from scopeside_processors.kernels.virtual import sum_type
 from scopeside_processors.stem import findings
 from scopeside_processors.stem.beam import Beam, find_beam
-from scopeside_processors.stem.calibration import Calibration, Positive
+from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.com import centre_of_mass
 from scopeside_processors.stem.crystals import Crystal, scattering_angles, spacings_m
 from scopeside_processors.stem.frames import check_frames, overflows

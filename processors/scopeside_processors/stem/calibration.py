@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import field_validator
 
 from scopeside.acquisition import Acquisition
 from scopeside.errors import ConfigError
 from scopeside.params import LocalPath, Params
+from scopeside_processors.calibrated import Positive, PositivePair, known_of
 
 FloatArray = npt.NDArray[np.float64]
 Point = tuple[float, float]
@@ -27,15 +28,6 @@ _ELECTRON_MASS = 9.1093837015e-31
 _CHARGE = 1.602176634e-19
 _LIGHT = 299792458.0
 
-Positive = Annotated[float, Field(gt=0)]
-
-
-def _both(value: Any) -> Any:
-    return (value, value) if isinstance(value, int | float) else value
-
-
-PositivePair = Annotated[tuple[Positive, Positive], BeforeValidator(_both)]
-"""[y, x]; one number stands for both."""
 Plane = tuple[float, float, float]
 
 
@@ -111,15 +103,7 @@ class Calibration:
         ConfigError
             If a value cannot be; the message names the key.
         """
-        try:
-            known = Known.model_validate(dict(acquisition.calibration))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise ConfigError(
-                f"acquisition.calibration: {key}: {first['msg']}, not "
-                f"{first['input']!r:.80}"
-            ) from error
+        known = known_of(acquisition, Known)
         return cls(known, acquisition.frame_shape)
 
     def need(self, key: str, who: str) -> Any:

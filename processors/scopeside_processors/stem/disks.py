@@ -23,9 +23,10 @@ from scopeside.errors import ConfigError
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
+from scopeside_processors.calibrated import Positive
 from scopeside_processors.kernels import USUAL_PIXELS, lattices
 from scopeside_processors.kernels import disks as kernels
-from scopeside_processors.stem.calibration import Calibration, Positive
+from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.disk_filters import filters_of, window_side
 from scopeside_processors.stem.frames import check_frames
 from scopeside_processors.stem.indexing import INNER

@@ -22,9 +22,10 @@ from scopeside.errors import ConfigError
 from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.state import pack, unpack
+from scopeside_processors.calibrated import Positive
 from scopeside_processors.kernels import USUAL_PIXELS
 from scopeside_processors.kernels import lattices as kernels
-from scopeside_processors.stem.calibration import Calibration, Positive
+from scopeside_processors.stem.calibration import Calibration
 from scopeside_processors.stem.frames import check_frames
 from scopeside_processors.stem.indexing import Fitter, Index, Wishes, learn
 from scopeside_processors.stem.probes import radius_of, saturation_of
