@@ -33,6 +33,10 @@ _SETTLED = 4.0
 """Frames after which a template is half trusted."""
 _FRESH = 0.05
 """Weight of a new frame in the power of the noise."""
+_NONE = 1e-30
+"""Power of noise where there is none; nothing divides by 0 then."""
+_BLURRED = 4.0
+"""Power of noise, in units of that of its highest frequencies, that a camera makes."""
 _RECENT = 0.2
 """Weight of a new frame in what surprises."""
 _PULL = 8
@@ -88,7 +92,7 @@ class Template:
         """Make the first frame the template."""
         band = self._band
         powers = correlate.ring_powers(spectrum, band.ring, band.rings)
-        self._noise = np.maximum(band.averaged(powers) * mean, 1e-30)
+        self._noise = np.maximum(band.averaged(powers) * mean, _NONE)
         self._picture[:] = band.picture(spectrum)
         self._last[:] = self._picture
         self._filter = spectrum.copy()
@@ -108,9 +112,7 @@ class Template:
         self._whole[:] = spectrum
         kept, k = self._lasting(mean), (band.ky, band.kx)
         if self.frames == 1:
-            # What the second frame differs by is noise, or more if content has moved.
-            step = correlate.ring_powers(spectrum - self._before, band.ring, band.rings)
-            self._noise = np.maximum(band.averaged(step) * (mean / 2), 1e-30)
+            self._noise = self._first_noise(spectrum, mean)
         correlate.less(
             self._whole, self._pattern, band.ring, kept, *k, self._spread, spectrum
         )
@@ -135,8 +137,9 @@ class Template:
         step = correlate.moved(
             spectrum, rows, columns, self._before, band.ring, band.rings
         )
-        fresh = lock * max(_FRESH, 1 / (n - 1))
+        fresh = 1.0 if n == 2 else lock * max(_FRESH, 1 / (n - 1))
         self._noise += fresh * (band.averaged(step) * (mean / 2) - self._noise)
+        np.maximum(self._noise, _NONE, out=self._noise)
         frame = band.picture(self._before)
         self._judge(frame, mean, lock)
         self._look(frame, mean, lock, n)
@@ -170,6 +173,19 @@ class Template:
         self._last[:] = self._band.picture(self._before)
         self.frames, self._error = state["frames"], state["error"]
         self.discord = state["discord"]
+
+    def _first_noise(self, spectrum: Array, mean: float) -> FloatArray:
+        """Return the most that noise may be, by ring, from the first two frames.
+
+        That is half of what they differ by, though content may have moved; and a few
+        times what the highest frequencies hold, though a camera may have blurred it.
+        """
+        band = self._band
+        step = correlate.ring_powers(spectrum - self._before, band.ring, band.rings)
+        powers = correlate.ring_powers(spectrum, band.ring, band.rings)
+        outer = float(np.median(band.averaged(powers)[band.fine]))
+        most = np.minimum(band.averaged(step) / 2, _BLURRED * outer)
+        return np.maximum(most * mean, _NONE)
 
     def _judge(self, frame: Array, mean: float, lock: float) -> None:
         """Follow by how much blocks pull more than noise explains."""

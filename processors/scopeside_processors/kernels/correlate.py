@@ -227,20 +227,29 @@ def discord(
     height, width = frame.shape
     m, n = trust.shape
     pulls, slopes = 0.0, 0.0
+    weight = np.empty(width, np.float32)
+    down, across, steep = np.empty((3, width), np.float32)
     for top in range(1, height - 1, side):
+        down[:], across[:], steep[:] = 0, 0, 0
+        for y in range(top, min(top + side, height - 1)):
+            if y == top or y * m // height != (y - 1) * m // height:
+                for j in range(n):
+                    begin, end = j * width // n, (j + 1) * width // n
+                    weight[begin:end] = trust[y * m // height, j]
+            for x in range(1, width - 1):
+                gy = weight[x] * (template[y + 1, x] - template[y - 1, x])
+                gx = weight[x] * (template[y, x + 1] - template[y, x - 1])
+                difference = frame[y, x] - template[y, x]
+                down[x] += difference * gy
+                across[x] += difference * gx
+                steep[x] += gy * gy + gx * gx
         for left in range(1, width - 1, side):
-            down, across, steep = 0.0, 0.0, 0.0
-            for y in range(top, min(top + side, height - 1)):
-                for x in range(left, min(left + side, width - 1)):
-                    w = trust[y * m // height, x * n // width]
-                    gy = w * (template[y + 1, x] - template[y - 1, x])
-                    gx = w * (template[y, x + 1] - template[y, x - 1])
-                    difference = frame[y, x] - template[y, x]
-                    down += difference * gy
-                    across += difference * gx
-                    steep += gy * gy + gx * gx
-            pulls += down * down + across * across
-            slopes += steep
+            one, other = np.float64(0), np.float64(0)
+            for x in range(left, min(left + side, width - 1)):
+                one += down[x]
+                other += across[x]
+                slopes += steep[x]
+            pulls += one * one + other * other
     return pulls, slopes
 
 
