@@ -8,7 +8,10 @@ from hypothesis import HealthCheck, settings
 # A busy machine makes hypothesis call its own generation too slow; no test of ours
 # asserts a time.
 settings.register_profile(
-    "scopeside", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "scopeside",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("scopeside")
 
@@ -17,8 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills",
         type=int,
-        default=2,
-        help="how often each process is killed in tests/faults (default 2)",
+        default=1,
+        help="how often each process is killed in tests/faults (default 1)",
     )
 
 
