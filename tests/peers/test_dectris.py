@@ -101,24 +101,23 @@ def test_the_sums_are_those_of_the_same_messages_decoded_otherwise(libertem):
     _, table = libertem
     with running(detector(**table), MemorySink(capacity=64)) as sink:
         until(lambda: sink.ends)
-    context = zmq.Context()
-    pull = context.socket(zmq.PULL)
-    pull.connect(f"tcp://127.0.0.1:{table['port']}")
-    time.sleep(0.5)
-    put(table["api_port"], "/detector/api/1.8.0/command/arm")
-    sums = {}
-    while len(sums) < 200 and pull.poll(5000):
-        parts = pull.recv_multipart()
-        head = json.loads(parts[0])
-        if head.get("htype") == "dimage-1.0":
-            form = json.loads(parts[1])
-            width, height = form["shape"]
-            size = (width * height * 2).to_bytes(8, "big")
-            # The simulator leaves the header of the blob empty.
-            blob = size + (8192).to_bytes(4, "big") + parts[2][12:]
-            pixels = np.frombuffer(decompress(blob, "bslz4", elem_size=2), "<u2")
-            sums[head["frame"]] = int(pixels.sum())
-    context.destroy(linger=0)
+    # Closed even if this fails: an open socket among garbage would hang the rest.
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        pull.connect(f"tcp://127.0.0.1:{table['port']}")
+        time.sleep(0.5)
+        put(table["api_port"], "/detector/api/1.8.0/command/arm")
+        sums = {}
+        while len(sums) < 200 and pull.poll(5000):
+            parts = pull.recv_multipart()
+            head = json.loads(parts[0])
+            if head.get("htype") == "dimage-1.0":
+                form = json.loads(parts[1])
+                width, height = form["shape"]
+                size = (width * height * 2).to_bytes(8, "big")
+                # The simulator leaves the header of the blob empty.
+                blob = size + (8192).to_bytes(4, "big") + parts[2][12:]
+                pixels = np.frombuffer(decompress(blob, "bslz4", elem_size=2), "<u2")
+                sums[head["frame"]] = int(pixels.sum())
     got = sink.frames(0)
     ours = got.pixels.sum(axis=(1, 2), dtype=np.int64)
     assert dict(zip(got.index.tolist(), ours.tolist(), strict=True)) == sums
@@ -224,17 +223,16 @@ def test_the_pixels_of_tickit_are_those_of_the_message_decoded_otherwise(tickit)
     }
     with running(detector(**table), MemorySink(capacity=4)) as sink:
         until(lambda: sink.ends)
-    context = zmq.Context()
-    pull = context.socket(zmq.PULL)
-    pull.connect(f"tcp://127.0.0.1:{tickit['v2']}")
-    time.sleep(0.5)
-    command = "/detector/api/1.8.0/command"
-    put(tickit["api"], f"{command}/arm")
-    put(tickit["api"], f"{command}/trigger")
-    said = {}
-    while said.get("type") != "image" and pull.poll(5000):
-        said = cbor2.loads(pull.recv())
-    context.destroy(linger=0)
+    # Closed even if this fails: an open socket among garbage would hang the rest.
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        pull.connect(f"tcp://127.0.0.1:{tickit['v2']}")
+        time.sleep(0.5)
+        command = "/detector/api/1.8.0/command"
+        put(tickit["api"], f"{command}/arm")
+        put(tickit["api"], f"{command}/trigger")
+        said = {}
+        while said.get("type") != "image" and pull.poll(5000):
+            said = cbor2.loads(pull.recv())
     (array,) = said["data"].values()
     name, element, blob = array.value[1].value.value
     pixels = np.frombuffer(decompress(blob, name, elem_size=element), "<u2")

@@ -501,28 +501,25 @@ def test_frames_that_do_not_fit_are_refused_and_the_next_series_is_taken(stream)
 
 
 def test_a_wrong_program_on_the_port_is_named():
-    context = zmq.Context()
-    other = context.socket(zmq.REP)
-    port = other.bind_to_random_port("tcp://127.0.0.1")
-    params = DectrisDetector.Params(host="127.0.0.1", api_port=0, port=port)
-    with running(DectrisDetector(params, AcquisitionSettings())) as sink:
-        until(lambda: len(sink.notes) == 2)
-    context.destroy(linger=0)
+    with zmq.Context() as context, context.socket(zmq.REP) as other:
+        port = other.bind_to_random_port("tcp://127.0.0.1")
+        params = DectrisDetector.Params(host="127.0.0.1", api_port=0, port=port)
+        with running(DectrisDetector(params, AcquisitionSettings())) as sink:
+            until(lambda: len(sink.notes) == 2)
     assert f"at 127.0.0.1:{port}" in sink.notes[1]
 
 
 def test_garbage_on_the_stream_is_counted_and_bounded():
-    context = zmq.Context()
-    push = context.socket(zmq.PUSH)
-    port = push.bind_to_random_port("tcp://127.0.0.1")
-    params = DectrisDetector.Params(host="127.0.0.1", api_port=0, port=port)
-    rng = np.random.default_rng(3)
-    with running(DectrisDetector(params, AcquisitionSettings())) as sink:
-        for _ in range(500):
-            push.send(rng.bytes(1000))
-        push.send_multipart([b"x"] * 100)
-        until(lambda: len(sink.rejects) == 501)
-    context.destroy(linger=0)
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+        push.linger = 0
+        port = push.bind_to_random_port("tcp://127.0.0.1")
+        params = DectrisDetector.Params(host="127.0.0.1", api_port=0, port=port)
+        rng = np.random.default_rng(3)
+        with running(DectrisDetector(params, AcquisitionSettings())) as sink:
+            for _ in range(500):
+                push.send(rng.bytes(1000))
+            push.send_multipart([b"x"] * 100)
+            until(lambda: len(sink.rejects) == 501)
     assert {cause for _, cause, _ in sink.rejects} <= {"malformed", "wrong_stream"}
 
 
