@@ -12,13 +12,10 @@ from scopeside.batch import Batch
 from scopeside.errors import ConfigError, ShapeError
 from scopeside.messages import validate
 from scopeside.testing import check_processor
-from scopeside_processors.insitu import coarse_drift, nuclei
-from scopeside_processors.insitu.coarse_drift import CoarseStabiliser
-from scopeside_processors.insitu.incoming import Incoming
+from scopeside_processors.insitu import nuclei
 from scopeside_processors.insitu.nucleation import Nucleation
 from scopeside_processors.insitu.nuclei import COLUMNS, Nuclei
 from scopeside_processors.insitu.pace import ASSUMED_S, Pace
-from scopeside_processors.insitu.stabilise import SHARED
 
 STEP_NS = 40_000_000
 
@@ -126,23 +123,6 @@ def test_the_laws_of_a_processor_are_kept():
     check_processor(
         Nucleation, frames, params=params, changed={**params, "alarms_per_hour": 5}
     )
-
-
-def test_drift_of_a_large_frame_is_found_on_cells(monkeypatch):
-    monkeypatch.setattr(coarse_drift, "SIDE", 64)
-    drift = walk(30, step=0.4)
-    frames = movie(drift, shape=(128, 128), dose=30.0)
-    about = Acquisition("a", (128, 128), frames.dtype)
-    stabiliser, incoming = CoarseStabiliser(about), Incoming(about)
-    assert stabiliser.size == 2
-    index = np.arange(30)
-    batch = Batch(frames, index, index * STEP_NS)
-    conditions = [incoming.look(f, k, k * STEP_NS) for k, f in enumerate(frames)]
-    found = stabiliser.of_batch(batch, conditions)
-    away = np.array([(d.dy, d.dx) for d in found]) - drift
-    assert np.abs(away - np.median(away, axis=0)).max() < 0.5
-    batch.shared[SHARED] = found[:1]
-    assert stabiliser.of_batch(batch, conditions) == found[:1]
 
 
 # -- bad input ------------------------------------------------------------------------

@@ -18,13 +18,12 @@ from scopeside.processor import Device, Order
 from scopeside.result import Result
 from scopeside.state import pack, unpack
 from scopeside_processors.insitu.candidates import Candidates, Event
-from scopeside_processors.insitu.coarse_drift import CoarseStabiliser
 from scopeside_processors.insitu.evidence import Evidence
 from scopeside_processors.insitu.incoming import Condition, Incoming
 from scopeside_processors.insitu.model_stage import ModelStage, StageParams
 from scopeside_processors.insitu.nuclei import COLUMNS, UNITS, Nuclei
 from scopeside_processors.insitu.pace import ASSUMED_S, Pace
-from scopeside_processors.insitu.stabilise import STILL, Drift
+from scopeside_processors.insitu.stabilise import STILL, Drift, Stabiliser
 
 Array = npt.NDArray[Any]
 
@@ -95,9 +94,7 @@ class Nucleation:
         camera = self._incoming.camera
         self._pixel = camera.known.pixel_size_m
         self._pace = Pace(camera.frame_time_s)
-        self._stabiliser = (
-            CoarseStabiliser(acquisition) if params.correct_drift else None
-        )
+        self._stabiliser = Stabiliser(acquisition) if params.correct_drift else None
         self._evidence = Evidence(
             self._shape,
             min_radius_px=params.min_radius_px,
