@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.errors import ConfigError, ShapeError
+from scopeside.errors import ConfigError
 from scopeside.params import Params as Base
 from scopeside.processor import Device, Order
 from scopeside.result import Result
@@ -130,17 +130,8 @@ class Nucleation:
         ShapeError
             If its frames are not as the acquisition says.
         """
-        if batch.pixels.shape[1:] != self._shape:
-            raise ShapeError(
-                f"frames are {self._shape}, not {tuple(batch.pixels.shape[1:])}"
-            )
+        conditions = self._incoming.of_batch(batch)
         stamps = [int(t) for t in batch.timestamp_ns]
-        conditions = [
-            self._incoming.look(frame, int(index), at_ns, batch.epoch)
-            for frame, index, at_ns in zip(
-                batch.pixels, batch.index, stamps, strict=True
-            )
-        ]
         drifts = self._drifts(batch, conditions)
         self._last = []
         for k, frame in enumerate(batch.pixels):
@@ -149,7 +140,9 @@ class Nucleation:
                 self._allow()
             self._take(frame, index, conditions[k], drifts[k])
 
-    def _drifts(self, batch: Batch, conditions: list[Condition]) -> tuple[Drift, ...]:
+    def _drifts(
+        self, batch: Batch, conditions: tuple[Condition, ...]
+    ) -> tuple[Drift, ...]:
         if self._stabiliser is None:
             return (STILL,) * len(batch)
         return self._stabiliser.of_batch(batch, conditions)
