@@ -9,6 +9,9 @@ ScopesideError
 ├── ProtocolError            the peer sent what its protocol does not allow
 ├── SourceError              the detector, its file or its link
 │   └── SourceLostError      it went away in mid-acquisition
+├── InstrumentError          the microscope or its control link: it did not do as asked
+├── RefusedError             the guard, or who checks for it: this must not be done
+├── AuditError               the audit log: not what was written, or cannot be written
 ├── SlabError                this machine: shared memory is short
 ├── DeviceFailedError        this machine: a GPU is absent, or does not do its work
 ├── EngineError              a process of ours could not go on
@@ -68,6 +71,28 @@ class SourceError(ScopesideError):
 
 class SourceLostError(SourceError):
     """A detector or file ended or fell silent in mid-acquisition."""
+
+
+class InstrumentError(ScopesideError):
+    """A microscope did not do what it was asked, or did not answer."""
+
+
+class RefusedError(ScopesideError):
+    """A command or proposal must not be carried out.
+
+    Attributes
+    ----------
+    cause
+        One word for the account, such as ``not_finite`` or ``expired``.
+    """
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class AuditError(ScopesideError):
+    """An audit log is not what was written, or cannot be written."""
 
 
 class SlabError(ScopesideError):

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, Field
 
 from scopeside.channel import ChannelSource
+from scopeside.control import setup
 from scopeside.detector import Detector
 from scopeside.errors import ConfigError
 from scopeside.messages import unknown, validate
@@ -42,7 +43,6 @@ CHANNELS = "channels"
 
 _NOT_YET = {
     "record": "recording is not built yet; take [record] out of the file",
-    "control": "feedback is not built yet; take [control] out of the file",
 }
 
 
@@ -123,6 +123,7 @@ class Pipeline:
     acquisition: AcquisitionSettings
     chains: tuple[Chain, ...]
     channels: tuple[Channel, ...]
+    control: setup.Control | None
     slab: SlabSettings
     engine: EngineSettings
     results: ServerSettings
@@ -171,6 +172,9 @@ class Pipeline:
                 for i, chain in enumerate(checked.chain)
             )
             channels = _channels(checked, folder)
+            control = (
+                None if checked.control is None else setup.load(checked.control, folder)
+            )
         except ConfigError as error:
             lines = str(error).splitlines()
             raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from (
@@ -186,6 +190,7 @@ class Pipeline:
             acquisition=checked.acquisition,
             chains=chains,
             channels=channels,
+            control=control,
             slab=checked.slab,
             engine=checked.engine,
             results=checked.results,

@@ -1,4 +1,4 @@
-"""Finds detectors, processors and channels by entry point or ``module:Class``."""
+"""Finds plug-ins of all kinds by entry point or ``module:Class``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from scopeside.channel import ChannelSource
+from scopeside.control.instrument import Instrument
+from scopeside.control.policy import Policy
 from scopeside.detector import Detector
 from scopeside.errors import PluginError
 from scopeside.messages import unknown
@@ -20,13 +22,15 @@ DETECTORS = "scopeside.detectors"
 PROCESSORS = "scopeside.processors"
 CHANNELS = "scopeside.channels"
 SIMULATORS = "scopeside.simulators"
+CONTROLS = "scopeside.controls"
+POLICIES = "scopeside.policies"
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NEEDS = {
     Order.ANY: ("merge",),
     Order.ORDERED: (),
     Order.KEYED: ("merge", "context", "resume"),
 }
-GROUPS = (DETECTORS, PROCESSORS, CHANNELS, "scopeside.controls", "scopeside.sinks")
+GROUPS = (DETECTORS, PROCESSORS, CHANNELS, CONTROLS, POLICIES, "scopeside.sinks")
 
 
 @cache
@@ -57,6 +61,30 @@ def channel_class(kind: str) -> type[ChannelSource]:
     """
     found = _load(CHANNELS, "channel", kind, ("run", "check"))
     return cast("type[ChannelSource]", found)
+
+
+def instrument_class(kind: str) -> type[Instrument]:
+    """Return the control adapter of that kind.
+
+    Raises
+    ------
+    PluginError
+        If there is none or it does not load.
+    """
+    required = ("actions", "check", "open", "close", "read", "act")
+    return cast("type[Instrument]", _load(CONTROLS, "control adapter", kind, required))
+
+
+def policy_class(kind: str) -> type[Policy]:
+    """Return the policy of that kind.
+
+    Raises
+    ------
+    PluginError
+        If there is none or it does not load.
+    """
+    required = ("wants", "begin", "hear", "told")
+    return cast("type[Policy]", _load(POLICIES, "policy", kind, required))
 
 
 def processor_class(kind: str) -> type[Processor]:

@@ -270,6 +270,7 @@ class RawPipeline(Params):
     acquisition: AcquisitionSettings = AcquisitionSettings()
     chain: tuple[RawChain, ...] = Field(min_length=1)
     channel: tuple[dict[str, Any], ...] = ()
+    control: dict[str, Any] | None = None
     slab: SlabSettings = SlabSettings()
     engine: EngineSettings = EngineSettings()
     results: ServerSettings = ServerSettings()

@@ -65,6 +65,16 @@ class Kind(IntEnum):
     CHANNELS = 87
     SAID = 88
 
+    # Of control.
+    HEARD = 96
+    BEAT = 97
+    PROPOSAL = 98
+    OUTCOME = 99
+    READBACK = 100
+    ASK = 101
+    ANSWER = 102
+    DECIDED = 103
+
 
 class Message(NamedTuple):
     """A message taken apart; the payload parts are not copied."""

@@ -1,0 +1,1 @@
+"""Feedback: what is proposed, whether it is allowed, what is sent, and the account of it."""
