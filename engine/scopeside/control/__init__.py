@@ -1,1 +1,1 @@
-"""Feedback: what is proposed, whether it is allowed, what is sent, and the account of it."""
+"""Feedback: what is proposed, whether it is allowed, what is sent, and the account."""

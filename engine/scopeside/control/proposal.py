@@ -127,7 +127,7 @@ class Wish:
     confidence: float | None = None
     """Of the policy in this; None: that of the result."""
     valid_for_s: float | None = None
-    """After so long it must not be carried out any more; None: `control.valid_for_ms`."""
+    """After so long it is not carried out any more; None: `control.valid_for_ms`."""
 
 
 _SOURCE = {

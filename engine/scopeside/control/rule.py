@@ -42,6 +42,6 @@ class Rule:
         """Not written yet."""
         raise NotImplementedError
 
-    def told(self, outcome: Outcome) -> Iterable[Wish]:
+    def told(self, outcome: Outcome) -> Iterable[Wish]:  # noqa: ARG002 - of the protocol
         """Ask for nothing more."""
         return ()
