@@ -6,8 +6,10 @@ One request, one answer, both msgpack maps (REQ or DEALER to REP)::
     {"id": "17", "ok": true, "reason": "", "state": {"defocus_m": -1e-6, …}}
 
 ``get_state`` changes nothing and needs no id; with ``at_ns`` it answers with the state
-that was in force at that time, such as the time stamp of a frame. What is no request
-gets an answer with ``ok`` false and the reason.
+that was in force at that time, such as the time stamp of a frame. ``get_dose`` with
+``points``, a list of [y, x] in metres, answers with what the specimen has really
+received since it was asked first (`Microscope.dose`). What is no request gets an answer
+with ``ok`` false and the reason.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from scopeside.errors import ConfigError, SourceError
 from scopeside_adapters.simulator.microscope import Microscope
 
 LARGEST_REQUEST = 1 << 16
+MOST_POINTS = 1000
 _POLL_MS = 50
 _TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[0-9.]+):(\d{1,5})")
 
@@ -65,6 +68,8 @@ def answer(microscope: Microscope, request: bytes) -> dict[str, Any]:
         return _refusal(microscope, "a request is a map of names and values")
     if asked.get("action") == "get_state":
         return _state(microscope, asked)
+    if asked.get("action") == "get_dose":
+        return _dose(microscope, asked)
     return microscope.command(asked).to_dict()
 
 
@@ -80,6 +85,30 @@ def _state(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
         "ok": True,
         "reason": "",
         "state": microscope.readback(at_ns),
+    }
+
+
+def _dose(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
+    if unknown := set(asked) - {"action", "id", "points"}:
+        return _refusal(microscope, f"get_dose has no field {min(unknown)!r:.60}")
+    points = asked.get("points", [])
+    if not isinstance(points, list) or len(points) > MOST_POINTS:
+        reason = f"points is a list of {MOST_POINTS} [y, x] at most, not {points!r:.60}"
+        return _refusal(microscope, reason)
+    for point in points:
+        if (
+            not isinstance(point, list)
+            or len(point) != 2
+            or not all(type(one) in (int, float) for one in point)
+        ):
+            return _refusal(microscope, f"a point is [y, x], not {point!r:.60}")
+    name = asked.get("id")
+    return {
+        "id": name if type(name) in (str, int) else None,
+        "ok": True,
+        "reason": "",
+        "state": microscope.readback(),
+        "dose": microscope.dose([(y, x) for y, x in points]),
     }
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scopeside_adapters.simulator.dose_truth import DoseTruth
 from scopeside_adapters.simulator.state import State
 
 REMEMBERED_IDS = 4096
@@ -121,6 +122,8 @@ class Microscope:
         The detector's frame time, if it has one: no exposure outlasts it.
     now_ns
         The clock, nanoseconds since 1970 UTC.
+    aspect
+        Height over width of the picture, for the dose.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class Microscope:
         *,
         longest_exposure_s: float = math.inf,
         now_ns: Callable[[], int] = time.time_ns,
+        aspect: float = 1.0,
     ) -> None:
         state = State() if initial is None else initial
         self._longest_exposure_s = longest_exposure_s
@@ -138,6 +142,8 @@ class Microscope:
         self._answers: OrderedDict[str | int, Answer] = OrderedDict()
         self._states = deque([state], REMEMBERED_STATES)
         self._since_ns = deque([0], REMEMBERED_STATES)
+        self._aspect = aspect
+        self._truth: DoseTruth | None = None
 
     @property
     def state(self) -> State:
@@ -154,6 +160,33 @@ class Microscope:
             return asdict(self.state)
         with self._lock:
             return asdict(self._states[max(bisect_right(self._since_ns, at_ns), 1) - 1])
+
+    def dose(self, points_m: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
+        """Return what the specimen has really received since this was asked first.
+
+        Parameters
+        ----------
+        points_m : (y, x) of points of the specimen, metres
+
+        Returns
+        -------
+        dict
+            ``t_ns``; ``run_e_per_A2`` of all places as if they were one;
+            ``points_e_per_A2``; ``forgotten``: changes of field that were too many to
+            be remembered, so that points may have received more.
+        """
+        now = self._now_ns()
+        with self._lock:
+            truth = self._truth
+            if truth is None:
+                truth = self._truth = DoseTruth(self._states[-1], now, self._aspect)
+            truth.count(now)
+            return {
+                "t_ns": now,
+                "run_e_per_A2": truth.run_e_per_A2,
+                "points_e_per_A2": truth.at(points_m),
+                "forgotten": truth.forgotten,
+            }
 
     def states_at(
         self, timestamp_ns: npt.NDArray[np.int64]
@@ -201,6 +234,8 @@ class Microscope:
             self._states.append(wanted)
             # The history stays in order even if the wall clock is set back.
             self._since_ns.append(max(now, self._since_ns[-1]))
+            if self._truth is not None:
+                self._truth.change(wanted, now)
         return Answer(name, True, "", wanted)
 
     def _wanted(self, before: State, request: Mapping[str, Any]) -> State:

@@ -47,7 +47,11 @@ class SimulatorDetector:
         nominal = initial_state(params, settings)
         longest = 1 / params.fps if params.fps else math.inf
         # A frame at 3 Hz may be exposed for 1/3 s whatever the last digit says.
-        self.microscope = Microscope(nominal, longest_exposure_s=longest * (1 + 1e-9))
+        self.microscope = Microscope(
+            nominal,
+            longest_exposure_s=longest * (1 + 1e-9),
+            aspect=_aspect(params, settings),
+        )
         self.model: Scan4D | Movie = _model(params, settings, nominal)
 
     @property
@@ -161,6 +165,13 @@ class SimulatorDetector:
         """Compile what draws, lest the first frames be late by seconds."""
         out = np.empty((1, *self._params.frame_shape), self._params.dtype)
         self.model.render(np.zeros(1, np.int64), out, self.microscope.state)
+
+
+def _aspect(params: SimulatorParams, settings: AcquisitionSettings) -> float:
+    """Return height over width of the picture."""
+    movie = params.mode == "movie"
+    rows, columns = params.frame_shape if movie else (settings.scan or params.scan)
+    return rows / columns
 
 
 def _nap(seconds: float, sink: Sink) -> None:
