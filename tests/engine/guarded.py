@@ -87,7 +87,9 @@ class Desk:
 
     # -- time ----------------------------------------------------------------
 
-    def wait(self, ms: float, *, alive: bool = True, reads: bool = True) -> list[Effect]:
+    def wait(
+        self, ms: float, *, alive: bool = True, reads: bool = True
+    ) -> list[Effect]:
         """Let time pass in steps of 20 ms, with beats and read-backs unless not."""
         out = []
         end = self.now + int(ms * MS)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scopeside.control.actions import ACTIONS, targets
-from scopeside.control.actions import Field as ActionField
 from scopeside.control.checks import Check, failed, passed
 from scopeside.control.instrument import Call, Readback, Value
 from scopeside.control.settings import ActionLimits, FieldLimits
@@ -47,7 +46,8 @@ def values_checked(
         if limit.step is None and limit.excursion is None:
             continue
         if connected:
-            yield from _moves(where, field, call, limit, readback, start)
+            value = call.fields[field.name]
+            yield from _moves(where, value, limit, field.quantity, (readback, start))
         else:
             yield passed("step", f"{where}: not checked: there is no instrument")
 
@@ -67,23 +67,22 @@ def _range(where: str, value: Any, limit: FieldLimits) -> Check:
 
 def _moves(
     where: str,
-    field: ActionField,
-    call: Call,
+    value: Any,
     limit: FieldLimits,
-    readback: Readback | None,
-    start: Mapping[str, float],
+    quantity: str,
+    origins: tuple[Readback | None, Mapping[str, float]],
 ) -> Iterator[Check]:
     """Check how far the value lies from the last one, and from that at arming."""
-    value = call.fields[field.name]
-    last = number_of(readback, field.quantity)
-    for name, cause, most, origin, of in (
-        ("step", "step", limit.step, last, "the value read back last"),
-        ("excursion", "excursion", limit.excursion, start.get(field.quantity), "start"),
+    readback, start = origins
+    last = number_of(readback, quantity)
+    for name, most, origin, of in (
+        ("step", limit.step, last, "the value read back last"),
+        ("excursion", limit.excursion, start.get(quantity), "the value at arming"),
     ):
         if most is None:
             continue
         if origin is None or _is_list(value):
-            what = field.quantity or where
+            what = quantity or where
             text = f"{where}: {name} cannot be checked: {what} is not read back"
             yield failed(name, "no_readback", text)
             continue
@@ -93,7 +92,7 @@ def _moves(
             yield passed(name, text)
         else:
             text = f"{where} = {value:g} lies {distance:g} from {of}, {origin:g}"
-            yield failed(name, cause, f"{text}: above {name} = {most:g}")
+            yield failed(name, name, f"{text}: above {name} = {most:g}")
 
 
 def number_of(readback: Readback | None, quantity: str) -> float | None:

@@ -17,7 +17,8 @@ class Readings:
 
     def __init__(self, settings: ControlSettings) -> None:
         self._frames = settings.clock == "frames"
-        self._fresh_ns = int(max(1000.0, 5 * settings.read_every_ms) * MS)
+        self.fresh_ns = int(max(1000.0, 5 * settings.read_every_ms) * MS)
+        """So old may the last read-back be: five were missed, and a second is over."""
         self.last: Readback | None = None
         self.why = ""
         """Why the last attempt to read failed; empty if it did not."""
@@ -46,7 +47,7 @@ class Readings:
         if self.why or self.last is None:
             return self.why or "the instrument has not said yet what it is set to"
         age_ns = now_ns - self.last.t_ns
-        if age_ns > self._fresh_ns and not self._frames:
+        if age_ns > self.fresh_ns and not self._frames:
             return f"the last read-back is {age_ns / MS:.0f} ms old"
         return ""
 
@@ -84,7 +85,7 @@ class Readings:
         return differs(self._set, readback)
 
     def forget(self) -> None:
-        """A person takes over: what is set now is right."""
+        """Take what is set now as right: a person has looked."""
         self._set = {}
 
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from scopeside.control.case import Verdict
 from scopeside.control.evidence import MS
 from scopeside.control.instrument import Call, Readback
-from scopeside.control.judge import Verdict
 from scopeside.control.proposal import Proposal
 
 MAX_REFUSED = 8192
