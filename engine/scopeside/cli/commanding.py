@@ -36,8 +36,9 @@ def arm_command(text: str, *, yes: bool, run: Path | None) -> int:
     seconds = seconds_in(text)
     folder = the_guarded(run)
     now = status(folder)
-    until = moment(time.time_ns() + int(seconds * 1e9))
-    print(f"Until {until} proposals act on the microscope without asking.")
+    print(
+        f"Until {_in(seconds)} proposals act on the microscope without asking a person."
+    )
     for line in limits_in_words(now.get("limits", now.get("limited"))):
         print(line)
     if parked := now.get("parked"):
@@ -46,8 +47,12 @@ def arm_command(text: str, *, yes: bool, run: Path | None) -> int:
     if not (yes or agreed("Arm?")):
         return _left("arm")
     request = {"ask": "arm", "seconds": seconds}
-    done = f"ARMED until {until}; stop it with 'scopeside hold'"
+    done = f"ARMED until {_in(seconds)}; stop it with 'scopeside hold'"
     return said(ask(folder, request), "arm", done)
+
+
+def _in(seconds: float) -> str:
+    return moment(time.time_ns() + int(seconds * 1e9))[:-4]
 
 
 def unblank_command(*, yes: bool, run: Path | None) -> int:

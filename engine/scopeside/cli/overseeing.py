@@ -110,7 +110,7 @@ def guard_screen(found: Mapping[str, Any]) -> Group:
     parts: list[Any] = [head]
     if last := _list(found.get("last")):
         table = Table(box=None, header_style="bold", pad_edge=False, title_style="")
-        for column in ("last verdicts", "rule", "what", "verdict", "reason"):
+        for column in ("last verdicts", "id", "what", "verdict", "reason"):
             table.add_column(column, overflow="fold")
         for one in last:
             table.add_row(*map(Text, _verdict_row(one)))
@@ -169,8 +169,8 @@ def _verdict_row(one: Mapping[str, Any]) -> tuple[str, ...]:
     state, cause = one.get("state", ""), one.get("cause", "")
     return (
         moment(one.get("t_ns"), date=False) if one.get("t_ns") else "",
-        printable(one.get("rule", ""), 60),
-        call_in_words(one) if one.get("action") else printable(one.get("id", "")),
+        printable(one.get("id", ""), 100),
+        call_in_words(one) if one.get("action") else "",
         joined([printable(state, 20), printable(cause, 30)], ": "),
         printable(one.get("reason", "")),
     )

@@ -51,7 +51,9 @@ def last(
 
 
 def about(path: Path, name: str) -> list[Entry]:
-    """Return every entry on a proposal or a person's request, oldest first.
+    """Return the entries on a proposal or a person's request, oldest first.
+
+    What is part of another one's story comes only there.
 
     Parameters
     ----------
@@ -75,7 +77,8 @@ def about(path: Path, name: str) -> list[Entry]:
             f"nothing in {path} has the id or number {name[:80]!r}; "
             "'scopeside audit show' lists the last ones"
         )
-    return found[::-1]
+    told = {record["n"] for entry in found for record in entry.later}
+    return [entry for entry in found[::-1] if entry.record["n"] not in told]
 
 
 def _id_at(path: Path, n: int) -> str:

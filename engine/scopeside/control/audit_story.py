@@ -140,6 +140,16 @@ def _checked(checks: Any, before: str) -> Iterator[Told]:
         yield "", _check(check)
 
 
+def _checked_again(checks: Any) -> Iterator[Told]:
+    """Tell of the same checks, made once more: only what failed is news."""
+    checks = checks if isinstance(checks, list) else []
+    failed = [check for check in checks if table(check).get("ok") is not True]
+    told = "all passed" if not failed else f"{len(failed)} failed:"
+    yield "guard", f"it checked {len(checks)} things once more, {told}"
+    for check in failed:
+        yield "", _check(check)
+
+
 def _check(check: Any) -> str:
     if not isinstance(check, Mapping):
         return f"- {printable(check)}"
@@ -180,7 +190,7 @@ def _later(record: Record) -> Iterator[Told]:
     text = f"{time}: {shown.who} asked to {ask} it"
     yield "a person", joined([text, shown.verdict, shown.reason])
     if "checks" in record:
-        yield from _checked(record["checks"], "it checked once more:")
+        yield from _checked_again(record["checks"])
 
 
 def _answered(record: Record) -> Iterator[Told]:

@@ -60,6 +60,8 @@ def _with_unit(value: Any, unit: str) -> str:
         more = ", …" if len(value) > _MAX_LIST else ""
         shown = ", ".join(_with_unit(one, "") for one in value[:_MAX_LIST])
         return f"[{shown}{more}]" + (f" ({len(value)})" if more else "")
+    if isinstance(value, Mapping):
+        return f"({amounts(value)})"
     if not isinstance(value, int | float):
         return printable(value, 60)
     try:
@@ -76,7 +78,8 @@ def amounts(values: Any) -> str:
     """Return a table of fields as a person writes it."""
     if not isinstance(values, Mapping):
         return printable(values)
-    return ", ".join(amount(str(name), value) for name, value in values.items())
+    text = ", ".join(amount(str(name), value) for name, value in values.items())
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
 
 
 def call_in_words(call: Any) -> str:
