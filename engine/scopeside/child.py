@@ -57,6 +57,8 @@ class Spec:
     used_ids: tuple[str, ...] = ()
     results_folder: str = ""
     quarantine_folder: str = "quarantine"
+    token: str = ""
+    """Known to guard and adviser only: it is by this that they know each other."""
     kept_ns: Mapping[str, int] = field(default_factory=dict)
     """Of each channel: up to when the collector has its samples."""
 

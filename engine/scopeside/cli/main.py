@@ -197,7 +197,7 @@ def list_(
         typer.Argument(help="Show the parameters of this one.", show_default=False),
     ] = None,
 ) -> None:
-    """List the detectors, processors, channels and controls that are installed."""
+    """List the detectors, processors, channels, controls and policies there are."""
     from scopeside.cli.listing import list_command
 
     raise typer.Exit(list_command(kind))

@@ -25,6 +25,8 @@ class Decider:
     name: str
     cls: type[Policy]
     params: BaseModel
+    wants: tuple[str, ...]
+    """Results that it hears, as ``processor.result``."""
 
     def policy(self) -> Policy:
         """Return a new one."""
@@ -82,7 +84,7 @@ def _rules(settings: ControlSettings, folder: Path) -> list[tuple[str, Decider]]
         values = dict(table)
         name = _name(values.pop("name", f"rule{i}"), where)
         params = validate(Rule.Params, values, where=where, folder=folder)
-        found.append((where, Decider(name, Rule, params)))
+        found.append((where, _decider(where, name, Rule, params)))
     return found
 
 
@@ -95,8 +97,18 @@ def _policies(settings: ControlSettings, folder: Path) -> list[tuple[str, Decide
         name = _name(values.pop("name", usual), where)
         cls = _named(f"{where}.kind", policy_class, kind)
         params = validate(cls.Params, values, where=where, folder=folder)
-        found.append((where, Decider(name, cls, params)))
+        found.append((where, _decider(where, name, cls, params)))
     return found
+
+
+def _decider(where: str, name: str, cls: type[Policy], params: BaseModel) -> Decider:
+    wants = tuple(cls(params).wants)
+    for want in wants:
+        if not isinstance(want, str) or not all(want.partition(".")):
+            raise ConfigError(
+                f"{where}: results are named 'processor.result', not {want!r:.60}"
+            )
+    return Decider(name, cls, params, wants)
 
 
 def _kind(table: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
