@@ -61,7 +61,7 @@ def event(data=CONFIRMED, acquisition=MOVIE, **about):
 
 def dose(value, **about):
     data = np.array([[0.1, value]])
-    meta = {"columns": ["e_per_A2", "cumulative_e_per_A2"], "confidence": 0.7}
+    meta = {"columns": ["e_per_A2", "cumulative_e_per_A2"]}
     return seen(Result("dose", data, "table", frame=3, meta=meta), **about)
 
 
@@ -94,7 +94,7 @@ def test_an_event_becomes_the_view_offset_of_its_place():
     # Row 59.5 lies 10 px below the middle, column 90 lies 10 px left of it.
     assert wish.fields["y_m"] == pytest.approx(-2e-9 + 10e-10)
     assert wish.fields["x_m"] == pytest.approx(5e-9 - 10e-10)
-    assert wish.confidence == 0.95
+    assert wish.confidence is None  # the adviser takes that of the result
     assert wish.why == ("nucleation.nucleation: status = confirmed, confidence = 0.95")
     assert microscope.asked[-1] == (T_NS - 40_000_000, T_NS)
 
@@ -250,7 +250,6 @@ def test_the_wish_of_a_threshold_says_what_went_above_what():
     (wish,) = rule(BUDGET).hear(dose(50.5), Known())
     assert wish.why == "dose.dose: cumulative_e_per_A2 = 50.5 above 50"
     assert wish.fields == {"on": True}
-    assert wish.confidence == 0.7
 
 
 @pytest.mark.parametrize(

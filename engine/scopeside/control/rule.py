@@ -94,8 +94,7 @@ class Rule:
                 rule.propose.action,
                 fields,
                 self._why(seen.result),
-                _confidence(seen.result),
-                rule.valid_for_s,
+                valid_for_s=rule.valid_for_s,
             ),
         )
 
@@ -180,14 +179,6 @@ def _holds(wanted: Any, value: Any) -> bool:
 def _taken(result: Result, source: Taken) -> float | None:
     value = number_in(result, source.key)
     return None if value is None else value * source.times + source.plus
-
-
-def _confidence(result: Result) -> float | None:
-    """Return how sure the result is, 0 … 1; None where it does not say."""
-    said = result.data if isinstance(result.data, Mapping) else result.meta
-    value = said.get("confidence", result.meta.get("confidence"))
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and 0 <= value <= 1 else None
 
 
 def _short(value: Any) -> str:
