@@ -126,13 +126,18 @@ class Calibration(Params):
 
     def differs(self, readback: Readback) -> str:
         """Return in words in which quantity the optical state is another, or ``""``."""
-        for quantity, wanted in self.state.items():
-            found = readback.values.get(quantity)
-            if found is None:
-                return f"the instrument does not say {quantity} (then: {wanted})"
-            if not _same(quantity, wanted, found):
-                return f"{quantity} is {_said(found)}, and was {_said(wanted)} then"
-        return ""
+        return difference(self.state, readback)
+
+
+def difference(state: Mapping[str, float | str], readback: Readback) -> str:
+    """Return in words in which quantity a read-back is another state, or ``""``."""
+    for quantity, wanted in state.items():
+        found = readback.values.get(quantity)
+        if found is None:
+            return f"the instrument does not say {quantity} (then: {_said(wanted)})"
+        if not _same(quantity, wanted, found):
+            return f"{quantity} is {_said(found)}, and was {_said(wanted)} then"
+    return ""
 
 
 def state_of(actuator: str, readback: Readback) -> dict[str, float | str]:
