@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from scopeside.cli import feedback
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 
 app = typer.Typer(
@@ -266,6 +267,9 @@ def simulate(
     from scopeside.cli.simulating import simulate_command
 
     raise typer.Exit(simulate_command(kind, settings or []))
+
+
+feedback.add_to(app)
 
 
 def _version(asked: bool) -> None:
