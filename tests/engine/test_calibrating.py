@@ -1,5 +1,7 @@
 """``scopeside calibrate shift`` against the sockets of an engine and its guard."""
 
+import os
+import signal
 import threading
 import time
 from contextlib import ExitStack
@@ -56,10 +58,11 @@ class Engine(threading.Thread):
         self.context = zmq.Context()
         self.control = Link.listen(self.context, f"ipc://{folder}/control")
         self.guard = Link.listen(self.context, f"ipc://{folder}/guard")
+        self.stop = Link.listen(self.context, f"ipc://{folder}/stop")
         self.results = self.context.socket(zmq.PUB)
         self.results.bind(f"ipc://{folder}/results")
         self.source, self.mode, self.refuse_from = str(source), "advise", 10**9
-        self.noise = 1e-11
+        self.noise, self.interrupt_at = 1e-11, 0
         self.shift, self.asked, self.frame = START, [], 0
         self.closing = threading.Event()
 
@@ -90,6 +93,8 @@ class Engine(threading.Thread):
             return
         request = message.header
         self.asked.append(request)
+        if len(self.asked) == self.interrupt_at:
+            os.kill(os.getpid(), signal.SIGINT)
         header = {"id": request["id"], "ok": True, "cause": "", "reason": ""}
         refused = len(self.asked) >= self.refuse_from
         if refused:
@@ -172,6 +177,15 @@ def test_a_refusal_of_the_guard_ends_it_with_the_reason(engine, capsys):
     told = capsys.readouterr()
     assert "someone parked it" in told.err
     assert "could NOT go back to image_shift x = 2e-07 m" in told.out
+
+
+@pytest.mark.parametrize("at", [1, 6])
+def test_ctrl_c_goes_back_to_the_start_and_says_so(engine, at, tmp_path, capsys):
+    engine.interrupt_at = at
+    assert code_of() == 130
+    assert engine.shift == START
+    assert "image_shift is back at x = 2e-07 m, y = 0 m" in capsys.readouterr().out
+    assert not (tmp_path / "shift.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_the_turned_axes_of_a_microscope_are_found_and_its_view_then_goes_where_
             "visits": found.visits,
         },
     )
-    view = View(Mover("image_shift", (calibration,), start), None, 1e-6, np.zeros(2))
+    view = View(Mover("image_shift", (calibration,), start), None, 1e-6)
     readback = Readback(0, scope.status()["readback"])
     (call,) = view.plan(40 * NM, -25 * NM, readback)
     moved = np.array([call.fields["x_m"], call.fields["y_m"]]) - start

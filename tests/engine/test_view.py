@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from scopeside.control.calibration import Calibration, state_of, valid_for
 from scopeside.control.instrument import Call, Plans, Readback
-from scopeside.control.settings import ControlSettings
+from scopeside.control.settings import ActionLimits, ControlSettings
 from scopeside.control.setup import Control
 from scopeside.control.view import Mover, View
 from scopeside.control.view_settings import ViewSettings
@@ -58,12 +58,11 @@ def readback(shift=(0.0, 0.0), stage=(0.0, 0.0), **state):
     return Readback(1, {**values, **STATE, **state})
 
 
-def view(*, stage=True, range_m=1e-6, approach=(0.0, 0.0), zero=(0.0, 0.0)):
+def view(*, stage=True, range_m=1e-6, zero=(0.0, 0.0)):
     return View(
         Mover("image_shift", (calibration(),), np.array(zero)),
         Mover("stage", (calibration(STAGE, "stage"),), np.zeros(2)) if stage else None,
         range_m,
-        np.array(approach),
     )
 
 
@@ -83,7 +82,7 @@ small = st.tuples(st.floats(-3e-6, 3e-6), st.floats(-3e-6, 3e-6))
 def test_what_is_planned_is_read_back_whether_the_stage_takes_over_or_not(
     wanted, shift, stage
 ):
-    one, now = view(approach=(2e-7, -1e-7)), readback(shift, stage)
+    one, now = view(), readback(shift, stage)
     then = after(one.plan(*wanted, now), now)
     assert one.offset(then) == pytest.approx(wanted, abs=1e-15)
 
@@ -98,21 +97,14 @@ def test_content_moves_by_minus_the_change_of_the_offset(wanted, shift):
 
 
 def test_a_shifter_whose_range_is_spent_hands_over_and_goes_to_its_middle():
-    one = view(approach=(1e-7, 2e-7), zero=(3e-7, 0.0))
+    one = view(zero=(3e-7, 0.0))
     now = readback(shift=(1.2e-6, 0.0), stage=(5e-6, 5e-6))
     there = one.offset(now)
     nearer = one.plan(*(there - np.array(TURNED) @ [1e-8, 0]), now)
     assert [call.action for call in nearer] == ["set_image_shift"]
     beyond = one.plan(*(there - np.array(TURNED) @ [2e-7, 0]), now)
-    assert [call.action for call in beyond] == [
-        "move_stage",
-        "move_stage",
-        "set_image_shift",
-    ]
-    first, second, last = (call.fields for call in beyond)
-    assert second["x_m"] - first["x_m"] == pytest.approx(1e-7)
-    assert second["y_m"] - first["y_m"] == pytest.approx(2e-7)
-    assert last == {"x_m": 3e-7, "y_m": 0.0}
+    assert [call.action for call in beyond] == ["move_stage", "set_image_shift"]
+    assert beyond[1].fields == {"x_m": 3e-7, "y_m": 0.0}
 
 
 def test_a_hand_over_that_stopped_half_way_is_completed_by_asking_again():
@@ -149,7 +141,6 @@ def test_a_stage_alone_makes_every_offset():
         None,
         Mover("stage", (calibration(STAGE, "stage"),), np.array([1e-5, 0.0])),
         0.0,
-        np.zeros(2),
     )
     now = readback(stage=(1e-5, 0.0))
     assert alone.offset(now) == pytest.approx([0, 0])
@@ -305,7 +296,7 @@ def settings(tmp_path):
 
 def test_an_instrument_with_a_view_does_what_is_planned_and_reads_it_back(settings):
     slept = []
-    one = WithView(Instrument(), settings, "some", slept.append)
+    one = WithView(Instrument(), settings, "some", sleep=slept.append)
     assert isinstance(one, Plans)
     one.open()
     assert "set_view_offset" in one.actions
@@ -316,6 +307,61 @@ def test_an_instrument_with_a_view_does_what_is_planned_and_reads_it_back(settin
     assert found.number("view_offset_x_m") == pytest.approx(2e-6)
     assert found.number("view_offset_y_m") == pytest.approx(1e-6)
     assert slept == [0.5]
+
+
+FIELD = {"min": -1e-5, "max": 1e-5, "step": 3e-6, "excursion": 1e-5, "tolerance": 1e-7}
+
+
+@pytest.fixture
+def approaching(settings):
+    stage = settings.stage.model_copy(update={"approach_m": (2e-7, 0.0)})
+    both = {"every_s": 1.0, "x_m": FIELD, "y_m": FIELD}
+    limits = {"move_stage": validate(ActionLimits, both)}
+    view = settings.model_copy(update={"stage": stage})
+    one = WithView(Instrument(), view, "some", limits, sleep=lambda _: None)
+    one.open()
+    return one
+
+
+def move(x_m, **more):
+    return Call("move_stage", {"x_m": x_m, **more})
+
+
+def test_the_stage_ends_each_move_in_the_same_direction(approaching):
+    inner = approaching._inner
+    for call in (move(1e-6, y_m=5e-7), move(0.0), move(0.0, z_m=1e-6)):
+        assert approaching.plan(call, inner.now) == (call,)
+        approaching.act(call)
+    approaching.act(Call("move_stage", {"z_m": 0.0}))
+    assert inner.done[1:] == [
+        move(1e-6 - 2e-7, y_m=5e-7),
+        move(1e-6, y_m=5e-7),
+        move(-2e-7),
+        move(0.0),
+        move(-2e-7, z_m=1e-6),
+        move(0.0, z_m=1e-6),
+        Call("move_stage", {"z_m": 0.0}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "to", "says"),
+    [
+        (-9e-6, -9.9e-6, "begin at x_m = -1.01e-05, outside of"),
+        (0.0, -2.9e-6, "more than a step of 3e-06 m from 0"),
+    ],
+)
+def test_an_approach_that_the_limits_forbid_is_refused(approaching, at, to, says):
+    with pytest.raises(RefusedError, match=says) as refused:
+        approaching.plan(move(to), readback(stage=(at, 0.0)))
+    assert refused.value.cause == "plan"
+
+
+def test_limits_that_would_keep_the_shifter_from_its_middle_are_told(settings):
+    narrow = {"every_s": 1.0, "x_m": {**FIELD, "step": 1e-8}, "y_m": FIELD}
+    limits = {"set_image_shift": validate(ActionLimits, narrow)}
+    (_, said) = WithView(Instrument(), settings, "some", limits).check()
+    assert "x_m.step = 1e-08 is less than range_m = 1e-06" in said
 
 
 def test_in_another_optical_state_the_view_offset_is_not_read_back(settings):

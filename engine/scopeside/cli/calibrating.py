@@ -6,21 +6,17 @@ move. What is computed is in `scopeside.control.shift_fit`.
 
 from __future__ import annotations
 
-import getpass
 import math
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
-
-import zmq
+from typing import Any
 
 from scopeside.acquisition import Acquisition
 from scopeside.cli.asking import ask
+from scopeside.control import asking
 from scopeside.control.calibration import ACTIONS, Calibration, state_of
 from scopeside.control.frame_place import pixel_size_m
 from scopeside.control.settings import ActionLimits, ControlSettings
@@ -28,12 +24,9 @@ from scopeside.control.shift_fit import ShiftFit, fit, objections
 from scopeside.control.shift_measure import Measurement
 from scopeside.control.shift_plan import check, star, step_for
 from scopeside.errors import ConfigError, EngineError, RefusedError
-from scopeside.link import Link
 from scopeside.pipeline import Pipeline
 from scopeside.result import Result
-from scopeside.runfolder import the_running
 from scopeside.subscribe import Subscription, subscribe
-from scopeside.wire import Kind, Message
 
 PATIENCE_S = 30.0
 """So long an answer of the guard, or a frame that shows the content, is waited for."""
@@ -54,25 +47,12 @@ class Asked:
 class Guard:
     """The guard of a running engine, asked by a person."""
 
-    def __init__(self, folder: Path, patience_s: float = PATIENCE_S) -> None:
-        self._endpoint = f"ipc://{folder}/guard"
-        self._patience_s = patience_s
-        self._who = getpass.getuser()
-
-    def __enter__(self) -> Self:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        name = f"person-{uuid.uuid4().hex}"
-        self._link = Link.dial(self._context, self._endpoint, name)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._link.close()
-        self._context.destroy(linger=0)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def status(self) -> Mapping[str, Any]:
         """Return what the guard says of itself."""
-        self._link.send(Kind.STATUS, {})
-        return self._answer(lambda message: message.kind is Kind.STATUS)
+        return asking.status(self._folder)
 
     def do(self, action: str, fields: Mapping[str, float]) -> None:
         """Have an action done, and wait until it is.
@@ -83,39 +63,17 @@ class Guard:
             If the guard refuses it, or the instrument has not done it.
         """
         name = f"calibrate-{uuid.uuid4().hex}"
-        request = {
-            "ask": "do",
-            "id": name,
-            "who": self._who,
-            "action": action,
-            "fields": dict(fields),
-        }
-        self._link.send(Kind.ASK, request)
-        answer = self._answer(
-            lambda message: (
-                message.kind is Kind.ANSWER
-                and message.header.get("id") == name
-                and message.header.get("state") not in ("waiting", "sent")
-            )
-        )
-        if not answer.get("ok"):
-            cause = str(answer.get("cause") or answer.get("state") or "failed")
-            raise RefusedError(f"{action}: {answer.get('reason') or cause}", cause)
-
-    def _answer(self, is_it: Callable[[Message], bool]) -> dict[str, Any]:
-        until = time.monotonic() + self._patience_s
-        while (left := until - time.monotonic()) > 0:
-            if not self._link.socket.poll(math.ceil(left * 1e3)):
-                break
-            message = self._link.receive()
-            if message is not None and is_it(message):
-                return message.header
-        raise EngineError(f"the guard did not answer within {self._patience_s:g} s")
+        request = {"ask": "do", "id": name, "action": action, "fields": dict(fields)}
+        answer = asking.ask(self._folder, request, PATIENCE_S)
+        if not answer.ok or answer.state != "done":
+            cause = answer.cause or answer.state or "silent"
+            reason = answer.reason or f"it was {answer.state or 'not answered'}"
+            raise RefusedError(f"{action}: {reason}", cause)
 
 
-def calibrate_command(asked: Asked, path: Path | None) -> int:
+def calibrate_command(asked: Asked, path: Path | None, run: Path | None) -> int:
     """Measure, print and write a calibration; returns the exit code."""
-    folder = the_running()
+    folder = asking.the_guarded(run)
     engine = ask(folder)
     pipeline = Pipeline.load(path or Path(engine["pipeline"]))
     if pipeline.control is None:
@@ -123,10 +81,9 @@ def calibrate_command(asked: Asked, path: Path | None) -> int:
     settings = pipeline.control.settings
     actuator = _actuator(asked, settings)
     target = _target(asked, settings, actuator, pipeline.folder)
-    with ExitStack() as opened:
-        guard = opened.enter_context(Guard(folder))
-        _check_mode(guard.status())
-        results = opened.enter_context(subscribe(timeout=PATIENCE_S))
+    guard = Guard(folder)
+    _check_mode(guard.status())
+    with subscribe(f"ipc://{folder}/results", timeout=PATIENCE_S) as results:
         drift = _drift_of(results, pipeline)
         acquisition = _acquisition(next(drift, None), engine=ask(folder))
         measurement = _measurement(asked, settings, guard, drift, actuator)

@@ -222,6 +222,13 @@ def calibrate(
         Path | None,
         typer.Option(help="The file; by default that of control.view."),
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run folder of the engine; by default the only one with a guard.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Measure how the picture moves with a shifter, while the engine runs.
 
@@ -235,7 +242,7 @@ def calibrate(
     from scopeside.cli.calibrating import Asked, calibrate_command
 
     asked = Asked(actuator, step, repeats, frames, settle, to)
-    raise typer.Exit(calibrate_command(asked, pipeline))
+    raise typer.Exit(calibrate_command(asked, pipeline, run))
 
 
 @app.command(name="list")

@@ -51,12 +51,11 @@ class Control:
         if self.instrument_cls is None:
             return None
         instrument = self.instrument_cls(self.instrument_params)
-        view, adapter = self.settings.view, self.settings.adapter or {}
-        return (
-            instrument
-            if view is None
-            else WithView(instrument, view, str(adapter.get("kind", "")))
-        )
+        settings = self.settings
+        if settings.view is None:
+            return instrument
+        kind = str((settings.adapter or {}).get("kind", ""))
+        return WithView(instrument, settings.view, kind, settings.limits)
 
 
 def load(table: Any, folder: Path) -> Control:

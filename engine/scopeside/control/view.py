@@ -90,14 +90,11 @@ class View:
     ----------
     range_m
         How far the shifter may go from its middle, m.
-    approach
-        The last leg of each move of the stage, (x, y) m.
     """
 
     shifter: Mover | None
     stage: Mover | None
     range_m: float
-    approach: FloatArray
 
     @property
     def movers(self) -> tuple[Mover, ...]:
@@ -147,15 +144,8 @@ class View:
                     "plan",
                 )
         assert self.stage is not None  # the settings see to that
-        calls = self._stage_calls(self.stage, wanted, readback)
-        if self.shifter is not None:
-            calls.append(self.shifter.call(self.shifter.zero))
-        return tuple(calls)
-
-    def _stage_calls(
-        self, stage: Mover, wanted: FloatArray, readback: Readback
-    ) -> list[Call]:
-        stage.place(readback)  # it has to say where it is: others judge its step
-        place = stage.place_for(wanted, readback)
-        legs = [place - self.approach, place] if self.approach.any() else [place]
-        return [stage.call(leg) for leg in legs]
+        self.stage.place(readback)  # it has to say where it is: its step is judged
+        moved = self.stage.call(self.stage.place_for(wanted, readback))
+        if self.shifter is None:
+            return (moved,)
+        return moved, self.shifter.call(self.shifter.zero)

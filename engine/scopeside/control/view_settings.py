@@ -31,8 +31,8 @@ class StageSettings(Params):
     origin_m: tuple[float, float] = (0.0, 0.0)
     """[x, y] of the stage where the view offset is 0, m."""
     approach_m: tuple[float, float] = (0.0, 0.0)
-    """The last leg of each move, [x, y] m: longer than the backlash, it always ends in
-    the same direction; [0, 0]: it goes straight."""
+    """The last leg of each move in x and y, m: longer than the backlash, it always ends
+    in the same direction; [0, 0]: it goes straight."""
     settle_s: float = Field(0.0, ge=0, le=60)
     """So long after it has arrived it counts as moving, s; answer_ms covers it."""
 

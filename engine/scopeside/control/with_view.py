@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel
 
+from scopeside.control.approach import approach_of, check_approach
 from scopeside.control.calibration import ACTIONS, Calibration
 from scopeside.control.instrument import Call, Instrument, Plans, Readback
+from scopeside.control.settings import ActionLimits
 from scopeside.control.view import Mover, View
 from scopeside.control.view_settings import ViewSettings
 from scopeside.errors import ConfigError, InstrumentError, RefusedError
@@ -32,6 +35,9 @@ class WithView:
         What carries out the calls.
     kind
         Of the control adapter: calibrations bear the one they were measured with.
+    limits
+        Of ``[control.limits]``. The guard judges every call; what it does not see, the
+        approach of the stage, is held to them here.
     sleep
         Waits for so many seconds.
     """
@@ -43,11 +49,13 @@ class WithView:
         instrument: Instrument,
         settings: ViewSettings,
         kind: str = "",
+        limits: Mapping[str, ActionLimits] = MappingProxyType({}),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._inner = instrument
         self._settings = settings
         self._kind = kind
+        self._limits = limits
         self._sleep = sleep
         self._view = _view(settings, {})
 
@@ -64,6 +72,7 @@ class WithView:
             f"[control.view] needs {action}, which this instrument cannot do"
             for action in self._lacking()
         ]
+        found += self._narrow()
         for path, actuator in self._files().items():
             if not path.exists():
                 found.append(f"{path} is not there; scopeside calibrate makes it")
@@ -109,10 +118,14 @@ class WithView:
             raise InstrumentError(
                 "set_view_offset is done by the calls that plan() gives, not by itself"
             )
+        if call.action != ACTIONS["stage"] or self._settings.stage is None:
+            return self._inner.act(call)
+        before = approach_of(call, self._settings.stage.approach_m)
+        if before is not None:
+            self._inner.act(before)
         answer = self._inner.act(call)
-        stage = self._settings.stage
-        if call.action == ACTIONS["stage"] and stage is not None and stage.settle_s:
-            self._sleep(stage.settle_s)
+        if self._settings.stage.settle_s:
+            self._sleep(self._settings.stage.settle_s)
         return answer
 
     def plan(self, call: Call, now: Readback) -> tuple[Call, ...]:
@@ -123,15 +136,37 @@ class WithView:
         RefusedError
             As `View.plan`.
         """
+        calls: tuple[Call, ...] = (call,)
         if call.action == VIEW_OFFSET:
-            return self._view.plan(call.fields["x_m"], call.fields["y_m"], now)
-        if isinstance(self._inner, Plans):
-            return self._inner.plan(call, now)
-        return (call,)
+            calls = self._view.plan(call.fields["x_m"], call.fields["y_m"], now)
+        elif isinstance(self._inner, Plans):
+            calls = self._inner.plan(call, now)
+        stage, limits = self._settings.stage, self._limits.get(ACTIONS["stage"])
+        for one in calls:
+            before = None if stage is None else approach_of(one, stage.approach_m)
+            if before is not None and limits is not None:
+                check_approach(before, now, limits)
+        return calls
 
     def _lacking(self) -> list[str]:
         needed = [ACTIONS[one.name] for one in self._view.movers]
         return [action for action in needed if action not in self._inner.actions]
+
+    def _narrow(self) -> list[str]:
+        """Return what the limits would not let the shifter do."""
+        shifter = self._settings.shifter
+        if shifter is None or self._settings.stage is None:
+            return []
+        action = ACTIONS[shifter.by]
+        limits = self._limits.get(action)
+        fields = {} if limits is None else limits.fields
+        return [
+            f"[control.limits.{action}] {name}.step = {one.step:g} is less than "
+            f"range_m = {shifter.range_m:g}: when the stage takes over, the shifter "
+            "could not go back to its middle"
+            for name, one in fields.items()
+            if one.step is not None and one.step < shifter.range_m
+        ]
 
     def _files(self) -> dict[Path, str]:
         """Return the calibration files, with what they have to be of."""
@@ -165,6 +200,4 @@ def _view(settings: ViewSettings, loaded: Mapping[Path, Calibration]) -> View:
     if stage is not None:
         known = tuple(loaded[p] for p in stage.calibration if p in loaded)
         second = Mover("stage", known, np.array(stage.origin_m))
-    range_m = 0.0 if shifter is None else shifter.range_m
-    approach = np.zeros(2) if stage is None else np.array(stage.approach_m)
-    return View(first, second, range_m, approach)
+    return View(first, second, 0.0 if shifter is None else shifter.range_m)
