@@ -106,6 +106,16 @@ def test_the_field_of_view_that_is_read_back_outdoes_the_calibration():
     assert wish.fields["y_m"] == pytest.approx(-2e-9 + 30e-10)
 
 
+def test_after_a_change_of_magnification_a_place_is_only_known_by_the_field_of_view():
+    one, microscope = rule(ZOOM), Known({**AT_REST, "magnification": 1e5})
+    assert list(one.hear(event(), microscope))
+    closer = Known({**AT_REST, "magnification": 2e5})
+    assert not list(one.hear(event(), closer))
+    assert list(one.hear(event(), Known({**closer.now.values, "fov_m": 1e-8})))
+    one.begin(MOVIE)  # with a calibration of its own
+    assert list(one.hear(event(), closer))
+
+
 @pytest.mark.parametrize(
     "values", [None, {}, {"view_offset_x_m": 1e-9}], ids=["moving", "silent", "half"]
 )
@@ -119,6 +129,16 @@ def test_a_frame_of_unknown_duration_has_no_place_unless_the_exposure_is_read_ba
     told = Known({**AT_REST, "exposure_s": 0.01})
     assert list(rule(ZOOM).hear(event(acquisition=bare), told))
     assert told.asked[-1] == (T_NS - 10_000_000, T_NS)
+
+
+def test_of_two_exposures_the_longer_one_counts():
+    both = {"frame_time_s": 0.04, "exposure_s": 0.02, "pixel_size_m": [1e-10, 1e-10]}
+    movie = Acquisition("m1", (100, 201), "u2", calibration=both)
+    shorter, longer = (Known({**AT_REST, "exposure_s": s}) for s in (0.01, 0.03))
+    assert list(rule(ZOOM).hear(event(acquisition=movie), shorter))
+    assert shorter.asked[-1] == (T_NS - 20_000_000, T_NS)
+    assert list(rule(ZOOM).hear(event(acquisition=movie), longer))
+    assert longer.asked[-1] == (T_NS - 30_000_000, T_NS)
 
 
 @pytest.mark.parametrize(

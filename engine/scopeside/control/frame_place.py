@@ -6,6 +6,7 @@ that is not known, or changed in between, there is no answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,16 +18,19 @@ from scopeside.control.policy import Knows, Seen
 def readback_of(seen: Seen, microscope: Knows) -> Readback | None:
     """Return what held during the whole exposure of the frame that was seen last.
 
-    The exposure ends with the time stamp and lasts `frame_time_s` of the calibration;
-    where that is not there, the `exposure_s` that is read back; None without either.
+    The exposure ends with the time stamp. It lasts `exposure_s` of the calibration,
+    else `frame_time_s`; the `exposure_s` that is read back if that is longer, or alone.
+    None without any of them.
     """
-    at_end = microscope.during(seen.t_ns, seen.t_ns)
-    time_s = _positive(seen.acquisition.calibration.get("frame_time_s"))
-    if time_s is None and at_end is not None:
-        time_s = _positive(at_end.number("exposure_s"))
-    if time_s is None:
+    known = seen.acquisition.calibration
+    said = _positive(known.get("exposure_s")) or _positive(known.get("frame_time_s"))
+    held = microscope.during(seen.t_ns - round(1e9 * (said or 0.0)), seen.t_ns)
+    read = None if held is None else _positive(held.number("exposure_s"))
+    if said is None and read is None:
         return None
-    return microscope.during(seen.t_ns - round(time_s * 1e9), seen.t_ns)
+    if read is None or read <= (said or 0.0):
+        return held
+    return microscope.during(seen.t_ns - round(1e9 * read), seen.t_ns)
 
 
 def pixel_size_m(
@@ -35,7 +39,8 @@ def pixel_size_m(
     """Return (height, width) of a pixel on the specimen, m; None where nobody says.
 
     The field of view that is read back is newer than the calibration. It gives the
-    width; the height keeps its proportion to it.
+    width; the height keeps its proportion to it. Whether the calibration still holds
+    is not looked at: `Zoom` does.
     """
     said = acquisition.calibration.get("pixel_size_m")
     pair = said if isinstance(said, list | tuple) and len(said) == 2 else (said, said)
@@ -47,32 +52,58 @@ def pixel_size_m(
     return None if down is None or right is None else (down, right)
 
 
+class Zoom:
+    """Notes when the magnification is another than it was in the beginning.
+
+    The calibration of an acquisition then holds no more, and where no field of view is
+    read back nobody knows how large a pixel is.
+    """
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def begin(self) -> None:
+        """Forget what was: an acquisition begins, with a calibration of its own."""
+        self._first = None
+
+    def see(self, readback: Readback | None) -> None:
+        """Take note of the first magnification that is read back."""
+        if self._first is None and readback is not None:
+            self._first = readback.number("magnification")
+
+    def unknown(self, readback: Readback) -> bool:
+        """Whether nobody knows how large a pixel is."""
+        value = readback.number("magnification")
+        if value is None or self._first is None or readback.number("fov_m") is not None:
+            return False
+        return not math.isclose(value, self._first, rel_tol=1e-3)
+
+
 def view_offset_at(
-    seen: Seen, microscope: Knows, point: tuple[float, float]
+    acquisition: Acquisition, readback: Readback, point: tuple[float, float]
 ) -> Mapping[str, float] | None:
-    """Return the view offset that brings a point of the frame into the middle.
+    """Return the view offset that brings a point of a frame into the middle.
 
     Parameters
     ----------
+    readback
+        Of that very frame.
     point : (y, x), px of the frame; (0, 0) is the centre of the first pixel
 
     Returns
     -------
     x_m, y_m
-        Fields of ``set_view_offset``. None if the microscope did not say where that
-        frame was taken, or was on the way.
+        Fields of ``set_view_offset``. None if the microscope does not say where the
+        view was, or nobody how large a pixel is.
     """
-    readback = readback_of(seen, microscope)
-    if readback is None:
-        return None
-    pixel = pixel_size_m(seen.acquisition, readback)
-    there = [readback.number(f"view_offset_{axis}_m") for axis in "yx"]
-    if pixel is None or None in there:
-        return None
+    pixel = pixel_size_m(acquisition, readback)
     found = {}
     for k, axis in enumerate("yx"):
-        from_middle = point[k] - (seen.acquisition.frame_shape[k] - 1) / 2
-        found[f"{axis}_m"] = (there[k] or 0.0) + from_middle * pixel[k]
+        there = readback.number(f"view_offset_{axis}_m")
+        if there is None or pixel is None:
+            return None
+        from_middle = point[k] - (acquisition.frame_shape[k] - 1) / 2
+        found[f"{axis}_m"] = there + from_middle * pixel[k]
     return {"x_m": found["x_m"], "y_m": found["y_m"]}
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from scopeside.acquisition import Acquisition
-from scopeside.control.frame_place import view_offset_at
+from scopeside.control.frame_place import Zoom, readback_of, view_offset_at
 from scopeside.control.policy import Knows, Outcome, Seen
 from scopeside.control.proposal import Wish
 from scopeside.control.reading import number_in, value_in
@@ -61,6 +61,7 @@ class Rule:
         self._switches: dict[str, _Switch] = {}
         self._fired = False
         self._done: OrderedDict[Any, None] = OrderedDict()
+        self._zoom = Zoom()
 
     @property
     def wants(self) -> tuple[str, ...]:
@@ -73,6 +74,7 @@ class Rule:
         Whether a threshold is ready goes on: of a scan, results come once for each.
         """
         self._done.clear()
+        self._zoom.begin()
 
     def hear(self, seen: Seen, microscope: Knows) -> Iterable[Wish]:
         """Return the wish if this result fires, and all that it needs is known.
@@ -82,6 +84,7 @@ class Rule:
         ConfigError
             If the result is one that cannot have what the rule names.
         """
+        self._zoom.see(microscope.now)
         if (self._params.once and self._fired) or not self._fires(seen):
             return ()
         fields = self._fields(seen, microscope)
@@ -142,10 +145,11 @@ class Rule:
     def _fields(self, seen: Seen, microscope: Knows) -> Mapping[str, Any] | None:
         propose = self._params.propose
         if propose.to is not None:
-            point = number_in(seen.result, "y"), number_in(seen.result, "x")
-            if point[0] is None or point[1] is None:
+            y, x = number_in(seen.result, "y"), number_in(seen.result, "x")
+            held = readback_of(seen, microscope)
+            if y is None or x is None or held is None or self._zoom.unknown(held):
                 return None
-            return view_offset_at(seen, microscope, (point[0], point[1]))
+            return view_offset_at(seen.acquisition, held, (y, x))
         fields = {
             name: _taken(seen.result, source) if isinstance(source, Taken) else source
             for name, source in propose.fields.items()
