@@ -117,6 +117,10 @@ def test_commands_and_their_options_exist(page):
         if command is None:
             assert not rest.startswith(" --"), f"{page.name}: scopeside {name}{rest}"
             continue  # a sentence, such as "scopeside is …"
+        group_of = getattr(command, "commands", {})
+        if group_of and (word := rest.split()[:1]):
+            assert word[0] in group_of, f"{page.name}: scopeside {name}{rest}"
+            command = group_of[word[0]]
         known = {option for p in command.params for option in p.opts} | {"--help"}
         used = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest))
         assert used <= known, f"{page.name}: scopeside {name}{rest}"

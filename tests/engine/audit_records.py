@@ -88,9 +88,12 @@ def session(path: Path) -> Path:
         say("proposal", proposal("acq7/hold_still/42/0"), T)
         say("answer", answer("acq7/hold_still/42/0"), T + 5 * MS)
         say("proposal", proposal("acq7/hold_still/43/0", "refused", "step"), T + 9 * MS)
-        say("proposal", proposal("acq7/hold_still/44/0", "waiting"), T + 20 * MS)
+        body = proposal("acq7/hold_still/44/0", "waiting")
+        say("proposal", body, T + 20 * MS)
         yes = {"who": "anna@tem", "ask": "accept", "id": "acq7/hold_still/44/0"}
-        say("request", {**yes, "state": "sent", "reason": ""}, T + 4000 * MS)
+        again = {"checks": [{"check": "step", "ok": True, "cause": "", "text": "ok"}]}
+        again |= {"calls": body["decision"]["calls"]}
+        say("request", {**yes, "state": "sent", "reason": "", **again}, T + 4000 * MS)
         failed = answer("acq7/hold_still/44/0", False, "the stage did not arrive")
         say("answer", failed, T + 4100 * MS)
         parked = {"what": "parked", "reason": "instrument: the stage did not arrive"}

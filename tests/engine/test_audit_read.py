@@ -117,6 +117,55 @@ def test_a_row_of_a_changed_line_says_so(path):
     assert {row(entry).verdict for entry in last(path, 20)} >= {"CHANGED", "done"}
 
 
+def test_a_proposal_that_nobody_took_is_shown_as_lapsed(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    with AuditLog.open(path) as log:
+        log.append("proposal", proposal("a", "waiting"), T)
+        gone = {"what": "lapsed", "id": "a", "cause": "expired", "who": ""}
+        log.append("event", {**gone, "reason": "no person accepted it"}, T)
+    found = row(last(path, 2)[0])
+    assert (found.verdict, found.reason) == ("lapsed: expired", "no person accepted it")
+
+
+def test_what_was_no_proposal_is_shown_as_it_came(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    body = proposal("a", "refused", "wrong_type")
+    body["decision"]["proposal"] = {"unreadable": "[1, 2]", "characters": 6}
+    with AuditLog.open(path) as log:
+        log.append("proposal", body, T)
+    (entry,) = last(path, 1)
+    assert row(entry).what == "no proposal: [1, 2]"
+    assert "asked for: what is no proposal: [1, 2]" in told(entry)
+
+
+def test_a_second_acceptance_that_is_refused_does_not_hide_what_was_done(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    yes = {"who": "anna", "ask": "accept", "id": "a"}
+    with AuditLog.open(path) as log:
+        log.append("proposal", proposal("a", "waiting"), T)
+        log.append("request", {**yes, "state": "sent"}, T)
+        log.append("answer", answer("a"), T)
+        log.append("request", {**yes, "state": "refused", "cause": "unknown_id"}, T)
+    assert row(last(path, 3)[0]).verdict == "done"
+
+
+def test_a_command_of_a_person_has_its_checks_calls_and_answer(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    command = {"action": "set_defocus", "fields": {"defocus_m": 1e-6}}
+    body = {"who": "anna", "ask": "do", "id": "p1", "state": "sent", **command}
+    check = {"check": "limits", "ok": True, "cause": "", "text": "it has limits"}
+    with AuditLog.open(path) as log:
+        log.append("request", {**body, "checks": [check], "calls": [command]}, T)
+        log.append("answer", answer("p1"), T)
+    (entry,) = last(path, 2)
+    assert row(entry).what == "do set_defocus: defocus = 1 µm"
+    assert row(entry).verdict == "done"
+    text = told(entry)
+    assert "passed  limits: it has limits" in text
+    assert "commands: set_defocus: defocus = 1 µm" in text
+    assert "it was done" in text
+
+
 # -- the story ----------------------------------------------------------------------
 
 
@@ -155,7 +204,9 @@ def test_the_story_of_a_refusal_names_the_check_that_failed(path):
 def test_the_story_of_an_accepted_proposal_names_the_person(path):
     text = told(one(path, ACCEPTED))
     assert "verdict: allowed, if a person accepts it" in text
-    assert "a person: anna@tem: accept" in text
+    assert "anna@tem asked to accept it; sent" in text
+    assert "guard: it checked once more: 1 things" in text
+    assert "commands: set_image_shift: x = 1.2 nm" in text
     assert "it was NOT done; the stage did not arrive" in text
     assert "in the end: failed; the stage did not arrive" in text
 
@@ -185,10 +236,31 @@ def test_an_event_is_told_with_all_that_it_says(tmp_path):
     assert "dose = 3.5 e⁻/Å²" in text
 
 
-_NAMES = (
-    "proposal evidence sources verdict checks calls fields readback id rule state reason "
-    "mode action x_m decision latency_ms ask who seconds what answer ok"
-).split()
+_NAMES = [
+    "proposal",
+    "evidence",
+    "sources",
+    "verdict",
+    "checks",
+    "calls",
+    "fields",
+    "readback",
+    "id",
+    "rule",
+    "state",
+    "reason",
+    "mode",
+    "action",
+    "x_m",
+    "decision",
+    "latency_ms",
+    "ask",
+    "who",
+    "seconds",
+    "what",
+    "answer",
+    "ok",
+]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (

@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scopeside.control.asking import Answer, ask, status, the_guarded
+from scopeside.control.asking import (
+    INSTRUMENT_S,
+    PATIENCE_S,
+    Answer,
+    ask,
+    status,
+    the_guarded,
+)
 from scopeside.control.audit_words import amount, joined, moment, printable
 from scopeside.errors import ConfigError
 
 MAX_ARM_S = 12 * 3600
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_TIME = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)([smh])", re.ASCII)
 _DONE = {
     "advise": "ADVISE: every proposal waits for a person ('scopeside proposals')",
     "accept": "done by the instrument",
@@ -31,7 +38,7 @@ def arm_command(text: str, *, yes: bool, run: Path | None) -> int:
     now = status(folder)
     until = moment(time.time_ns() + int(seconds * 1e9))
     print(f"Until {until} proposals act on the microscope without asking.")
-    for line in limits_in_words(now.get("limits")):
+    for line in limits_in_words(now.get("limits", now.get("limited"))):
         print(line)
     if parked := now.get("parked"):
         print(f"It is parked now: {parked_in_words(parked)}")
@@ -48,12 +55,14 @@ def unblank_command(*, yes: bool, run: Path | None) -> int:
     folder = the_guarded(run)
     if not (yes or agreed("Let the beam on?")):
         return _left("unblank")
-    return said(ask(folder, {"ask": "unblank"}), "unblank", _DONE["unblank"])
+    answer = ask(folder, {"ask": "unblank"}, INSTRUMENT_S)
+    return said(answer, "unblank", _DONE["unblank"])
 
 
 def plain_command(what: str, run: Path | None, **fields: str) -> int:
     """Ask something that needs no asking back; 0 only if the guard has confirmed."""
-    answer = ask(the_guarded(run), {"ask": what, **fields})
+    seconds = INSTRUMENT_S if what == "accept" else PATIENCE_S
+    answer = ask(the_guarded(run), {"ask": what, **fields}, seconds)
     return said(answer, what, _DONE[what])
 
 
@@ -115,10 +124,13 @@ def _left(what: str) -> int:
 
 def limits_in_words(limits: Any) -> list[str]:
     """Return a line for each action that may be asked for."""
-    if not isinstance(limits, Mapping):
+    if not isinstance(limits, Mapping | list):
         return ["The limits are those of the pipeline file when the engine began."]
     if not limits:
         return ["No action has limits in the pipeline file: all are refused."]
+    if isinstance(limits, list):
+        names = ", ".join(printable(name, 40) for name in limits)
+        return [f"Within the limits of the pipeline file for: {names}."]
     return ["Limits:", *(_limit(str(k), v) for k, v in sorted(limits.items()))]
 
 

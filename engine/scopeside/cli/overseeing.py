@@ -15,6 +15,7 @@ from rich.text import Text
 
 from scopeside.cli.commanding import parked_in_words
 from scopeside.control.asking import status, the_guarded
+from scopeside.control.audit_read import values_of
 from scopeside.control.audit_words import (
     amount,
     amounts,
@@ -107,7 +108,7 @@ def guard_screen(found: Mapping[str, Any]) -> Group:
     for name, text in _facts(found):
         head.add_row(Text(name, style="bold"), Text(text))
     parts: list[Any] = [head]
-    if last := _list(found.get("verdicts")):
+    if last := _list(found.get("last")):
         table = Table(box=None, header_style="bold", pad_edge=False, title_style="")
         for column in ("last verdicts", "rule", "what", "verdict", "reason"):
             table.add_column(column, overflow="fold")
@@ -128,23 +129,28 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [("mode", mode)]
     if parked := found.get("parked"):
         facts.append(("parked", parked_in_words(parked)))
-    facts += [
-        (name.replace("_", " "), printable(found[name]))
-        for name in ("in_flight", "unwritten")
-        if found.get(name)
-    ]
+    troubles = ("under_way", "blanking", "unreadable", "unwritten")
+    said = {name: _trouble(found.get(name)) for name in troubles}
+    facts += [(name.replace("_", " "), text) for name, text in said.items() if text]
     waiting = len(_list(found.get("waiting")))
     facts.append(
         ("waiting", f"{waiting} ('scopeside proposals')" if waiting else "none")
     )
     facts.append(("dose", dose_in_words(found.get("dose"))))
     if readback := found.get("readback"):
-        facts.append(("microscope", amounts(readback)))
+        facts.append(("microscope", amounts(values_of(readback))))
     if counts := found.get("counts"):
         facts.append(("counts", amounts(counts)))
     if audit := found.get("audit"):
         facts.append(("audit log", printable(audit)))
     return facts
+
+
+def _trouble(value: Any) -> str:
+    """Return what is under way or wrong, empty if nothing is."""
+    if not isinstance(value, Mapping):
+        return printable(value) if value else ""
+    return amounts({key: one for key, one in value.items() if one})
 
 
 def dose_in_words(dose: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scopeside.control.asking import Answer, guarded, stop
+from scopeside.control.asking import PATIENCE_S, Answer, guarded, stop
 
 NOT_CONFIRMED = "NOT CONFIRMED: use the instrument's own controls"
 _DONE = {
@@ -21,7 +21,7 @@ def stop_command(what: str, run: Path | None) -> int:
         print(f"{NOT_CONFIRMED}.\nNo guard of yours is running on this machine.")
         return 1
     with ThreadPoolExecutor(len(folders)) as threads:
-        answers = list(threads.map(lambda folder: stop(folder, what), folders))
+        answers = list(threads.map(lambda f: stop(f, what, PATIENCE_S), folders))
     for folder, answer in zip(folders, answers, strict=True):
         where = f" ({folder})" if len(folders) > 1 else ""
         print(in_words(what, answer) + where)

@@ -26,8 +26,8 @@ from scopeside.wire import Kind, Message
 
 PATIENCE_S = 3.0
 """So long the guard is waited for; its stopper answers within 2 s, whatever hangs."""
-SENT_S = 15.0
-"""So long the instrument is waited for after a command was sent."""
+INSTRUMENT_S = 20.0
+"""So long an answer is waited for that comes when the instrument has done it."""
 _ON_THE_WAY = ("sent", "waiting")
 
 
@@ -128,7 +128,8 @@ def ask(
     request
         ``ask`` and what belongs to it, such as {"ask": "arm", "seconds": 600}.
     seconds
-        For so long an answer is awaited; once it has sent a command, `SENT_S`.
+        For so long an answer is awaited; `INSTRUMENT_S` where the instrument has to do
+        something first.
 
     Returns
     -------
@@ -146,11 +147,11 @@ def ask(
             last = _answer(message.header, began)
             if last.state not in _ON_THE_WAY:
                 break
-            until = time.monotonic() + SENT_S
+            until = time.monotonic() + INSTRUMENT_S
     return last
 
 
-def stop(folder: Path, what: str, seconds: float = PATIENCE_S) -> Answer:
+def stop(folder: Path, what: str, seconds: float) -> Answer:
     """Have the guard hold or blank, past whatever it is doing.
 
     If nobody hears that, the guard's main loop is asked the same.

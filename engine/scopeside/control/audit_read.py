@@ -118,6 +118,12 @@ def state_of(record: Mapping[str, Any]) -> str:
     return state if isinstance(state, str) else ""
 
 
+def values_of(readback: Any) -> Any:
+    """Return the values of a read-back, whether or not its time stands beside them."""
+    values = table(readback).get("values")
+    return values if isinstance(values, Mapping) else readback
+
+
 def table(value: Any) -> Mapping[str, Any]:
     """Return `value` if it is a table, else an empty one: strangers propose as well."""
     return value if isinstance(value, Mapping) else {}
@@ -134,7 +140,7 @@ def _entries(path: Path, needle: bytes = b"") -> Iterator[Entry]:
         later: tuple[Record, ...] = ()
         if name and _could_be_sent(record):
             later = tuple(reversed(waiting.pop(name, [])))
-        elif name and record["kind"] in ("answer", "request"):
+        elif name and record["kind"] in ("answer", "request", "event"):
             waiting.setdefault(name, []).append(record)
         if record["kind"] != "answer":
             yield Entry(record, fault, later)
@@ -148,7 +154,8 @@ def _could_be_sent(record: Record) -> bool:
     """
     if record["kind"] == "proposal":
         return state_of(record) not in ("refused", "observed")
-    return bool(record["kind"] == "request" and record.get("ask") == "do")
+    own = record["kind"] == "request" and record.get("ask") not in ("accept", "decline")
+    return own and state_of(record) == "sent"
 
 
 def backwards(path: Path) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from scopeside.control.audit_read import (
     proposal_of,
     state_of,
     table,
+    values_of,
 )
 from scopeside.control.audit_table import outcome, row
 from scopeside.control.audit_words import (
@@ -49,10 +50,12 @@ def story(entry: Entry) -> list[Told]:
         told.append(("CHANGED", f"{entry.fault}; do not trust what follows"))
     if record["kind"] == "proposal":
         told += [*_proposed(record), *_decided(record), *_calls(entry)]
+    elif record["kind"] == "request":
+        told += _requested(entry)
     else:
-        told += _other(entry)
+        told += _happened(record)
     for one in entry.later:
-        told += _answered(one) if one["kind"] == "answer" else _said(one)
+        told += _later(one)
     told += _took([record, *entry.later])
     if record["kind"] == "proposal" or entry.later:
         told.append(("in the end", joined(outcome(entry))))
@@ -65,8 +68,9 @@ def _where(record: Record) -> str:
 
 def _proposed(record: Record) -> Iterator[Told]:
     proposal = proposal_of(record)
-    if not proposal:
-        yield "asked", f"what is no proposal: {printable(decision_of(record))}"
+    if "evidence" not in proposal:
+        found = proposal.get("unreadable", dict(decision_of(record)))
+        yield "asked for", f"what is no proposal: {printable(found)}"
         return
     yield "id", printable(proposal.get("id", "none"))
     evidence = table(proposal.get("evidence"))
@@ -118,13 +122,9 @@ def _decided(record: Record) -> Iterator[Told]:
     decision = decision_of(record)
     verdict = table(decision.get("verdict"))
     if values := decision.get("readback"):
-        yield "microscope", f"it was set to: {amounts(_values(values))}"
-    checks = verdict.get("checks")
-    checks = checks if isinstance(checks, list) else []
+        yield "microscope", f"it was set to: {amounts(values_of(values))}"
     mode = printable(decision.get("mode", "?"), 20)
-    yield "guard", f"mode {mode}; it checked {len(checks)} things:"
-    for check in checks:
-        yield "", _check(check)
+    yield from _checked(verdict.get("checks"), f"mode {mode}; it checked")
     state = state_of(record)
     cause = printable(verdict.get("cause", ""), 30)
     decided = _STATES.get(state, printable(state, 20))
@@ -133,10 +133,11 @@ def _decided(record: Record) -> Iterator[Told]:
     yield "verdict", f"{decided}: {reason}" if reason else decided
 
 
-def _values(readback: Any) -> Any:
-    """Return the values of a read-back, whether or not its time stands beside them."""
-    values = table(readback).get("values")
-    return values if isinstance(values, Mapping) else readback
+def _checked(checks: Any, before: str) -> Iterator[Told]:
+    checks = checks if isinstance(checks, list) else []
+    yield "guard", f"{before} {len(checks)} things{':' if checks else ''}"
+    for check in checks:
+        yield "", _check(check)
 
 
 def _check(check: Any) -> str:
@@ -148,12 +149,16 @@ def _check(check: Any) -> str:
 
 
 def _calls(entry: Entry) -> Iterator[Told]:
-    calls = decision_of(entry.record).get("calls")
+    """Tell what was sent, or would have been."""
+    record = entry.record
+    calls = decision_of(record).get("calls", record.get("calls"))
+    for one in entry.later:
+        calls = one.get("calls", calls)  # what was accepted was planned once more
     calls = calls if isinstance(calls, list) else []
     if not calls:
         yield "commands", "none"
     sent = any(one["kind"] == "answer" for one in entry.later)
-    head = "commands" if sent or state_of(entry.record) == "sent" else "would send"
+    head = "commands" if sent or state_of(record) == "sent" else "would send"
     for call in calls[:_MAX_CALLS]:
         yield head, call_in_words(call)
         head = ""
@@ -161,12 +166,21 @@ def _calls(entry: Entry) -> Iterator[Told]:
         yield "", f"and {len(calls) - _MAX_CALLS} more"
 
 
-def _said(record: Record) -> Iterator[Told]:
-    """Tell what a person said to a proposal."""
+def _later(record: Record) -> Iterator[Told]:
+    """Tell what came after: a person's word, the instrument's answer, or the end."""
+    if record["kind"] == "answer":
+        yield from _answered(record)
+        return
     shown = row(Entry(record))
-    text = f"{shown.who}: {printable(record.get('ask'), 20)}"
-    reason = joined([shown.verdict, shown.reason])
-    yield "a person", f"{text} ({moment(record['t_ns'])}); {reason}"
+    time = moment(record["t_ns"])
+    if record["kind"] == "event":
+        yield "then", joined([f"{time}: {shown.what}", shown.reason])
+        return
+    ask = printable(record.get("ask"), 20)
+    text = f"{time}: {shown.who} asked to {ask} it"
+    yield "a person", joined([text, shown.verdict, shown.reason])
+    if "checks" in record:
+        yield from _checked(record["checks"], "it checked once more:")
 
 
 def _answered(record: Record) -> Iterator[Told]:
@@ -176,17 +190,23 @@ def _answered(record: Record) -> Iterator[Told]:
     said = amounts(answer) if answer else ""
     yield "instrument", joined([f"{moment(record['t_ns'])}: {did}", why, said])
     if readback := record.get("readback"):
-        yield "", f"read back: {amounts(_values(readback))}"
+        yield "", f"read back: {amounts(values_of(readback))}"
 
 
-def _other(entry: Entry) -> Iterator[Told]:
-    """Tell of an event, or of what a person asked for."""
+def _requested(entry: Entry) -> Iterator[Told]:
+    """Tell what a person asked for by himself."""
     record, shown = entry.record, row(Entry(entry.record))
-    if record["kind"] == "request":
-        yield "a person", shown.who
-        yield "asked for", shown.what
-        yield "verdict", joined([shown.verdict, shown.reason])
-        return
+    yield "a person", shown.who
+    yield "asked for", joined([shown.what, printable(record.get("why", ""))])
+    if "checks" in record:
+        yield from _checked(record["checks"], "it checked")
+    yield "verdict", joined([shown.verdict, shown.reason])
+    if "calls" in record:
+        yield from _calls(entry)
+
+
+def _happened(record: Record) -> Iterator[Told]:
+    shown = row(Entry(record))
     yield "event", joined([shown.what, shown.reason])
     known = {"n", "t_ns", "kind", "prev", "hash", "what", "reason"}
     if more := {key: value for key, value in record.items() if key not in known}:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from scopeside.control.audit_read import (
     Entry,
@@ -77,29 +78,40 @@ def outcome(entry: Entry) -> tuple[str, str]:
     record = entry.record
     verdict = table(decision_of(record).get("verdict"))
     said = verdict if record["kind"] == "proposal" else record
-    state, why = state_of(record), printable(said.get("reason", ""))
+    state, why = _with_cause(state_of(record), said), printable(said.get("reason", ""))
     for one in entry.later:
-        why = printable(one.get("reason", ""))
+        reason = printable(one.get("reason", ""))
         if one["kind"] == "answer":
-            state = "done" if one.get("ok") is True else "failed"
-        else:
-            state = state_of(one) or state
-            why = joined([f"{_ask(one)} by {_who(one)}", why])
-    return printable(state, 20), why
+            state, why = ("done" if one.get("ok") is True else "failed"), reason
+        elif one["kind"] == "event" and one.get("what") == "lapsed":
+            state, why = _with_cause("lapsed", one), reason
+        elif one["kind"] == "request" and state_of(one) == "sent":
+            state, why = "sent", f"{_ask(one)} by {_who(one)}"
+    return state, why
+
+
+def _with_cause(state: str, said: Mapping[str, Any]) -> str:
+    """Return a state, and in one word why, where it was not carried out."""
+    cause = said.get("cause", "")
+    known = isinstance(cause, str) and cause
+    told = state in ("refused", "failed", "lapsed") and known
+    return (
+        f"{printable(state, 20)}: {printable(cause, 30)}"
+        if told
+        else (printable(state, 20))
+    )
 
 
 def _proposal(entry: Entry) -> tuple[str, str, str, str, str]:
     record = entry.record
     proposal = proposal_of(record)
     mode = printable(decision_of(record).get("mode", ""), 20)
-    what = call_in_words(proposal) if proposal else "what is no proposal"
+    what = call_in_words(proposal)
+    if "action" not in proposal:
+        shown = proposal.get("unreadable", dict(decision_of(record)))
+        what = f"no proposal: {printable(shown, 80)}"
     state, why = outcome(entry)
-    cause = table(decision_of(record).get("verdict")).get("cause", "")
-    if state == "refused" and isinstance(cause, str) and cause:
-        state = f"refused: {printable(cause, 30)}"
-    if state in ("done", "sent", "observed", "waiting"):
-        why = why or printable(proposal.get("why", ""))
-    return mode, rule_of(record), what, state, why
+    return mode, rule_of(record), what, state, why or printable(proposal.get("why", ""))
 
 
 def _request(entry: Entry) -> tuple[str, str, str, str, str]:
