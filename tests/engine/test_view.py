@@ -19,6 +19,8 @@ from scopeside.control.view_settings import ViewSettings
 from scopeside.control.with_view import WithView
 from scopeside.errors import ConfigError, InstrumentError, RefusedError
 from scopeside.messages import validate
+from scopeside.pipeline import Pipeline
+from scopeside.preflight import warnings
 
 STATE = {
     "high_tension_V": 300e3,
@@ -390,15 +392,28 @@ def test_an_instrument_that_cannot_move_the_picture_is_not_said_to(settings):
     assert "needs move_stage" in one.check()[1]
 
 
-def test_a_calibration_that_is_not_there_yet_is_told_and_refuses_view_offsets(settings):
+def test_a_calibration_that_is_to_be_measured_yet_refuses_view_offsets_only(settings):
     settings.shifter.calibration[0].unlink()
     one = WithView(Instrument(), settings, "some")
-    assert one.check()[0] == "the door is open"
-    assert "shift.json is not there; scopeside calibrate makes it" in one.check()[1]
+    assert one.check() == ["the door is open"]
     one.open()
     wanted = Call("set_view_offset", {"x_m": 0.0, "y_m": 0.0})
     with pytest.raises(RefusedError, match="there is no calibration"):
         one.plan(wanted, one.read())
+
+
+def test_check_warns_of_a_calibration_that_is_to_be_measured_yet(tmp_path):
+    table = {
+        "detector": {"kind": "simulator", "mode": "movie"},
+        "chain": [{"name": "movie", "processor": [{"kind": "drift"}]}],
+        "control": {"view": {"stage": {"calibration": ["stage.json"]}}},
+    }
+    found = warnings(Pipeline.from_raw(table, folder=tmp_path))
+    assert len(found) == 1
+    assert "stage.json is not there; view offsets are refused until" in found[0]
+    assert "calibrate shift --actuator stage" in found[0]
+    calibration(STAGE, "stage").save(tmp_path / "stage.json")
+    assert not warnings(Pipeline.from_raw(table, folder=tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,7 @@ def value_in(result: Result, key: str) -> Any:
         if key:
             raise ConfigError(f"{result.name} is a {result.kind} without {key!r}")
         return _plain(result.data)
-    known = np.ma.masked_invalid(result.data.astype(np.float64))
-    if result.mask is not None:
-        known = np.ma.masked_where(~result.mask, known)
+    known = np.ma.MaskedArray(result.data, mask=_unknown(result))
     if result.kind == "table":
         return _column(result, known, head, rest)
     return _of_array(result.name, known, key)
@@ -81,6 +79,14 @@ def _within(table: Mapping[str, Any], key: str) -> Any:
         else:
             return None
     return found
+
+
+def _unknown(result: Result) -> Any:
+    """Return where a value is not known; a plain False where all of them are."""
+    unknown_at: Any = np.False_ if result.mask is None else ~result.mask
+    if result.data.dtype.kind == "f":
+        return unknown_at | ~np.isfinite(result.data)
+    return unknown_at
 
 
 def _column(

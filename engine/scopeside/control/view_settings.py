@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -50,3 +51,13 @@ class ViewSettings(Params):
         if self.shifter is None and self.stage is None:
             raise ValueError("a view offset needs a shifter, a stage, or both")
         return self
+
+    @property
+    def files(self) -> dict[Path, str]:
+        """The calibration files, each with the actuator that it has to be of."""
+        found = (
+            {} if self.stage is None else dict.fromkeys(self.stage.calibration, "stage")
+        )
+        if self.shifter is not None:
+            found |= dict.fromkeys(self.shifter.calibration, self.shifter.by)
+        return found

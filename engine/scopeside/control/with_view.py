@@ -73,12 +73,10 @@ class WithView:
             for action in self._lacking()
         ]
         found += self._narrow()
-        for path, actuator in self._files().items():
-            if not path.exists():
-                found.append(f"{path} is not there; scopeside calibrate makes it")
-                continue
+        for path, actuator in self._settings.files.items():
             try:
-                self._load(path, actuator)
+                if path.exists():  # one that is to be measured yet is no hindrance
+                    self._load(path, actuator)
             except ConfigError as error:
                 found.append(str(error))
         return found
@@ -86,7 +84,7 @@ class WithView:
     def open(self) -> None:
         """Read the calibrations, and connect."""
         try:
-            files = self._files().items()
+            files = self._settings.files.items()
             loaded = {path: self._load(path, a) for path, a in files if path.exists()}
         except ConfigError as error:
             raise InstrumentError(str(error)) from error
@@ -167,14 +165,6 @@ class WithView:
             for name, one in fields.items()
             if one.step is not None and one.step < shifter.range_m
         ]
-
-    def _files(self) -> dict[Path, str]:
-        """Return the calibration files, with what they have to be of."""
-        shifter, stage = self._settings.shifter, self._settings.stage
-        found = {} if stage is None else dict.fromkeys(stage.calibration, "stage")
-        if shifter is not None:
-            found |= dict.fromkeys(shifter.calibration, shifter.by)
-        return found
 
     def _load(self, path: Path, actuator: str) -> Calibration:
         found = Calibration.load(path)
