@@ -64,6 +64,7 @@ class Engine(threading.Thread):
         self.source, self.mode, self.refuse_from = str(source), "advise", 10**9
         self.noise, self.interrupt_at = 1e-11, 0
         self.shift, self.asked, self.frame = START, [], 0
+        self.over_until = 0
         self.closing = threading.Event()
 
     def run(self):
@@ -110,18 +111,19 @@ class Engine(threading.Thread):
         place = MATRIX @ np.subtract(self.shift, START)
         seen = (place + rng.normal(0, self.noise, 2))[::-1] / PIXEL_M
         meta = {"covariance": [[0.0, 0.0], [0.0, 0.0]], "segment": 0}
+        acquisition = "m0" if self.frame <= self.over_until else "m1"
         own, payload = to_header(Result("drift", seen, "series", self.frame, meta=meta))
         header = {
             **own,
             "v": VERSION,
-            "acq": "m1",
+            "acq": acquisition,
             "chain": "movie",
             "processor": "drift",
             "seq": self.frame,
             "run": "1",
             "t_frame_ns": time.time_ns(),
         }
-        name = topic("m1", "drift", "drift")
+        name = topic(acquisition, "drift", "drift")
         self.results.send_multipart([name, msgpack.packb(header), *payload])
 
 
@@ -160,6 +162,12 @@ def test_a_calibration_is_measured_printed_and_written(engine, tmp_path, capsys)
     said = capsys.readouterr().out
     for text in ("17/17", "is back at x = 2e-07", "mirrored", "residuals", "written"):
         assert text in said
+
+
+def test_results_of_an_acquisition_that_is_over_are_passed_over(engine, tmp_path):
+    engine.over_until = engine.frame + 60
+    assert code_of("--to", str(tmp_path / "other.json")) == 0
+    assert Calibration.load(tmp_path / "other.json").visits == 17
 
 
 def test_a_bad_fit_is_told_and_not_written(engine, tmp_path, capsys):

@@ -85,7 +85,7 @@ def calibrate_command(asked: Asked, path: Path | None, run: Path | None) -> int:
     _check_mode(guard.status())
     with subscribe(f"ipc://{folder}/results", timeout=PATIENCE_S) as results:
         drift = _drift_of(results, pipeline)
-        acquisition = _acquisition(next(drift, None), engine=ask(folder))
+        acquisition = _acquisition(drift, folder)
         measurement = _measurement(asked, settings, guard, drift, actuator)
         readback = measurement.readback()
         pixel = pixel_size_m(acquisition, readback)
@@ -252,11 +252,20 @@ def _drift_of(results: Subscription, pipeline: Pipeline) -> Iterator[Result]:
     )
 
 
-def _acquisition(first: Result | None, engine: Mapping[str, Any]) -> Acquisition:
-    """Return the acquisition that results come of."""
-    found = engine["open"].get("" if first is None else first.meta.get("acq"))
-    if found is None:
-        raise EngineError(
-            f"no drift came within {PATIENCE_S:g} s: an acquisition has to be under way"
-        )
-    return Acquisition.from_dict(found["acquisition"])
+def _acquisition(drift: Iterator[Result], folder: Path) -> Acquisition:
+    """Return the acquisition under way that drift comes of.
+
+    The first results may be the last ones of an acquisition that is over.
+    """
+    over = set()
+    for result in drift:
+        name = str(result.meta.get("acq"))
+        if name in over:
+            continue
+        found = ask(folder)["open"].get(name)
+        if found is not None:
+            return Acquisition.from_dict(found["acquisition"])
+        over.add(name)
+    raise EngineError(
+        f"no drift came within {PATIENCE_S:g} s: an acquisition has to be under way"
+    )
