@@ -28,6 +28,7 @@ class Peer:
         self.reply = reply
         self.requests: list[bytes] = []
         self._secure = secure
+        self.ending: Callable[[], object] = lambda: None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -44,6 +45,7 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self._ending.set()
         self._thread.join(10)
+        self.ending()
         self._context.destroy(linger=0)
 
     def _serve(self) -> None:
