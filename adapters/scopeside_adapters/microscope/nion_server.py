@@ -175,7 +175,7 @@ def simulated_instrument() -> Any:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve the simulated microscope until the parent closes our standard input."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("endpoint", help="tcp://127.0.0.1:PORT or ipc://PATH")
     parser.add_argument("--simulated", action="store_true", required=True)
     said = parser.parse_args(arguments)
