@@ -1,0 +1,1 @@
+"""Control adapters: one module for each way to speak to a microscope."""
