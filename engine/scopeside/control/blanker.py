@@ -19,6 +19,7 @@ from scopeside.errors import InstrumentError
 log = logging.getLogger(__name__)
 
 GIVE_UP_S = 60.0
+MARGIN_S = 1.0
 RETRY_S = 0.2
 CHECK_S = 2.0
 """The idle connection is looked at so often: a blank should not find it dead."""
@@ -66,7 +67,14 @@ class Blanker:
 
     @property
     def busy(self) -> bool:
-        """Whether a blank was asked for that has neither worked nor been given up."""
+        """Whether a blank was asked for that has neither worked nor been given up.
+
+        One that hangs for so long counts as given up: nobody waits for it any more.
+        """
+        return self._wanted and time.monotonic() - self._since < GIVE_UP_S + MARGIN_S
+
+    @property
+    def _wanted(self) -> bool:
         return self._asked > self._settled
 
     def blank(self, reason: str) -> int:
@@ -90,7 +98,7 @@ class Blanker:
         try:
             self._check()
             while not self._stopping:
-                if self.busy:
+                if self._wanted:
                     self._attempt(self._asked)
                 elif self._wake.wait(CHECK_S):
                     self._wake.clear()

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from scopeside.control.instrument import Call, Instrument, Readback
-from scopeside.errors import InstrumentError
+from scopeside.control.instrument import Call, Instrument, Plans, Readback
+from scopeside.errors import InstrumentError, RefusedError
 
 T = TypeVar("T")
 _DEPTH = 6
@@ -47,6 +47,30 @@ class Connection:
     def read(self) -> Readback:
         """Ask what the instrument is set to."""
         return _checked(_call(self._instrument.read))
+
+    @property
+    def plans(self) -> bool:
+        """Whether it does actions by others."""
+        return isinstance(self._instrument, Plans)
+
+    def plan(self, call: Call, now: Readback) -> tuple[Call, ...]:
+        """Return the calls that do it; asks the instrument nothing, any thread may.
+
+        Raises
+        ------
+        RefusedError
+            If it cannot be done from here.
+        """
+        assert isinstance(self._instrument, Plans)
+        try:
+            return tuple(self._instrument.plan(call, now))
+        except RefusedError:
+            raise
+        except Exception as error:
+            # A plug-in may raise anything; here it must not end the guard.
+            raise RefusedError(
+                f"{call.action}: {type(error).__name__}: {error}", "plan"
+            ) from error
 
     def act(self, call: Call) -> Any:
         """Carry out one action; returns the answer as plain values, for the log."""

@@ -41,7 +41,7 @@ def listen(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket
 
 
 def text_of(value: Any) -> str:
-    """Return a short text of one line, as the guard takes it, of what a stranger gave."""
+    """Return what a stranger gave as a short line of text; nothing if it is none."""
     if not isinstance(value, str):
         return ""
     return "".join(c if c.isprintable() else "?" for c in value[:_MAX_TEXT])
