@@ -129,6 +129,18 @@ def test_a_hold_between_two_calls_keeps_the_second_from_being_begun(bench):
     assert calls(bench.folder, "set_defocus") == []
 
 
+def test_a_park_between_two_calls_keeps_the_second_from_being_begun(bench):
+    (bench.folder / "hangs").touch()
+    those = (SHIFT, Call("set_defocus", {"defocus_m": 1e-6}))
+    order = Order(Send("1", those, EVER_NS), 0)
+    bench.actuator.order(order)
+    eventually(lambda: calls(bench.folder, "set_beam_shift"), lambda: time.sleep(0.001))
+    order.cancelled.set()
+    (bench.folder / "hangs").unlink()
+    assert "parked" in bench.until(Answered).reason
+    assert calls(bench.folder, "set_defocus") == []
+
+
 def test_an_order_given_after_a_hold_is_carried_out(bench):
     bench.hold.ask()
     assert bench.answered(SHIFT).ok

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scopeside.control.blanker import Blanker
@@ -31,10 +31,19 @@ PAUSE_S = (0.2, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A `Send`, and the number of the last hold that was known when it was decided."""
+    """A `Send`, and what may overtake it.
+
+    Attributes
+    ----------
+    hold
+        Number of the last hold that was known when it was decided.
+    cancelled
+        Set when the guard has parked since.
+    """
 
     send: Send
     hold: int
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class Actuator:
@@ -147,6 +156,8 @@ class Actuator:
         """Return why the next call of an order must not be begun."""
         if self._hold.number != order.hold:
             return "held before it was begun"
+        if order.cancelled.is_set():
+            return "the guard parked before it was begun"
         late_ns = self._clock.now_ns() - order.send.deadline_ns
         if late_ns > 0:
             return f"its deadline has passed by {late_ns / 1e6:.0f} ms; not begun"

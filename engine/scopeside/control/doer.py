@@ -39,8 +39,6 @@ class Doer:
         Number of the last hold that the guard has heard of.
     blank
         Number of the last blank that the guard has asked for.
-    in_flight
-        Id of the command that the actuator carries out, empty if there is none.
     unwritten
         Why a record could not be written; empty: all were. Nothing is sent meanwhile.
     """
@@ -71,7 +69,8 @@ class Doer:
         self._kept_at = 0.0
         self.hold = 0
         self.blank = 0
-        self.in_flight = ""
+        self._order: Order | None = None
+        self._parked = False
         self.unwritten = ""
 
     def do(self, effects: Iterable[Effect]) -> None:
@@ -80,6 +79,15 @@ class Doer:
         self._do_all(effects)
         if self.unwritten and not before:
             self.park(self.unwritten)
+
+    @property
+    def in_flight(self) -> str:
+        """Id of the command that the actuator carries out, empty if there is none."""
+        return "" if self._order is None else self._order.send.id
+
+    def landed(self) -> None:
+        """Take note that the actuator has answered."""
+        self._order = None
 
     def park(self, reason: str) -> None:
         """Have the guard park, for a reason of the process's own."""
@@ -109,11 +117,19 @@ class Doer:
                 case Send() as send:
                     waiting.extend(self._send(send))
                 case Blank(reason):
+                    self._changing(self._clock.now_ns())
                     self.blank = self._blanker.blank(reason)
                 case Tell() as tell:
                     self._tell(tell)
                 case Say(text):
                     self._say(text)
+        self._overtake()
+
+    def _overtake(self) -> None:
+        """Have nothing more begun of a command that was under way when it parked."""
+        if self._guard.parked and not self._parked and self._order is not None:
+            self._order.cancelled.set()
+        self._parked = self._guard.parked
 
     def _write(self, kind: str, body: Mapping[str, Any]) -> None:
         try:
@@ -134,14 +150,14 @@ class Doer:
             return self._guard.answered(send.id, False, {}, why, None, now_ns)
         assert self._actuator is not None
         self._changing(self._clock.now_ns())
-        self.in_flight = send.id
-        self._actuator.order(Order(send, self.hold))
+        self._order = Order(send, self.hold)
+        self._actuator.order(self._order)
         return ()
 
     def _why_not_sent(self) -> str:
         if self._actuator is None:
             return "there is no instrument"
-        if self.in_flight:
+        if self._order is not None:
             return f"command {self.in_flight} is still in flight"
         if not self.unwritten:
             try:

@@ -18,6 +18,7 @@ import zmq
 
 from scopeside.child import Child, main
 from scopeside.control.actuator import Actuator
+from scopeside.control.blanker import GIVE_UP_S
 from scopeside.control.book import Book
 from scopeside.control.connection import Connection
 from scopeside.control.desk import Desk
@@ -54,6 +55,10 @@ TICK_MS = 20
 BOARD_S = 0.5
 LAST_ANSWER_S = 2.0
 """At the end so long is waited for the answer to a command that is in flight."""
+LAST_MS = 50
+"""At the end the adviser's last words are awaited for so long."""
+HEAR_OUT_S = 2.0
+"""At the end so long is listened, however much is said."""
 CLOSE_S = 0.5
 """At the end so long is waited for a connection to be closed."""
 FAIL_S = 5.0
@@ -147,9 +152,8 @@ class GuardProcess:
             for news in self._post.take():
                 self._take(news)
             self._hear_supervisor()
-            if self._ending_since is None:
-                self._hear_desk()
-                self._doer.do(self._guard.tick(self._clock.now_ns()))
+            self._hear_desk()
+            self._doer.do(self._guard.tick(self._clock.now_ns()))
             self._doer.settle()
             self._watch.enforced = self._enforced
             self._write_board()
@@ -181,10 +185,12 @@ class GuardProcess:
 
     @property
     def _over(self) -> bool:
-        if self._ending_since is None or self._blanker.busy:
+        if self._ending_since is None:
             return False
-        late = time.monotonic() - self._ending_since > LAST_ANSWER_S
-        return late or not self._doer.in_flight
+        ending_s = time.monotonic() - self._ending_since
+        if self._blanker.busy:
+            return ending_s > GIVE_UP_S
+        return ending_s > LAST_ANSWER_S or not self._doer.in_flight
 
     def _close(self) -> None:
         """Write down what was told last, and close everything."""
@@ -213,7 +219,7 @@ class GuardProcess:
                 do(guard.unreadable(reason, now_ns))
                 self._telling.changing(now_ns)
             case Answered(name, ok, answer, reason, readback):
-                self._doer.in_flight = ""
+                self._doer.landed()
                 do(guard.answered(name, ok, answer, reason, readback, now_ns))
                 if readback is not None:
                     self._telling.read(readback, in_flight=False)
@@ -226,6 +232,7 @@ class GuardProcess:
                 # the beam may change without anybody else having done it.
                 if number >= self._doer.blank:
                     do(guard.blanked(ok, reason, now_ns))
+                self._telling.changing(now_ns)
             case Orphaned():
                 self._end("the supervisor is gone")
             case Terminated():
@@ -258,6 +265,7 @@ class GuardProcess:
                 self._epoch = header["epoch"]
                 self._beat()
             case Kind.STOP:
+                self._hear_out()
                 self._end("the engine ends")
             case other:
                 self._say(f"the guard does not know what to do on {other.name}")
@@ -293,6 +301,13 @@ class GuardProcess:
         if self._desk.forged > self._forged_told:
             self._forged_told = self._desk.forged
             self._say(f"{self._forged_told} messages bore a wrong token; refused")
+
+    def _hear_out(self) -> None:
+        """Hear what the adviser has said before it ended."""
+        until = time.monotonic() + HEAR_OUT_S
+        while self._desk.socket.poll(LAST_MS) and time.monotonic() < until:
+            self._watch.turned = time.monotonic()
+            self._hear_desk()
 
     def _heard(self, client: str, message: Message) -> None:
         header = message.header

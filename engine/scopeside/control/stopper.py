@@ -17,7 +17,7 @@ from typing import Any
 
 import zmq
 
-from scopeside.control.blanker import Blanker
+from scopeside.control.blanker import GIVE_UP_S, Blanker
 from scopeside.control.desk import MAX_TURN, listen, text_of
 from scopeside.control.hold import Hold
 from scopeside.control.news import Blanked, Failed, Orphaned, Post, Stopped
@@ -203,7 +203,9 @@ class Stopper:
                 self._orphaned_at = now
                 self._fail("the supervisor is gone")
                 self._post.put(Orphaned())
-        elif now - self._orphaned_at > GONE_S and not self._blanker.busy:
+            return
+        gone_s = now - self._orphaned_at
+        if gone_s > (GIVE_UP_S if self._blanker.busy else 0.0) + GONE_S:
             os._exit(3)  # the main loop hangs; what can be made safe, is
 
     def _fail(self, reason: str) -> None:

@@ -23,6 +23,7 @@ class Telling:
         self._desk = desk
         self._absent = absent
         self._readback: Readback | None = None
+        self._changed_ns = 0
 
     @property
     def known(self) -> Mapping[str, Value] | None:
@@ -54,13 +55,16 @@ class Telling:
 
     def read(self, readback: Readback, *, in_flight: bool) -> None:
         """Tell the adviser if it is news; not while a command may be changing it."""
-        if in_flight or self.known == readback.values:
+        if in_flight or readback.t_ns < self._changed_ns:
+            return
+        if self.known == readback.values:
             return
         self._readback = readback
         self._send(readback)
 
     def changing(self, now_ns: int) -> None:
         """Tell the adviser that what it knows does not hold any more."""
+        self._changed_ns = now_ns
         if self._readback is not None:
             self._readback = None
             header = {"t_ns": now_ns, "values": None}
