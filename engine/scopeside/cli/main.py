@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from scopeside.cli.keys import keys_app
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys_app, name="keys")
 
 PipelineFile = Annotated[
     Path, typer.Argument(help="The pipeline file (TOML).", show_default=False)
