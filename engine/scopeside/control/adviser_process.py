@@ -80,14 +80,25 @@ class Backlog:
         """Put in the message that came last."""
         missed = self._missed(message.header)
         if len(self._waiting) >= self._most:
-            _, before = self._waiting.popleft()
-            first, own = self._waiting.popleft()
-            self._waiting.appendleft((first, own + before + 1))
+            missed += self._give_up_oldest()
         self._waiting.append((message, missed))
 
     def next(self) -> tuple[Message, int]:
         """Return the oldest message, and how many are missing before it."""
         return self._waiting.popleft()
+
+    def _give_up_oldest(self) -> int:
+        """Drop the oldest results; return how many now are missing before the next."""
+        heard = [k for k, (m, _) in enumerate(self._waiting) if m.kind is Kind.HEARD]
+        if not heard:
+            return 0
+        _, before = self._waiting[heard[0]]
+        del self._waiting[heard[0]]
+        if len(heard) == 1:
+            return before + 1
+        follower, own = self._waiting[heard[1] - 1]
+        self._waiting[heard[1] - 1] = (follower, own + before + 1)
+        return 0
 
     def _missed(self, header: dict[str, Any]) -> int:
         if header["feed"] != self._feed_of:
