@@ -24,6 +24,13 @@ from tests.doubles import MemorySink
 import scopeside
 from scopeside import settings
 from scopeside.cli.main import app
+from scopeside.control.calibration import Calibration
+from scopeside.control.rule_settings import RuleParams
+from scopeside.control.view_settings import (
+    ShifterSettings,
+    StageSettings,
+    ViewSettings,
+)
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
 from scopeside.pipeline import Pipeline
@@ -240,6 +247,11 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/cluster.md", processor_class("cluster").Params),
         ("docs/processors/orientation.md", processor_class("orientation").Params),
         ("docs/processors/particles.md", processor_class("particles").Params),
+        ("docs/rules.md", RuleParams),
+        ("docs/view_offset.md", ShifterSettings),
+        ("docs/view_offset.md", StageSettings),
+        ("docs/view_offset.md", ViewSettings),
+        ("docs/view_offset.md", Calibration),
         ("docs/own_detector.md", ModelParams),
         ("docs/processors/radial.md", processor_class("radial").Params),
         ("docs/processors/nucleation.md", processor_class("nucleation").Params),
