@@ -48,6 +48,12 @@ class FakeDose:
     def measured(self, rate: float, sigma: float, t_ns: int) -> None:
         self.heard.append((rate, sigma, t_ns))
 
+    def sent(self, calls: Any, now_ns: int) -> None:
+        self.heard.append(("sent", *calls))
+
+    def blanked(self, now_ns: int) -> None:
+        self.heard.append("blanked")
+
     def may(self, calls: Any, now_ns: int) -> str:
         return self.forbids
 

@@ -259,3 +259,22 @@ def test_the_account_hears_read_backs_and_rates_and_no_nonsense(kept, dose):
     kept.guard.measured(-1.0, 0.1, kept.now, kept.now)
     assert len(dose.heard) == 2
     assert dose.heard[1] == (3.0, 0.1, kept.now)
+
+
+def test_the_account_hears_what_is_sent_and_that_it_is_blanked(kept, dose):
+    dose.heard.clear()
+    kept.propose()
+    assert dose.heard == [("sent", *kept.sends[0].calls)]
+    kept.asks({"ask": "blank"})
+    kept.blanked()
+    assert dose.heard[-1] == "blanked"
+
+
+def test_the_budget_blanks_while_a_command_may_be_letting_the_beam_on(kept, dose):
+    kept.asks({"ask": "blank"})
+    kept.blanked()
+    kept.wait(100)
+    kept.asks({"ask": "unblank"})
+    dose.urges = "spent"
+    kept.done(kept.guard.tick(kept.now))
+    assert len(kept.blanks) == 2

@@ -51,6 +51,8 @@ class Beam:
         if ok:
             ruled = Ruled("done")
             known.readings.put("blanked", True)
+            if known.rules.dose is not None:
+                known.rules.dose.blanked(now_ns)
             out = [event("blanked", why, ids=ids), Say(f"the beam is blanked: {why}")]
             if foreign:
                 out += known.park("blanked", why, now_ns)
@@ -113,6 +115,8 @@ class Beam:
     def _is_off(self, now_ns: int) -> bool:
         """Whether the beam is blanked, or was just now and nobody has looked yet."""
         done_ns, last = self._known.blanking.done_ns, self._known.readings.last
+        if self._known.flight is not None:
+            return False  # it may let the beam on
         if last is not None and last.t_ns > done_ns:
             return last.values.get("blanked") is True
         return bool(done_ns) and now_ns - done_ns <= TOLD_NS

@@ -196,6 +196,11 @@ class Guard:
         left = "" if flight is None else flight.id
         return [*out, event("ended", reason, under_way=left)]
 
+    @property
+    def parked(self) -> bool:
+        """Whether nothing is sent until a person says so."""
+        return self._known.standing.parked is not None
+
     def status(self) -> dict[str, Any]:
         """Return what people see: the mode, what waits, what was decided last."""
         return overview(self._known, self._now_ns, silent=self._silent)
