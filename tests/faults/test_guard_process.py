@@ -160,7 +160,8 @@ class Room:
 
     def start(self):
         """Start a guard and wait for its first word."""
-        self.said["control"].clear()
+        for name in ("control", "adviser"):
+            self.said[name].clear()
         self.member.start()
 
         self.until(lambda: self.alive and self.heard("control", Kind.READY), "READY")
@@ -367,7 +368,6 @@ def test_a_guard_that_is_killed_comes_up_parked_and_nothing_is_pending(room):
     room.member.kill()
     assert "SIGKILL" in room.member.reap()
     (room.scope / "hangs").unlink()
-    room.said["adviser"].clear()
     room.ready()
     assert room.status()["parked"]
     room.decided(room.proposes(2e-9), "refused")
@@ -626,7 +626,7 @@ def test_the_dose_account_outlives_a_guard_that_is_killed(budgeted):
     room.member.kill()
     room.member.reap()
     room.ready()
-    assert room.status()["dose"]["run_e_per_A2"] > before
+    room.until(lambda: room.status()["dose"]["run_e_per_A2"] > before, "more dose")
     assert before[0] > 0
 
 
