@@ -34,7 +34,12 @@ from scopeside.control.view_settings import (
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
 from scopeside.pipeline import Pipeline
-from scopeside.plugins import channel_class, detector_class, processor_class
+from scopeside.plugins import (
+    channel_class,
+    detector_class,
+    instrument_class,
+    processor_class,
+)
 from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
 from scopeside_adapters.epics.driver import ArmParams
@@ -237,6 +242,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/channels.md", channel_class("csv").Params),
         ("docs/channels.md", channel_class("zmq").Params),
         ("docs/channels.md", channel_class("epics").Params),
+        ("docs/control_wire.md", instrument_class("zmq").Params),
+        ("docs/microscopes.md", instrument_class("simulator").Params),
+        ("docs/microscopes.md", instrument_class("temscript").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
         ("docs/processors/com.md", processor_class("com").Params),
