@@ -11,6 +11,7 @@ from tests.engine.scope_in_folder import Scope, calls, state, write
 from tests.engine.small import eventually
 
 from scopeside.control import blanker as blanker_module
+from scopeside.control import stopper as stopper_module
 from scopeside.control.actuator import Actuator, Order
 from scopeside.control.blanker import Blanker
 from scopeside.control.clock import FramesClock, WallClock
@@ -399,6 +400,35 @@ def test_a_supervisor_that_is_gone_is_noticed(bench, tmp_path, closing):
     assert "supervisor" in bench.until(Stopped).reason
     bench.until(Orphaned)
     assert stop.bench.blanker.asked == 0
+
+
+def test_an_orphan_whose_main_loop_hangs_ends_itself(
+    bench, tmp_path, closing, monkeypatch
+):
+    exits = []
+    monkeypatch.setattr(stopper_module, "GONE_S", 0.01)
+    monkeypatch.setattr(os, "_exit", exits.append)
+    Stop(bench, tmp_path, closing, parent=-1)
+    eventually(lambda: exits, lambda: time.sleep(0.001), "the end")
+    assert exits[0] == 3
+
+
+def test_an_orphan_does_not_end_itself_while_a_blank_is_tried(
+    bench, tmp_path, closing, monkeypatch
+):
+    exits = []
+    monkeypatch.setattr(stopper_module, "GONE_S", 0.01)
+    monkeypatch.setattr(os, "_exit", exits.append)
+    (bench.folder / "dark").touch()
+    stop = Stop(bench, tmp_path, closing)
+    assert not stop.asks(ask="blank", id="1")["ok"]
+    stop.stopper._parent = -1
+    bench.until(Orphaned)
+    assert stop.asks(ask="hold", id="2")["ok"]
+    assert exits == []
+    (bench.folder / "dark").unlink()
+    eventually(lambda: exits, lambda: time.sleep(0.001), "the end")
+    assert state(bench.folder)["blanked"] is True
 
 
 def test_threads_end_when_they_are_told_to(tmp_path):

@@ -167,13 +167,20 @@ class Actuator:
 
     def _acted(self, call: Call, answers: list[dict[str, Any]]) -> str:
         """Have the instrument act; returns why it did not."""
-        began = time.monotonic()
+        began, began_ns = time.monotonic(), self._clock.now_ns()
         try:
             answer = self._connection.act(call)
         except InstrumentError as error:
             return f"{call.action}: {error}"
         took_ms = round(1e3 * (time.monotonic() - began), 3)
-        answers.append({"action": call.action, "answer": answer, "took_ms": took_ms})
+        answers.append(
+            {
+                "action": call.action,
+                "answer": answer,
+                "began_ns": began_ns,
+                "took_ms": took_ms,
+            }
+        )
         return ""
 
     def _blank_again(self, order: Order) -> None:
