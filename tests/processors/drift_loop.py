@@ -31,6 +31,7 @@ from scopeside_adapters.simulator.state import State
 from scopeside_processors.insitu.drift import DriftCorrection
 from scopeside_processors.policies.hold_still import HoldStill
 
+Values = Mapping[str, Any]
 FloatArray = npt.NDArray[np.float64]
 
 PIXEL_M = 0.4e-9
@@ -47,10 +48,12 @@ class Gate(Protocol):
     def propose(self, proposal: Proposal, now_ns: int) -> tuple[str, str]:
         """Return (state, cause); with ``sent`` the command is to be carried out."""
 
-    def answered(self, proposal: Proposal, values: Mapping[str, Any], now_ns: int) -> str:
+    def answered(
+        self, proposal: Proposal, values: Mapping[str, Any], now_ns: int
+    ) -> str:
         """Return the state after it has been carried out."""
 
-    def turn(self, values: Mapping[str, Any], now_ns: int) -> None:
+    def turn(self, values: Values, now_ns: int) -> None:
         """Take note of a frame's end, and of what the instrument is set to."""
 
 
@@ -60,10 +63,12 @@ class Open:
     def propose(self, proposal: Proposal, now_ns: int) -> tuple[str, str]:
         return "sent", ""
 
-    def answered(self, proposal: Proposal, values: Mapping[str, Any], now_ns: int) -> str:
+    def answered(
+        self, proposal: Proposal, values: Mapping[str, Any], now_ns: int
+    ) -> str:
         return "done"
 
-    def turn(self, values: Mapping[str, Any], now_ns: int) -> None:
+    def turn(self, values: Values, now_ns: int) -> None:
         """Take no note."""
 
 
@@ -198,9 +203,7 @@ class Loop:
         checked = policy.Params(**params)
         one = Decider("policy", policy, checked, policy(checked).wants)
         settings = ControlSettings(valid_for_ms=10_000.0)
-        self._adviser = Adviser(
-            Control(settings, None, None, (one,)), self._timeline
-        )
+        self._adviser = Adviser(Control(settings, None, None, (one,)), self._timeline)
         known = {"pixel_size_m": PIXEL_M, "exposure_s": 0.0075, "frame_time_s": 0.01}
         if setting.mixed:
             known["exposure_s"] = 0.01
@@ -272,9 +275,7 @@ class Loop:
         if result.frame in self._setting.lost:
             self._missed += 1
             return
-        seen = Seen(
-            self._about, 0, "movie", "drift", result, t_ns, self._missed
-        )
+        seen = Seen(self._about, 0, "movie", "drift", result, t_ns, self._missed)
         self._missed = 0
         self._propose(self._adviser.hear(seen, self._now_ns), frame)
 
@@ -327,6 +328,8 @@ def _movie(setting: Setting, nominal: State) -> Movie:
         wander_px=0.0,
     )
     frames = len(setting.drift_nm)
-    movie = Movie(params, frames, (setting.side,) * 2, seed=setting.seed, nominal=nominal)
+    movie = Movie(
+        params, frames, (setting.side,) * 2, seed=setting.seed, nominal=nominal
+    )
     movie._truth = replace(movie.truth(), drift=setting.drift_nm * NM_PX)
     return movie

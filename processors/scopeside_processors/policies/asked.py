@@ -97,6 +97,11 @@ class Asked:
         """Return where the view is going, if it is not there: `view` is that seen."""
         return self._unseen[-1][1] if self._unseen else view
 
+    def near(self, view: FloatArray, now: FloatArray, tolerance_m: float) -> bool:
+        """Whether `now` is where the view was, or where it was asked to be."""
+        goals = [view, *(goal for _, goal in self._unseen)]
+        return min(_distance(now, goal) for goal in goals) <= tolerance_m
+
     def look(self, frame: int, view: FloatArray, tolerance_m: float) -> bool:
         """Take in the view of a frame; return whether somebody else has moved it.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
 from scopeside.control.instrument import Readback, Value
-from scopeside.control.policy import Knows
+from scopeside.control.policy import Knows, Seen
 from scopeside.errors import ConfigError
 from scopeside.params import Params
 from scopeside_processors.calibrated import Positive, PositivePair, known_of
@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 
 OPTICS = ("high_tension_V", "mode", "magnification", "fov_m", "rotation_rad")
 """Quantities of a read-back with another value of which pictures are others."""
+PLACE = ("view_offset_y_m", "view_offset_x_m", "stage_x_m", "stage_y_m")
+"""Quantities that say which part of the specimen a picture shows."""
 _SAME = 1e-3
 
 
@@ -114,8 +116,24 @@ def optics(held: Readback) -> dict[str, Value]:
     return {name: held.values[name] for name in OPTICS if name in held.values}
 
 
+def where(held: Readback) -> dict[str, Value]:
+    """Return what places in pictures can be compared by."""
+    place = {name: held.values[name] for name in PLACE if name in held.values}
+    return {**optics(held), **place}
+
+
+def through(seen: Seen, microscope: Knows) -> Readback | None:
+    """Return what held from the start of an acquisition to this result.
+
+    Where nobody has said when it started: in the moment of the last frame.
+    """
+    started_ns = seen.acquisition.started_ns
+    first_ns = seen.t_ns if started_ns is None else min(started_ns, seen.t_ns)
+    return microscope.during(first_ns, seen.t_ns)
+
+
 def same(one: dict[str, Value], other: dict[str, Value]) -> bool:
-    """Whether two optical states are one."""
+    """Whether two such tables say the same."""
     return one.keys() == other.keys() and all(
         _equal(value, other[name]) for name, value in one.items()
     )

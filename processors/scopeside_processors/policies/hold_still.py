@@ -123,8 +123,10 @@ class HoldStill:
             return ()
         place = Place(vector.frame, view + vector.px * pixel_m, sigma_m)
         step_m = self._params.max_step_px * float(pixel_m.mean())
+        if not self._motion.take(place, step_m):
+            return ()
         # Who has lost results has no evidence, but the places count.
-        if not self._motion.take(place, step_m) or seen.missed:
+        if seen.missed or not self._undisturbed(microscope.now, held, view, step_m):
             return ()
         return self._wishes(place, view, self._held_px * pixel_m)
 
@@ -184,6 +186,17 @@ class HoldStill:
         if others or self._anew:
             self._held_px = vector.px
             self._anew = False
+
+    def _undisturbed(
+        self, now: Readback | None, held: Readback, view: FloatArray, tolerance_m: float
+    ) -> bool:
+        """Whether nobody else has moved the view since the frame was taken."""
+        there = None if now is None else self._steering.view(now)
+        if now is None or there is None:
+            return False
+        if self._steering.beside(now) != self._steering.beside(held):
+            return False
+        return self._asked.near(view, there, tolerance_m)
 
     def _wishes(
         self, place: Place, view: FloatArray, held_m: FloatArray

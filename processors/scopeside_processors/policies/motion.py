@@ -106,7 +106,7 @@ class Motion:
 
     @property
     def rate(self) -> FloatArray | None:
-        """m per frame (y, x); None while the places lie on no line."""
+        """How fast it goes, m per frame (y, x); None while that is not known."""
         return None if self._line is None else self._line.slope
 
     def forget(self) -> None:
