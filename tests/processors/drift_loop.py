@@ -7,6 +7,7 @@ and commands, and what it does takes effect after a stated number of frames.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.control.adviser import Adviser
+from scopeside.control.effects import Tell
 from scopeside.control.policy import Knows, Outcome, Policy, Seen
 from scopeside.control.proposal import Proposal, Wish
 from scopeside.control.settings import ControlSettings
@@ -37,13 +39,20 @@ FloatArray = npt.NDArray[np.float64]
 PIXEL_M = 0.4e-9
 FRAME_NS = 10_000_000
 START_NS = 1_700_000_000_000_000_000
-SURE = 0.5
 NM_PX = 1e-9 / PIXEL_M
 """Pixels of a nanometre."""
 
 
 class Gate(Protocol):
-    """Decides on proposals: the guard, or nobody."""
+    """Decides on proposals: the guard, or nobody.
+
+    Attributes
+    ----------
+    late
+        What the adviser is still to be told, emptied when it has been.
+    """
+
+    late: list[Tell]
 
     def propose(self, proposal: Proposal, now_ns: int) -> tuple[str, str]:
         """Return (state, cause); with ``sent`` the command is to be carried out."""
@@ -59,6 +68,9 @@ class Gate(Protocol):
 
 class Open:
     """Lets everything pass."""
+
+    def __init__(self) -> None:
+        self.late: list[Tell] = []
 
     def propose(self, proposal: Proposal, now_ns: int) -> tuple[str, str]:
         return "sent", ""
@@ -116,19 +128,19 @@ class Course:
     ----------
     residual_nm
         (frames, 2) where content lies in the picture, nm from where it was in the
-        first frame that `drift` was sure of.
+        first frame that the policy is sure of.
     vectors
         What `drift` said of each frame.
-    wishes, refused
-        How many there were.
+    asked
+        (frame, y, x) of each wish: the last frame that was taken by then; m.
     causes
-        Of refusals, counted.
+        Of what was not sent, counted.
     """
 
     residual_nm: FloatArray
     vectors: list[Result]
-    wishes: int = 0
-    causes: dict[str, int] = field(default_factory=dict)
+    asked: list[tuple[int, float, float]] = field(default_factory=list)
+    causes: Counter[str] = field(default_factory=Counter)
 
     def rms_nm(self, first: int, end: int | None = None) -> float:
         """Return the root mean square distance from where content is held, nm."""
@@ -167,9 +179,9 @@ class Naive:
         return ()
 
 
-def steady(frames: int, nm_per_frame: tuple[float, float] = (0.6, -0.8)) -> FloatArray:
-    """Content that drifts by 1 nm a frame."""
-    return np.arange(frames)[:, None] * np.array(nm_per_frame)
+def steady(frames: int, *, still: int = 0) -> FloatArray:
+    """Content that drifts by 1 nm a frame, after `still` frames."""
+    return np.maximum(np.arange(frames) - still, 0)[:, None] * np.array([0.6, -0.8])
 
 
 def run(
@@ -180,6 +192,11 @@ def run(
 ) -> Course:
     """Run a loop to its end."""
     return Loop(setting, policy, gate or Open(), params).run()
+
+
+def at_first(setting: Setting) -> Values:
+    """Return what the microscope says at the beginning."""
+    return Microscope(_nominal(setting)).readback()
 
 
 class Loop:
@@ -194,6 +211,7 @@ class Loop:
     ) -> None:
         self._setting = setting
         self._gate = gate
+        self._sure = params.get("min_confidence", 0.5)
         self._now_ns = START_NS
         nominal = _nominal(setting)
         self._movie = _movie(setting, nominal)
@@ -229,7 +247,11 @@ class Loop:
             self._hear(frame)
         offset_nm = np.array(self._views) * 1e9
         places = self._setting.drift_nm - offset_nm
-        sure = [r.frame for r in self.course.vectors if r.meta["confidence"] >= SURE]
+        sure = [
+            r.frame
+            for r in self.course.vectors
+            if r.valid and r.meta["confidence"] >= self._sure
+        ]
         self.course.residual_nm = places - places[sure[0] if sure else 0]
         return self.course
 
@@ -252,6 +274,10 @@ class Loop:
                 self.course.vectors.append(result)
                 self._heard.append((self._now_ns, result))
         self._gate.turn(self._microscope.readback(), self._now_ns)
+        for told in self._gate.late:
+            said = told.state, told.cause, told.reason
+            self._adviser.decided(told.id, *said, now_ns=self._now_ns)
+        self._gate.late.clear()
 
     def _drawn(self, frame: int, before: State, after: State) -> npt.NDArray[Any]:
         side = self._setting.side
@@ -281,7 +307,8 @@ class Loop:
 
     def _propose(self, proposals: list[Proposal], frame: int) -> None:
         for proposal in proposals:
-            self.course.wishes += 1
+            view = proposal.fields["y_m"], proposal.fields["x_m"]
+            self.course.asked.append((frame, *view))
             state, cause = self._gate.propose(proposal, self._now_ns)
             if state == "sent":
                 wait = self._setting.delay if self._setting.late == "instrument" else 0
@@ -289,7 +316,7 @@ class Loop:
                 if wait:
                     self._timeline.take(self._now_ns, None)
                 continue
-            self.course.causes[cause] = self.course.causes.get(cause, 0) + 1
+            self.course.causes[cause or state] += 1
             self._decided(proposal, state, cause)
 
     def _carry_out(self, frame: int) -> None:

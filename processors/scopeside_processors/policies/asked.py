@@ -31,14 +31,15 @@ _STILL_M = 1e-13
 class Asked:
     """Set-points of one policy, one under way at a time.
 
-    Attributes
+    Parameters
     ----------
-    refused
-        Wishes refused in a row, those apart whose cause passes.
+    patience
+        Refusals in a row, of causes that do not pass, after which a wish is let go.
     """
 
-    def __init__(self) -> None:
-        self.refused = 0
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._refused = 0
         self._open: Wish | None = None
         self._waits_for_person = False
         self._asked_in = 0
@@ -56,16 +57,22 @@ class Asked:
     def begin(self) -> None:
         """Forget what was asked; how long it takes is remembered."""
         self._open, self._last = None, None
-        self.refused = self._pause = self._not_before = self._held_up = 0
+        self._refused = self._pause = self._not_before = self._held_up = 0
         self._unseen.clear()
+
+    def pauses(self, frame: int) -> bool:
+        """Whether nothing is asked for in `frame` as the last wish was refused."""
+        return frame < self._not_before
 
     def free(self, frame: int, every: int) -> bool:
         """Whether a wish may be made in `frame`: none is open, and it is time."""
         waited = frame - self._asked_in
         if self._open is not None and waited > PATIENCE and not self._waits_for_person:
             self._give_up()
-        ready = frame >= self._not_before and (
-            self._open is None and (waited >= every or not self._asked_in)
+        ready = (
+            self._open is None
+            and not self.pauses(frame)
+            and (waited >= every or not self._asked_in)
         )
         self._held_up += not ready
         return ready
@@ -76,22 +83,29 @@ class Asked:
         self._waits_for_person = False
         self._unseen.append((frame, view))
 
-    def told(self, outcome: Outcome) -> None:
-        """Take note of what became of it."""
+    def told(self, outcome: Outcome) -> bool:
+        """Take note of what became of it; return whether it is to be let go.
+
+        That is so after many refusals, and of what a person did not want, or left
+        until it was old.
+        """
         if self._open is None or outcome.wish != self._open:
-            return  # of an acquisition before
+            return False  # of an acquisition before
+        old = self._waits_for_person
         self._waits_for_person = outcome.state == "waiting"
         match outcome.state:
             case "done":
                 self._open = None
-                self.refused = self._pause = 0
+                self._refused = self._pause = 0
             case "observed":
                 self._give_up()
             case "refused" | "failed":
                 self._give_up()
-                self.refused += outcome.cause not in PASSING
+                self._refused += outcome.cause not in PASSING
                 self._pause = min(2 * self._pause or 1, LONGEST_PAUSE)
                 self._not_before = self._asked_in + 1 + self._pause
+                return old or self._refused >= self._patience
+        return False
 
     def goal(self, view: FloatArray) -> FloatArray:
         """Return where the view is going, if it is not there: `view` is that seen."""

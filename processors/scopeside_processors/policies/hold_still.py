@@ -79,7 +79,7 @@ class HoldStill:
         self._steering: Steering = (
             ByView() if params.stage is None else ByStage(params.stage)
         )
-        self._asked = Asked()
+        self._asked = Asked(params.let_go_after)
         self._motion = Motion(params.fit_frames)
         self._field: field.Field | None = None
         self._forget()
@@ -132,9 +132,7 @@ class HoldStill:
 
     def told(self, outcome: Outcome) -> Iterable[Wish]:
         """Take note; the next frame says what to ask for."""
-        self._asked.told(outcome)
-        if self._asked.refused >= self._params.let_go_after:
-            self._asked.refused = 0
+        if self._asked.told(outcome):
             self._anew = True
         return ()
 
@@ -185,7 +183,7 @@ class HoldStill:
             others = not expected
         if others or self._anew:
             self._held_px = vector.px
-            self._anew = False
+            self._anew = self._asked.pauses(vector.frame)
 
     def _undisturbed(
         self, now: Readback | None, held: Readback, view: FloatArray, tolerance_m: float
