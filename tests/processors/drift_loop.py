@@ -107,6 +107,8 @@ class Setting:
         Frames that show next to nothing.
     side
         Of a frame, px.
+    reach
+        How far content goes on beyond the first frame's edges, in sides.
     """
 
     drift_nm: FloatArray
@@ -117,6 +119,7 @@ class Setting:
     lost: frozenset[int] = frozenset()
     fogged: frozenset[int] = frozenset()
     side: int = 128
+    reach: float = 0.5
     seed: int = 1
 
 
@@ -350,7 +353,7 @@ def _movie(setting: Setting, nominal: State) -> Movie:
     params = MovieParams(
         pixel_size_m=PIXEL_M,
         nuclei=3,
-        fiducials=setting.side // 2,
+        fiducials=0,
         hot_pixels=4,
         wander_px=0.0,
     )
@@ -358,5 +361,10 @@ def _movie(setting: Setting, nominal: State) -> Movie:
     movie = Movie(
         params, frames, (setting.side,) * 2, seed=setting.seed, nominal=nominal
     )
-    movie._truth = replace(movie.truth(), drift=setting.drift_nm * NM_PX)
+    rng = np.random.default_rng(setting.seed)
+    reach = setting.reach
+    count = round(40 * (1 + 2 * reach) ** 2 * (setting.side / 128) ** 2)
+    places = rng.uniform(-reach, 1 + reach, (count, 2)) * setting.side
+    drift_px = setting.drift_nm * NM_PX
+    movie._truth = replace(movie.truth(), drift=drift_px, fiducials=places)
     return movie

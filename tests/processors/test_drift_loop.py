@@ -97,8 +97,8 @@ def test_nothing_is_asked_for_while_frames_show_nothing():
 
 
 def test_content_that_another_has_taken_the_place_of_is_not_looked_for():
-    away = (np.arange(160) >= 60)[:, None] * np.array([200.0, 200.0])
-    course, _ = guarded(Setting(steady(160) / 5 + away, delay=1))
+    away = (np.arange(160) >= 60)[:, None] * np.array([90.0, 90.0])
+    course, _ = guarded(Setting(steady(160) / 5 + away, delay=1, reach=2))
     assert course.vectors[-1].meta["segment"] == 1
     settled = course.residual_nm[120:]
     assert np.hypot(*(settled - settled[-1]).T).max() < 0.5
