@@ -103,6 +103,7 @@ class Motion:
         self._places: deque[Place] = deque(maxlen=frames)
         self._doubted: list[Place] = []
         self._line: Line | None = None
+        self._heard = 0
 
     @property
     def rate(self) -> FloatArray | None:
@@ -121,9 +122,11 @@ class Motion:
         It is not if it lies further than `max_step_m` a frame from where it should be,
         until `BELIEVED` such places in a row lie near to each other: a true jump.
         """
-        if self._places and place.frame <= self._places[-1].frame:
+        if self._places and place.frame <= self._heard:
             self.forget()  # the detector counts anew
-        if not self._places or _near(self._expected(place.frame), place, max_step_m):
+        expected = self._expected(place.frame) if self._places else place
+        self._heard = place.frame
+        if _near(expected, place, max_step_m):
             self._doubted.clear()
             self._places.append(place)
         elif not self._jumped(place, max_step_m):
@@ -143,10 +146,13 @@ class Motion:
         return self._line.at(min(last.frame + frames, reach))
 
     def _expected(self, frame: int) -> Place:
-        """Return where the specimen should be, and since when that is a guess."""
+        """Return where the specimen should be, and since when that is a guess.
+
+        A place that was not believed was seen: the specimen had no time to go far.
+        """
         last = self._places[-1]
         yx = last.yx if self._line is None else self._line.at(frame)
-        return Place(last.frame, yx, last.sigma_m)
+        return Place(self._heard, yx, last.sigma_m)
 
     def _jumped(self, place: Place, max_step_m: float) -> bool:
         """Whether this is the last of enough places that agree with each other."""
