@@ -19,7 +19,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -31,16 +31,9 @@ from scopeside_adapters.simulator.commands import (
     check_range,
     placing,
 )
+from scopeside_adapters.simulator.dose_truth import DoseTruth
 from scopeside_adapters.simulator.history import History, Run
 from scopeside_adapters.simulator.placing import Placement, Visit, Visits
-from bisect import bisect_right
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
-import numpy as np
-import numpy.typing as npt
-from scopeside_adapters.simulator.dose_truth import DoseTruth
 from scopeside_adapters.simulator.state import State
 
 REMEMBERED_IDS = 4096
@@ -91,13 +84,13 @@ class Microscope:
         What is fixed and tells optical states apart, such as ``high_tension_V``.
     now_ns
         The clock, nanoseconds since 1970 UTC.
+    aspect
+        Height over width of the picture, for the dose.
 
     Attributes
     ----------
     session
         A word that no other microscope bears, nor this one when it is made anew.
-    aspect
-        Height over width of the picture, for the dose.
     """
 
     def __init__(
@@ -122,8 +115,6 @@ class Microscope:
         self._history = History(state)
         self._placement: Placement | None = None
         self._visits = Visits()
-        self._states = deque([state], REMEMBERED_STATES)
-        self._since_ns = deque([0], REMEMBERED_STATES)
         self._aspect = aspect
         self._truth: DoseTruth | None = None
 
@@ -148,12 +139,15 @@ class Microscope:
         with self._lock:
             return self._now_ns(), self._state()
 
-    def states_at(self, timestamp_ns: IntArray) -> list[Run]:
     def dose(self, points_m: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
         """Return what the specimen has really received since this was asked first.
+
+        While the beam is placed on points nothing is counted: no field is lit.
+
         Parameters
         ----------
         points_m : (y, x) of points of the specimen, metres
+
         Returns
         -------
         dict
@@ -161,10 +155,14 @@ class Microscope:
             ``points_e_per_A2``; ``forgotten``: changes of field that were too many to
             be remembered, so that points may have received more.
         """
-        now = self._now_ns()
+        with self._lock:
+            self._settle()
+            now = self._now_ns()
+            if self._truth is None:
+                state = self._state()
+                lit = state if self._placement is None else _unlit(state)
+                self._truth = DoseTruth(lit, now, self._aspect)
             truth = self._truth
-            if truth is None:
-                truth = self._truth = DoseTruth(self._states[-1], now, self._aspect)
             truth.count(now)
             return {
                 "t_ns": now,
@@ -172,9 +170,8 @@ class Microscope:
                 "points_e_per_A2": truth.at(points_m),
                 "forgotten": truth.forgotten,
             }
-    def states_at(
-        self, timestamp_ns: npt.NDArray[np.int64]
-    ) -> list[tuple[int, int, State]]:
+
+    def states_at(self, timestamp_ns: IntArray) -> list[Run]:
         """Return runs (first, end, state) of the ascending times in `timestamp_ns`."""
         with self._lock:
             return self._history.runs(timestamp_ns)
@@ -245,12 +242,7 @@ class Microscope:
                 self._history.end_placement()
                 self._over(now)
             self._history.add(now, wanted)
-            wanted = replace(wanted, epoch=before.epoch + 1)
-            self._states.append(wanted)
-            # The history stays in order even if the wall clock is set back.
-            self._since_ns.append(max(now, self._since_ns[-1]))
-            if self._truth is not None:
-                self._truth.change(wanted, now)
+            self._lit(wanted, now)
         return Answer(name, True, "", wanted)
 
     def _check_time(self, request: Mapping[str, Any], now_ns: int) -> None:
@@ -283,6 +275,7 @@ class Microscope:
         placement = Placement(name, before, points, since_ns, dwell_ns)
         self._history.place(placement)
         self._placement = placement
+        self._lit(_unlit(before), since_ns)
         return Answer(name, True, "", placement.state(0))
 
     def _settle(self) -> None:
@@ -305,8 +298,14 @@ class Microscope:
         reason = (
             "" if done else f"a blank put an end to it on point {len(visits)} of {n}"
         )
+        self._lit(state, min(now_ns, placement.until_ns))
         more = {"visited": len(visits)}
         self._answers[placement.id] = Answer(placement.id, done, reason, state, more)
+
+    def _lit(self, state: State, t_ns: int) -> None:
+        """Tell the account of the dose what is lit from now on."""
+        if self._truth is not None:
+            self._truth.change(state, t_ns)
 
     def _wanted(self, before: State, request: Mapping[str, Any]) -> State:
         changes = changes_of(request)
@@ -322,3 +321,8 @@ class Microscope:
                 f"time of {self._longest_exposure_s:g} s"
             )
         return replace(before, **changes)
+
+
+def _unlit(state: State) -> State:
+    """Return the state as the dose of fields sees it while none is lit."""
+    return replace(state, blanked=True)
