@@ -18,7 +18,7 @@ from scopeside.errors import SourceError
 from scopeside.scan import IntArray, Scan
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.simulator.control import ControlServer
-from scopeside_adapters.simulator.microscope import Microscope
+from scopeside_adapters.simulator.microscope import Microscope, Value
 from scopeside_adapters.simulator.movie import Movie
 from scopeside_adapters.simulator.parameters import SimulatorParams, initial_state
 from scopeside_adapters.simulator.scan4d import Scan4D
@@ -50,6 +50,8 @@ class SimulatorDetector:
         self.microscope = Microscope(
             nominal,
             longest_exposure_s=longest * (1 + 1e-9),
+            scans=params.mode == "scan4d",
+            optics=_optics(params),
             aspect=_aspect(params, settings),
         )
         self.model: Scan4D | Movie = _model(params, settings, nominal)
@@ -104,7 +106,11 @@ class SimulatorDetector:
         self.prepare()
         with ExitStack() as stack:
             if self._params.control is not None:
-                server = ControlServer(self.microscope, self._params.control)
+                server = ControlServer(
+                    self.microscope,
+                    self._params.control,
+                    self._params.control_delay_ms,
+                )
                 stack.enter_context(server)
                 sink.note(f"the microscope takes commands at {server.endpoint}")
             for _ in self._turns(sink):
@@ -203,6 +209,17 @@ def _model(
         seed=params.seed,
         nominal=nominal,
     )
+
+
+def _optics(params: SimulatorParams) -> dict[str, Value]:
+    """Return what tells the optical states of a microscope apart, and never changes."""
+    scans = params.mode == "scan4d"
+    optics = params.scan4d if scans else params.movie
+    return {
+        "high_tension_V": optics.beam_energy_eV,
+        "mode": "STEM" if scans else "TEM",
+        "rotation_rad": 0.0,
+    }
 
 
 def _calibration(

@@ -223,6 +223,8 @@ def test_check_finds_a_movie_that_is_called_a_scan():
         ({"fps": 0.0}, "fps"),
         ({"dtype": "float32"}, "dtype"),
         ({"speed": 1}, "speed"),
+        ({"control_delay_ms": {"blnk": 1}}, "did you mean 'blank'"),
+        ({"control_delay_ms": {"blank": -1}}, "control_delay_ms"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(table, message):
