@@ -39,7 +39,8 @@ def _endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def _action(name: str) -> str:
+def action_name(name: str) -> str:
+    """Return the name of an action that there is."""
     if name not in ACTIONS:
         raise ValueError(unknown("action", name, ACTIONS))
     return name
@@ -51,7 +52,9 @@ class ZmqControlParams(Params):
     endpoint: Annotated[str, AfterValidator(_endpoint)]
     """Where the microscope's program listens: tcp://HOST:PORT or ipc://PATH. Any HOST
     but 127.0.0.1 needs keys."""
-    actions: tuple[Annotated[str, AfterValidator(_action)], ...] = Field(min_length=1)
+    actions: tuple[Annotated[str, AfterValidator(action_name)], ...] = Field(
+        min_length=1
+    )
     """What it may be asked for; the program must offer all of it."""
     server_key: str | None = Field(None, pattern=r"^[!-~]{40}$")
     """Public key of the microscope's program, 40 letters."""
