@@ -95,6 +95,13 @@ def test_without_a_guard_it_is_not_confirmed(root, what):
     assert "No guard of yours is running" in text
 
 
+def test_where_nobody_listens_it_is_not_confirmed_and_said_at_once(root):
+    code, text = run("blank", "--run", str(root / "none"))
+    assert code == 1
+    assert "NOT CONFIRMED" in text
+    assert "no guard listens in" in text
+
+
 def test_all_guards_are_stopped_and_one_that_fails_counts(guard, root):
     with guard_in(root / "2-b") as other:
         assert run("hold")[0] == 0

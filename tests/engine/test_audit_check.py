@@ -199,6 +199,18 @@ def test_a_line_beyond_all_measure_is_not_read_in_one_piece(tmp_path, monkeypatc
     assert [fault.line for fault in found.faults] == [2, 3, 4]
 
 
+def test_a_line_that_is_just_being_written_is_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "audit.jsonl"
+    with AuditLog.open(path), path.open("ab", buffering=0) as file:
+        file.write(LINES[0][:50])
+        rest = LINES[0][50:]
+        monkeypatch.setattr(audit_check.time, "sleep", lambda _: file.write(rest))
+        found = check(path)
+        path.write_bytes(b"")  # the log closes on a file that is as it left it
+    assert found.records == 1
+    assert found.n_faults == 0
+
+
 @given(at=st.integers(0, len(WHOLE) - 1), by=st.integers(1, 255))
 @settings(max_examples=400)
 def test_any_change_of_one_byte_is_found(at, by):

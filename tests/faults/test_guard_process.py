@@ -27,6 +27,20 @@ from scopeside.wire import Kind
 TOKEN = "of this run"
 FIELD = {"min": -1e-6, "max": 1e-6, "step": 1e-6, "excursion": 1e-6, "tolerance": 1e-12}
 LIMITS = {"set_beam_shift": {"every_s": 1e-3, "x_m": FIELD, "y_m": FIELD}}
+DOSE = {
+    "budget_e_per_A2": 1000.0,
+    "calibration": {
+        "rate_e_per_A2_s": 1e-3,
+        "uncertainty": 0.05,
+        "date": "2026-11-01",
+    },
+    "moves": {"stage": 1.0},
+    "field_m": [1e-6, 1e-6],
+    "margin_m": 0.0,
+    "cell_m": 1e-7,
+    "blank_s": 0.05,
+    "max_age_days": 1e6,
+}
 ORPHANED = """
 import json, os, subprocess, sys
 spec = json.loads(sys.stdin.readline())
@@ -54,6 +68,8 @@ class Room:
             "beam_shift_x_m": 0.0,
             "beam_shift_y_m": 0.0,
             "blanked": False,
+            "stage_x_m": 0.0,
+            "stage_y_m": 0.0,
         }.items():
             write(self.scope / f"{quantity}.value", json.dumps(value))
         self.audit = folder / "audit.jsonl"
@@ -142,19 +158,20 @@ class Room:
         self.said["control"].clear()
         self.member.start()
 
-        def ready():
-            assert self.member.alive, self.member.read_stderr()
-            return self.heard("control", Kind.READY)
-
-        self.until(ready, "READY")
+        self.until(lambda: self.alive and self.heard("control", Kind.READY), "READY")
         self.control.send(Kind.EPOCH, {"epoch": 1}, to=self.identity)
         self.adviser.send(Kind.JOIN, {"token": TOKEN})
         return self
 
     def ready(self):
         self.start()
-        self.until(lambda: self.known is not None, "a read-back")
+        self.until(lambda: self.alive and self.known is not None, "a read-back")
         return self
+
+    @property
+    def alive(self):
+        assert self.member.alive, "\n".join(self.member.read_stderr())
+        return True
 
     @property
     def known(self):
@@ -181,6 +198,15 @@ class Room:
         self.ready()
         assert self.asks("arm", seconds=600)["ok"]
         return self
+
+    def answers_within(self, seconds):
+        """Whether the main loop answers so soon."""
+        self.said["person"].clear()
+        self.person.send(Kind.STATUS, {})
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.heard("person", Kind.STATUS):
+            self.turn()
+        return bool(self.heard("person", Kind.STATUS))
 
     def proposes(self, x_m, token=TOKEN):
         """Propose a beam shift; returns the id."""
@@ -228,6 +254,12 @@ def closing():
 @pytest.fixture
 def room(tmp_path, closing):
     return Room(tmp_path, closing)
+
+
+@pytest.fixture
+def budgeted(tmp_path, closing):
+    """A room in which a dose budget is enforced."""
+    return Room(tmp_path, closing, dose=DOSE)
 
 
 def test_an_armed_guard_does_what_is_proposed_and_writes_it_down_first(room):
@@ -290,14 +322,36 @@ def test_blank_reaches_the_instrument_while_a_command_is_in_flight(room):
     room.until(lambda: room.status()["parked"])
 
 
-def test_hold_and_blank_are_answered_while_the_main_loop_is_stuck(room):
-    """A log on a disk that does not answer: here, the whole loop is in a pipe."""
-    room.armed()
-    fifo = room.folder / "stuck"
+def stick(room, closing):
+    """Have the guard's main loop hang on its disk; returns what lets it go."""
+    fifo = room.folder / "fifo"
     os.mkfifo(fifo)
-    fifo.replace(room.audit.with_name("audit.jsonl.dose.new"))
+    stuck = fifo.replace(room.audit.with_name("audit.jsonl.dose.new"))
+
+    def let_go():
+        with contextlib.suppress(OSError):
+            os.close(os.open(stuck, os.O_RDONLY | os.O_NONBLOCK))
+
+    closing.callback(let_go)
+    return let_go
+
+
+def test_hold_and_blank_are_answered_while_the_main_loop_hangs(budgeted, closing):
+    room = budgeted.armed()
+    stick(room, closing)
+    room.until(lambda: not room.answers_within(0.2), "a loop that hangs")
+    assert room.asks_stop("hold")["ok"]
     assert room.asks_stop("blank")["ok"]
     assert state(room.scope)["blanked"] is True
+
+
+def test_a_main_loop_that_hangs_is_held_and_blanked_unasked(tmp_path, closing):
+    room = Room(tmp_path, closing, dose=DOSE, silence_ms=300).armed()
+    let_go = stick(room, closing)
+    room.until(lambda: state(room.scope)["blanked"], "a blank")
+    let_go()
+    room.until(lambda: room.status()["parked"], "a park")
+    assert "stood still" in json.dumps(room.records())
 
 
 def test_a_guard_that_is_killed_comes_up_parked_and_nothing_is_pending(room):
@@ -461,3 +515,69 @@ def test_observe_needs_no_instrument_and_tells_the_adviser_so(tmp_path, closing)
     assert room.until(lambda: room.heard("adviser", Kind.READBACK))[0]["values"] == {}
     assert not room.asks_stop("blank")["ok"]
     assert room.asks_stop("hold")["ok"]
+
+
+# -- with a dose budget ------------------------------------------------------------
+
+
+def test_with_a_budget_a_killed_supervisor_leaves_the_beam_blanked(budgeted, closing):
+    room = budgeted
+    supervisor, guard = orphan(room, closing)
+    begun(room)
+    supervisor.kill()
+    supervisor.wait()
+    room.until(lambda: not lives(guard), "the end of the guard")
+    assert state(room.scope)["blanked"] is True
+    said = [one for one in room.records() if one["kind"] == "event"]
+    assert "blanked" in [one["what"] for one in said]
+    assert said[-1]["what"] in ("ended", "blanked")
+
+
+def test_an_orphaned_guard_does_not_end_before_the_beam_is_blanked(budgeted, closing):
+    room = budgeted
+    (room.scope / "dark").touch()
+    supervisor, guard = orphan(room, closing)
+    begun(room)
+    supervisor.kill()
+    supervisor.wait()
+    room.until(lambda: len(calls(room.scope, "blank")) > 2, "blanks tried again")
+    assert lives(guard)
+    (room.scope / "dark").unlink()
+    room.until(lambda: not lives(guard), "the end of the guard")
+    assert state(room.scope)["blanked"] is True
+
+
+def test_with_a_budget_silence_of_the_engine_blanks(tmp_path, closing):
+    room = Room(tmp_path, closing, dose=DOSE, silence_ms=300).armed()
+    room.beats = False
+    room.until(lambda: state(room.scope)["blanked"], "a blank")
+    room.until(lambda: room.status()["parked"])
+
+
+def test_with_a_budget_a_clean_end_blanks(budgeted):
+    room = budgeted.armed()
+    room.control.send(Kind.STOP, {}, to=room.identity)
+    room.until(room.ended, "the end")
+    assert room.member.reap() == "exited with code 0"
+    assert state(room.scope)["blanked"] is True
+
+
+def test_the_dose_account_outlives_a_guard_that_is_killed(budgeted):
+    room = budgeted.armed()
+    kept = room.audit.with_name("audit.jsonl.dose.json")
+    room.until(kept.exists, "an account")
+    room.until(lambda: room.status()["dose"]["run_e_per_A2"][0] > 0, "a dose")
+    room.asks("do", action="set_beam_shift", fields={"x_m": 1e-9, "y_m": 0.0})
+    before = json.loads(kept.read_text())["run"]
+    room.member.kill()
+    room.member.reap()
+    room.ready()
+    assert room.status()["dose"]["run_e_per_A2"] > before
+    assert before[0] > 0
+
+
+def test_a_dose_account_that_is_damaged_is_not_begun_anew_in_silence(budgeted):
+    room = budgeted
+    room.audit.with_name("audit.jsonl.dose.json").write_text("{")
+    room.ready()
+    assert "cannot be read" in json.dumps(room.status()["parked"])

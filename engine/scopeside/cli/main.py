@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from scopeside.cli import feedback
+from scopeside.cli.keys import keys_app
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys_app, name="keys")
 
 PipelineFile = Annotated[
     Path, typer.Argument(help="The pipeline file (TOML).", show_default=False)

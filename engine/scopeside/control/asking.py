@@ -161,16 +161,24 @@ def stop(folder: Path, what: str, seconds: float) -> Answer:
     what
         ``hold`` or ``blank``.
     """
-    began = time.monotonic()
     request = {"ask": what, "id": uuid.uuid4().hex, "who": who()}
-    with _dialled(folder / "stop") as link:
+    if _listens(folder / "stop"):
+        answer = _stopped(folder / "stop", request, seconds)
+        if answer is not None:
+            return answer
+    if _listens(folder / "guard"):
+        return ask(folder, request, seconds)
+    return Answer(False, reason=f"no guard listens in {folder}")
+
+
+def _stopped(path: Path, request: Mapping[str, Any], seconds: float) -> Answer | None:
+    began = time.monotonic()
+    with _dialled(path) as link:
         link.send(Kind.ASK, request)
         while (message := _next(link, began + seconds)) is not None:
             if message.kind is Kind.ANSWER:
                 return _answer(message.header, began)
-    return (
-        ask(folder, request, seconds) if _listens(folder / "guard") else Answer(False)
-    )
+    return None
 
 
 def status(folder: Path, seconds: float = PATIENCE_S) -> dict[str, Any]:

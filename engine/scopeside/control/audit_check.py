@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,6 +15,8 @@ from scopeside.errors import AuditError
 
 MAX_FAULTS = 1000
 _BEGINNING = Head()
+_WRITTEN_S = 0.05
+"""A record that is just being written is whole after so long."""
 
 
 class Fault(NamedTuple):
@@ -250,4 +254,17 @@ def lines_of(path: Path) -> Iterator[bytes]:
 def _lines(file: BinaryIO) -> Iterator[bytes]:
     # A line beyond all measure comes in pieces, none of which is a record.
     while line := file.readline(MAX_LINE):
+        if not line.endswith(b"\n") and _is_being_written(file):
+            time.sleep(_WRITTEN_S)
+            line += file.readline(MAX_LINE)
         yield line
+
+
+def _is_being_written(file: BinaryIO) -> bool:
+    """Whether a process has the log open to write: it may be in mid-line."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return False

@@ -89,12 +89,25 @@ class Book:
             found = str(error)
         if isinstance(found, dict):
             return found
+        raise self.put_aside(f"{found!s:.100}")
+
+    def put_aside(self, reason: str) -> AuditError:
+        """Move a kept account out of the way, so as not to be lost; returns the error.
+
+        Parameters
+        ----------
+        reason
+            Why it cannot be gone on with.
+        """
         aside = self.kept_path.with_suffix(".damaged")
-        if self.kept_path.exists():
+        where = f"now lies at {aside.name}"
+        try:
             self.kept_path.replace(aside)
-        raise AuditError(
-            f"the dose account {self.kept_path} cannot be read ({found!s:.100}); it "
-            f"now lies at {aside.name}, and what was counted before is not known"
+        except OSError as error:
+            where = f"cannot be moved away: {error.strerror}"
+        return AuditError(
+            f"the dose account {self.kept_path.name} cannot be read and {where}; what "
+            f"was counted before is not known ({reason})"
         )
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from scopeside.control.actuator import Actuator
 from scopeside.control.blanker import GIVE_UP_S
 from scopeside.control.book import Book
 from scopeside.control.connection import Connection
-from scopeside.control.desk import Desk
+from scopeside.control.desk import MAX_TURN, Desk
 from scopeside.control.doer import Doer
 from scopeside.control.guard import Guard
 from scopeside.control.hold import Hold
@@ -43,6 +43,7 @@ from scopeside.control.parts import (
     blanker_of,
     clock_of,
     control_of,
+    door_of,
     dose_rate,
     frame_time,
 )
@@ -93,10 +94,15 @@ class GuardProcess:
         self._blanker.start()
         self._stopper.start()
         self._desk = Desk(child.context, spec.endpoint("guard"), spec.token)
-        self._telling = Telling(self._desk, absent=self._control.instrument_cls is None)
+        self._door, shut = door_of(settings)
+        self._telling = Telling(
+            self._desk, self._door, absent=self._control.instrument_cls is None
+        )
         self._poller = zmq.Poller()
         for source in (child.control.socket, self._desk.socket, self._post.fd):
             self._poller.register(source, zmq.POLLIN)
+        if self._door is not None:
+            self._poller.register(self._door.socket, zmq.POLLIN)
         self._epoch = spec.epoch
         self._degraded: tuple[str, ...] = ()
         self._forged_told = 0
@@ -127,6 +133,8 @@ class GuardProcess:
             say=self._say,
             changing=self._telling.changing,
         )
+        if shut:
+            self._say(shut)
         if damaged:
             self._say(damaged)
             self._doer.park(damaged)
@@ -153,6 +161,7 @@ class GuardProcess:
                 self._take(news)
             self._hear_supervisor()
             self._hear_desk()
+            self._hear_door()
             self._doer.do(self._guard.tick(self._clock.now_ns()))
             self._doer.settle()
             self._watch.enforced = self._enforced
@@ -202,6 +211,8 @@ class GuardProcess:
             self._actuator.stop(CLOSE_S)
         self._blanker.stop(CLOSE_S)
         self._desk.close()
+        if self._door is not None:
+            self._door.close()
         try:
             self._book.close()
         except AuditError as error:
@@ -291,6 +302,7 @@ class GuardProcess:
             "audit": str(self._book.path),
             "garbled": self._desk.garbled,
             "forged": self._desk.forged,
+            "door": None if self._door is None else self._door.status(),
         }
 
     # -- adviser and persons ----------------------------------------------------
@@ -301,6 +313,17 @@ class GuardProcess:
         if self._desk.forged > self._forged_told:
             self._forged_told = self._desk.forged
             self._say(f"{self._forged_told} messages bore a wrong token; refused")
+
+    def _hear_door(self) -> None:
+        if self._door is None:
+            return
+        for _ in range(MAX_TURN):
+            heard = self._door.receive()
+            if heard is None:
+                break
+            self._heard(heard.client, heard.message)
+        for text in self._door.told():
+            self._say(text)
 
     def _hear_out(self) -> None:
         """Hear what the adviser has said before it ended."""
@@ -322,7 +345,8 @@ class GuardProcess:
             case Kind.HEARD:
                 self._measured(header)
             case Kind.STATUS:
-                self._desk.tell(client, Kind.STATUS, self._status())
+                asked = {"id": header.get("id", "")}
+                self._telling.answer(client, Kind.STATUS, self._status() | asked)
             case _:
                 # A person may have made room: what could not be written is tried again.
                 self._doer.unwritten = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from scopeside.child import Spec
 from scopeside.control import setup
@@ -16,8 +16,11 @@ from scopeside.control.clock import Clock, FramesClock, WallClock
 from scopeside.control.connection import Connection
 from scopeside.control.news import Post
 from scopeside.control.settings import ControlSettings
-from scopeside.errors import AuditError
+from scopeside.errors import AuditError, ConfigError
 from scopeside.plugins import look_in
+
+if TYPE_CHECKING:
+    from scopeside.control.door import Door
 
 _NOT_OURS = ("rule", "policy")
 _MEASURED = ("rate_e_per_A2_s", "sigma", "t_ns")
@@ -76,6 +79,23 @@ def account_of(settings: ControlSettings, book: Book) -> tuple[Account | None, s
         return DoseAccount(settings.dose, book.kept()), ""
     except AuditError as error:
         return DoseAccount(settings.dose), str(error)
+    except ConfigError as error:  # it was kept with other settings
+        return DoseAccount(settings.dose), str(book.put_aside(str(error)))
+
+
+def door_of(settings: ControlSettings) -> tuple[Door | None, str]:
+    """Return where other programs may ask, and why it stays shut; usually empty.
+
+    A port that is taken is no reason to be without a guard.
+    """
+    if settings.door is None:
+        return None, ""
+    from scopeside.control.door import Door  # noqa: PLC0415 - keys, only where asked
+
+    try:
+        return Door(settings.door), ""
+    except ConfigError as error:
+        return None, f"the door stays shut: {error}"
 
 
 def frame_time(proposal: Any) -> int:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from scopeside.control.desk import ADVISER, Desk
 from scopeside.control.effects import Tell
 from scopeside.control.instrument import Readback, Value
 from scopeside.wire import Kind
+
+if TYPE_CHECKING:
+    from scopeside.control.door import Door
+
+DOOR = "door:"
+"""Programs that have come in by the door are called so, and then by their name."""
 
 
 class Telling:
@@ -19,8 +26,9 @@ class Telling:
         There is no instrument: what holds is nothing, and that is known.
     """
 
-    def __init__(self, desk: Desk, *, absent: bool) -> None:
+    def __init__(self, desk: Desk, door: Door | None, *, absent: bool) -> None:
         self._desk = desk
+        self._door = door
         self._absent = absent
         self._readback: Readback | None = None
         self._changed_ns = 0
@@ -40,11 +48,18 @@ class Telling:
             "cause": tell.cause,
             "reason": tell.reason,
         }
-        if tell.client == ADVISER:
-            self._desk.tell(ADVISER, Kind.DECIDED, header)
-        else:
-            ok = tell.state not in ("refused", "failed")
-            self._desk.tell(tell.client, Kind.ANSWER, {**header, "ok": ok})
+        # A program's own proposals bear its name.
+        proposed = tell.client == ADVISER or tell.id.startswith(f"{tell.client}/")
+        ok = tell.state not in ("refused", "failed")
+        kind = Kind.DECIDED if proposed else Kind.ANSWER
+        self.answer(tell.client, kind, header if proposed else {**header, "ok": ok})
+
+    def answer(self, client: str, kind: Kind, header: Mapping[str, Any]) -> None:
+        """Say something to a client, wherever it has come in."""
+        if not client.startswith(DOOR):
+            self._desk.tell(client, kind, header)
+        elif self._door is not None:
+            self._door.answer(client, kind, header)
 
     def welcome(self, now_ns: int) -> None:
         """Tell a new adviser what holds."""
