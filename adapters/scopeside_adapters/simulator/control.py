@@ -11,8 +11,10 @@ point.
 
 ``get_state`` changes nothing and needs no id; with ``at_ns`` it answers with the state
 that was in force at that time, such as the time stamp of a frame. ``get_visits``
-answers with the stays of the beam from number ``first`` on. What is no request gets an
-answer with ``ok`` false and the reason.
+answers with the stays of the beam from number ``first`` on; ``get_dose`` with
+``points``, a list of [y, x] in metres, with what the specimen has really received since
+it was asked first (`Microscope.dose`). What is no request gets an answer with ``ok``
+false and the reason.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from scopeside_adapters.simulator.microscope import Microscope
 
 LARGEST_REQUEST = 1 << 18
 MOST_WAITING = 1000
+MOST_POINTS = 1000
 _POLL_MS = 50
 _LOOK_S = 0.002
 _TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[0-9.]+):(\d{1,5})")
@@ -78,6 +81,8 @@ def answer(microscope: Microscope, request: bytes) -> dict[str, Any]:
             return _state(microscope, asked)
         case "get_visits":
             return _visits(microscope, asked)
+        case "get_dose":
+            return _dose(microscope, asked)
     return microscope.command(asked).to_dict()
 
 
@@ -129,6 +134,29 @@ def _visits(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
         "first": begin,
         "total": total,
         "visits": [list(visit) for visit in found],
+    }
+
+
+def _dose(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
+    if unknown := set(asked) - {"action", "id", "points"}:
+        return _refusal(microscope, f"get_dose has no field {min(unknown)!r:.60}")
+    points = asked.get("points", [])
+    if not isinstance(points, list) or len(points) > MOST_POINTS:
+        reason = f"points is a list of {MOST_POINTS} [y, x] at most, not {points!r:.60}"
+        return _refusal(microscope, reason)
+    for point in points:
+        if (
+            not isinstance(point, list)
+            or len(point) != 2
+            or not all(type(one) in (int, float) for one in point)
+        ):
+            return _refusal(microscope, f"a point is [y, x], not {point!r:.60}")
+    return {
+        "id": _name(asked),
+        "ok": True,
+        "reason": "",
+        "state": microscope.readback(),
+        "dose": microscope.dose([(y, x) for y, x in points]),
     }
 
 

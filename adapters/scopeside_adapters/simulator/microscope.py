@@ -19,7 +19,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from scopeside_adapters.simulator.commands import (
     check_range,
     placing,
 )
+from scopeside_adapters.simulator.dose_truth import DoseTruth
 from scopeside_adapters.simulator.history import History, Run
 from scopeside_adapters.simulator.placing import Placement, Visit, Visits
 from scopeside_adapters.simulator.state import State
@@ -83,6 +84,8 @@ class Microscope:
         What is fixed and tells optical states apart, such as ``high_tension_V``.
     now_ns
         The clock, nanoseconds since 1970 UTC.
+    aspect
+        Height over width of the picture, for the dose.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class Microscope:
         scans: bool = False,
         optics: Mapping[str, Value] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        aspect: float = 1.0,
     ) -> None:
         state = State() if initial is None else initial
         self.session = secrets.token_hex(8)
@@ -111,6 +115,8 @@ class Microscope:
         self._history = History(state)
         self._placement: Placement | None = None
         self._visits = Visits()
+        self._aspect = aspect
+        self._truth: DoseTruth | None = None
 
     @property
     def state(self) -> State:
@@ -132,6 +138,33 @@ class Microscope:
         """Return the state now, and when that is, ns since 1970."""
         with self._lock:
             return self._now_ns(), self._state()
+
+    def dose(self, points_m: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
+        """Return what the specimen has really received since this was asked first.
+
+        Parameters
+        ----------
+        points_m : (y, x) of points of the specimen, metres
+
+        Returns
+        -------
+        dict
+            ``t_ns``; ``run_e_per_A2`` of all places as if they were one;
+            ``points_e_per_A2``; ``forgotten``: changes of field that were too many to
+            be remembered, so that points may have received more.
+        """
+        now = self._now_ns()
+        with self._lock:
+            truth = self._truth
+            if truth is None:
+                truth = self._truth = DoseTruth(self._state(), now, self._aspect)
+            truth.count(now)
+            return {
+                "t_ns": now,
+                "run_e_per_A2": truth.run_e_per_A2,
+                "points_e_per_A2": truth.at(points_m),
+                "forgotten": truth.forgotten,
+            }
 
     def states_at(self, timestamp_ns: IntArray) -> list[Run]:
         """Return runs (first, end, state) of the ascending times in `timestamp_ns`."""
@@ -204,6 +237,8 @@ class Microscope:
                 self._history.end_placement()
                 self._over(now)
             self._history.add(now, wanted)
+            if self._truth is not None:
+                self._truth.change(wanted, now)
         return Answer(name, True, "", wanted)
 
     def _check_time(self, request: Mapping[str, Any], now_ns: int) -> None:
