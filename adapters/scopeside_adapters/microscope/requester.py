@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import zmq
@@ -77,6 +78,7 @@ class Requester:
             raise InstrumentError(f"{self._name}: {error}") from error
 
     def _exchange(self, request: bytes, wait_ms: int) -> bytes:
+        end = time.monotonic() + wait_ms / 1e3
         socket = self._socket or self._connect()
         # Whatever goes wrong from here on, this socket is not used again.
         self._socket = None
@@ -87,7 +89,7 @@ class Requester:
                     "sent"
                 )
             socket.send(request, zmq.NOBLOCK)
-            if not socket.poll(wait_ms):
+            if not socket.poll(max(1, round((end - time.monotonic()) * 1e3))):
                 raise InstrumentError(
                     f"{self._name} did not answer within {wait_ms / 1e3:g} s; whether "
                     "it did what was asked is not known"

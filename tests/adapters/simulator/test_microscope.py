@@ -318,3 +318,38 @@ def test_a_command_for_another_session_is_refused_unless_it_blanks():
     assert not ask(microscope, "blank", "c", on=False, session="yesterday").ok
     assert ask(microscope, "blank", "d", on=True, session="yesterday").ok
     assert Microscope().session != microscope.session
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["place_beam", "blank", "unblank", "set_defocus", "wait"]),
+        st.integers(-50, 400),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_whatever_comes_the_history_is_in_order_and_a_blank_stays(steps):
+    clock = Clock()
+    microscope = Microscope(scans=True, now_ns=clock)
+    blanked = False
+    for number, (action, ms) in enumerate(steps):
+        match action:
+            case "place_beam":
+                place(microscope, number, dwell_s=0.05)
+            case "blank":
+                blanked = True
+                assert ask(microscope, "blank", number, on=True).ok
+            case "unblank":
+                blanked &= not ask(microscope, "blank", number, on=False).ok
+            case "set_defocus":
+                ask(microscope, action, number, defocus_m=ms * 1e-9)
+            case "wait":
+                clock.now_ns += ms * 1_000_000  # the wall clock may be set back
+        assert microscope.state.blanked is blanked
+    times = 1_000_000_000 + np.arange(0, 13_000, 7) * 1_000_000
+    epochs = [state.epoch for _, _, state in microscope.states_at(times)]
+    assert epochs == sorted(epochs)
+    visits = [visit.t_ns for visit in microscope.visits()[2]]
+    assert visits == sorted(visits)
