@@ -13,6 +13,10 @@ point.
 that was in force at that time, such as the time stamp of a frame. ``get_visits``
 answers with the stays of the beam from number ``first`` on. What is no request gets an
 answer with ``ok`` false and the reason.
+that was in force at that time, such as the time stamp of a frame. ``get_dose`` with
+``points``, a list of [y, x] in metres, answers with what the specimen has really
+received since it was asked first (`Microscope.dose`). What is no request gets an answer
+with ``ok`` false and the reason.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ from scopeside_adapters.simulator.microscope import Microscope
 
 LARGEST_REQUEST = 1 << 18
 MOST_WAITING = 1000
+LARGEST_REQUEST = 1 << 16
+MOST_POINTS = 1000
 _POLL_MS = 50
 _LOOK_S = 0.002
 _TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[0-9.]+):(\d{1,5})")
@@ -94,6 +100,12 @@ def understood(request: bytes) -> dict[str, Any]:
     if not isinstance(asked, dict) or not all(isinstance(key, str) for key in asked):
         raise _NoRequestError("a request is a map of names and values")
     return asked
+        return _refusal(microscope, "a request is a map of names and values")
+    if asked.get("action") == "get_state":
+        return _state(microscope, asked)
+    if asked.get("action") == "get_dose":
+        return _dose(microscope, asked)
+    return microscope.command(asked).to_dict()
 
 
 def _state(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +149,22 @@ def _name(asked: dict[str, Any]) -> str | int | None:
     return name if type(name) in (str, int) else None
 
 
+def _dose(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
+    if unknown := set(asked) - {"action", "id", "points"}:
+        return _refusal(microscope, f"get_dose has no field {min(unknown)!r:.60}")
+    points = asked.get("points", [])
+    if not isinstance(points, list) or len(points) > MOST_POINTS:
+        reason = f"points is a list of {MOST_POINTS} [y, x] at most, not {points!r:.60}"
+        return _refusal(microscope, reason)
+    for point in points:
+        if (
+            not isinstance(point, list)
+            or len(point) != 2
+            or not all(type(one) in (int, float) for one in point)
+        ):
+            return _refusal(microscope, f"a point is [y, x], not {point!r:.60}")
+        "id": name if type(name) in (str, int) else None,
+        "dose": microscope.dose([(y, x) for y, x in points]),
 def _refusal(microscope: Microscope, reason: str) -> dict[str, Any]:
     return {"id": None, "ok": False, "reason": reason, "state": microscope.readback()}
 

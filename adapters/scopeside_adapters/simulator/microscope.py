@@ -33,6 +33,14 @@ from scopeside_adapters.simulator.commands import (
 )
 from scopeside_adapters.simulator.history import History, Run
 from scopeside_adapters.simulator.placing import Placement, Visit, Visits
+from bisect import bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+import numpy as np
+import numpy.typing as npt
+from scopeside_adapters.simulator.dose_truth import DoseTruth
 from scopeside_adapters.simulator.state import State
 
 REMEMBERED_IDS = 4096
@@ -88,6 +96,8 @@ class Microscope:
     ----------
     session
         A word that no other microscope bears, nor this one when it is made anew.
+    aspect
+        Height over width of the picture, for the dose.
     """
 
     def __init__(
@@ -98,6 +108,7 @@ class Microscope:
         scans: bool = False,
         optics: Mapping[str, Value] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        aspect: float = 1.0,
     ) -> None:
         state = State() if initial is None else initial
         self.session = secrets.token_hex(8)
@@ -111,6 +122,10 @@ class Microscope:
         self._history = History(state)
         self._placement: Placement | None = None
         self._visits = Visits()
+        self._states = deque([state], REMEMBERED_STATES)
+        self._since_ns = deque([0], REMEMBERED_STATES)
+        self._aspect = aspect
+        self._truth: DoseTruth | None = None
 
     @property
     def state(self) -> State:
@@ -134,6 +149,32 @@ class Microscope:
             return self._now_ns(), self._state()
 
     def states_at(self, timestamp_ns: IntArray) -> list[Run]:
+    def dose(self, points_m: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
+        """Return what the specimen has really received since this was asked first.
+        Parameters
+        ----------
+        points_m : (y, x) of points of the specimen, metres
+        Returns
+        -------
+        dict
+            ``t_ns``; ``run_e_per_A2`` of all places as if they were one;
+            ``points_e_per_A2``; ``forgotten``: changes of field that were too many to
+            be remembered, so that points may have received more.
+        """
+        now = self._now_ns()
+            truth = self._truth
+            if truth is None:
+                truth = self._truth = DoseTruth(self._states[-1], now, self._aspect)
+            truth.count(now)
+            return {
+                "t_ns": now,
+                "run_e_per_A2": truth.run_e_per_A2,
+                "points_e_per_A2": truth.at(points_m),
+                "forgotten": truth.forgotten,
+            }
+    def states_at(
+        self, timestamp_ns: npt.NDArray[np.int64]
+    ) -> list[tuple[int, int, State]]:
         """Return runs (first, end, state) of the ascending times in `timestamp_ns`."""
         with self._lock:
             return self._history.runs(timestamp_ns)
@@ -204,6 +245,12 @@ class Microscope:
                 self._history.end_placement()
                 self._over(now)
             self._history.add(now, wanted)
+            wanted = replace(wanted, epoch=before.epoch + 1)
+            self._states.append(wanted)
+            # The history stays in order even if the wall clock is set back.
+            self._since_ns.append(max(now, self._since_ns[-1]))
+            if self._truth is not None:
+                self._truth.change(wanted, now)
         return Answer(name, True, "", wanted)
 
     def _check_time(self, request: Mapping[str, Any], now_ns: int) -> None:

@@ -52,6 +52,7 @@ class SimulatorDetector:
             longest_exposure_s=longest * (1 + 1e-9),
             scans=params.mode == "scan4d",
             optics=_optics(params),
+            aspect=_aspect(params, settings),
         )
         self.model: Scan4D | Movie = _model(params, settings, nominal)
 
@@ -170,6 +171,13 @@ class SimulatorDetector:
         """Compile what draws, lest the first frames be late by seconds."""
         out = np.empty((1, *self._params.frame_shape), self._params.dtype)
         self.model.render(np.zeros(1, np.int64), out, self.microscope.state)
+
+
+def _aspect(params: SimulatorParams, settings: AcquisitionSettings) -> float:
+    """Return height over width of the picture."""
+    movie = params.mode == "movie"
+    rows, columns = params.frame_shape if movie else (settings.scan or params.scan)
+    return rows / columns
 
 
 def _nap(seconds: float, sink: Sink) -> None:

@@ -46,6 +46,8 @@ class Sending:
             t_frame_ns=0 if proposal is None else proposal.evidence.t_frame_ns,
         )
         self.sent(asked, verdict, now_ns)
+        if self._known.rules.dose is not None:
+            self._known.rules.dose.sent(verdict.calls, now_ns)
         return Send(key, verdict.calls, deadline_ns)
 
     def sent(self, asked: Asked, verdict: Verdict, now_ns: int) -> None:
