@@ -17,6 +17,7 @@ from scopeside.control.blanker import Blanker
 from scopeside.control.clock import FramesClock, WallClock
 from scopeside.control.connection import Connection, plain
 from scopeside.control.effects import Send
+from scopeside.control.guard_process import GuardProcess
 from scopeside.control.hold import Hold
 from scopeside.control.instrument import Call, Readback
 from scopeside.control.news import (
@@ -81,7 +82,9 @@ class Bench:
 
     def send(self, *those, name="1", deadline_ns=EVER_NS, hold=None):
         number = self.hold.number if hold is None else hold
-        self.actuator.order(Order(Send(name, those, deadline_ns), number))
+        self.actuator.order(
+            Order(Send(name, those, deadline_ns), number, self.blanker.asked)
+        )
 
     def answered(self, *those, **how):
         self.send(*those, **how)
@@ -133,7 +136,7 @@ def test_a_hold_between_two_calls_keeps_the_second_from_being_begun(bench):
 def test_a_park_between_two_calls_keeps_the_second_from_being_begun(bench):
     (bench.folder / "hangs").touch()
     those = (SHIFT, Call("set_defocus", {"defocus_m": 1e-6}))
-    order = Order(Send("1", those, EVER_NS), 0)
+    order = Order(Send("1", those, EVER_NS), 0, 0)
     bench.actuator.order(order)
     eventually(lambda: calls(bench.folder, "set_beam_shift"), lambda: time.sleep(0.001))
     order.cancelled.set()
@@ -195,12 +198,30 @@ def test_a_beam_let_on_by_a_call_in_flight_is_blanked_again(bench):
     (bench.folder / "hangs").touch()
     bench.send(LIGHT)
     eventually(lambda: calls(bench.folder, "blank"), lambda: time.sleep(0.001))
-    bench.hold.ask()
     number = bench.blanker.blank("test")
     bench.until(Blanked)
     (bench.folder / "hangs").unlink()
     bench.until(Blanked, lambda news: news.number > number)
     assert state(bench.folder)["blanked"] is True
+
+
+def test_a_beam_let_on_after_a_blank_stays_on(bench):
+    bench.blanker.blank("test")
+    bench.until(Blanked)
+    bench.hold.ask()
+    assert bench.answered(LIGHT).ok
+    assert state(bench.folder)["blanked"] is False
+    assert bench.blanker.asked == 1
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_guard_that_fails_by_an_error_of_its_own_holds_and_blanks(bench, enforced):
+    process = GuardProcess.__new__(GuardProcess)
+    process._hold, process._blanker = bench.hold, bench.blanker
+    process._watch = Watch(enforced=enforced)
+    process.fail()
+    assert bench.hold.number == 1
+    assert state(bench.folder).get("blanked", False) is enforced
 
 
 def test_a_blank_that_fails_is_tried_again_until_it_works(bench):

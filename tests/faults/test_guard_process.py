@@ -64,8 +64,6 @@ class Room:
     """A run's folder with a guard in it; the test is supervisor, adviser, person."""
 
     def __init__(self, folder, closing, **control):
-        if "dose" in control:
-            pytest.importorskip("scopeside.control.dose")
         self.folder = folder
         self.scope = folder / "scope"
         self.scope.mkdir()

@@ -37,12 +37,15 @@ class Order:
     ----------
     hold
         Number of the last hold that was known when it was decided.
+    blanks
+        How many blanks had been asked for when it was given.
     cancelled
         Set when the guard has parked since.
     """
 
     send: Send
     hold: int
+    blanks: int
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -189,7 +192,7 @@ class Actuator:
             call.action == "blank" and not call.fields.get("on", False)
             for call in order.send.calls
         )
-        if lets_on and self._hold.number != order.hold and self._blanker.asked:
+        if lets_on and self._blanker.asked > order.blanks:
             self._blanker.blank("the beam was let on by a call that was in flight")
 
     def _read_back(self) -> Readback | None:
