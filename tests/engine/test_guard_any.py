@@ -107,7 +107,7 @@ others = st.one_of(
 )
 steps = st.one_of(
     proposals(), proposals(), proposals(), asks, others,
-    st.just(("answer", "good")), st.just(("wait", 120)),
+    st.just(("answer", "good")), st.just(("wait", 120)), st.just(("creep", 5)),
 )  # fmt: skip
 
 
@@ -187,6 +187,8 @@ class Run:
     def do(self, step):
         name, what = step
         given = None
+        if name == "creep":
+            return self.creep(what)
         if name == "propose":
             given = self.proposal(what)
             out = self.desk.guard.propose(given, "adviser", self.desk.now)
@@ -194,7 +196,16 @@ class Run:
             out = self.desk.guard.ask(self.request(what), "page", self.desk.now)
         else:
             out = getattr(self, name)(what)
-        self.look(out, step, given)
+        return self.look(out, step, given)
+
+    def creep(self, times):
+        """Go on in one direction by steps that are allowed."""
+        for _ in range(times):
+            x = self.desk.values["beam_shift_x_m"] + 1.5e-7
+            fields = {"x_m": x, "y_m": self.desk.values["beam_shift_y_m"]}
+            self.do(("propose", {"fields": fields}))
+            self.do(("answer", "good"))
+            self.do(("wait", 120))
 
     def look(self, out, step, given):
         oracle = self.oracle
@@ -334,7 +345,9 @@ def test_in_observe_nothing_is_sent_whatever_comes(todo):
     run.do(("wait", 20))
     for step in todo:
         run.do(step)
-    assert run.desk.sends == []
+    calls = [call for send in run.desk.sends for call in send.calls]
+    assert all(call.fields == {"on": False} for call in calls)  # a person undoes
+    assert len(calls) <= len(run.desk.events("blanked"))
     blank = {"ask": "blank"}
     asked = sum(1 for name, what in todo if name == "ask" and what == blank)
     tried = sum(1 for one in run.desk.effects if isinstance(one, Blank))

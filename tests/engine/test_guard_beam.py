@@ -91,6 +91,17 @@ def test_a_person_unblanks_by_an_ask_of_its_own_also_when_parked():
     assert desk.parked == "blanked"
 
 
+def test_in_observe_a_person_lets_on_what_was_blanked_from_here_and_nothing_else():
+    desk = Desk(mode="observe").ready()
+    assert desk.ask("unblank").cause == "observe_only"
+    desk.asks({"ask": "blank"})
+    desk.blanked()
+    desk.wait(40)
+    desk.asks({"ask": "unblank"})
+    desk.carry_out(desk.sends[0])
+    assert desk.ask("unblank").cause == "observe_only"
+
+
 def test_nobody_unblanks_while_the_dose_forbids_it(kept, dose):
     dose.urges = "the budget is spent"
     kept.wait(20)

@@ -112,7 +112,7 @@ class Sending:
         known.readings.settled(flight.want, readback)
         out: list[Effect] = []
         if flight.want.get("blanked", (True, 0.0))[0] is False:
-            known.blanking.unseen = False
+            known.blanking.done_ns, known.blanking.unseen = 0, False
             out.append(event("unblanked", "", id=flight.id))
         if flight.overdue:
             return [*out, Say(f"{flight} is done, long after it was due")]
