@@ -93,6 +93,8 @@ class Persons:
         return [
             *self._done(request, client),
             event("armed", why, seconds=request.seconds, until_ns=until_ns),
+            # Their evidence is old, and who made them may ask again without a person.
+            *known.lapse("armed", "it was armed meanwhile", now_ns),
         ]
 
     def _advise(self, request: Request, client: str, now_ns: int) -> list[Effect]:

@@ -81,7 +81,7 @@ class Sending:
         flight = self._known.flight
         if flight is None or flight.id != key or flight.answered_ns:
             return [Say(f"an answer came to {key:.60}, which is not under way")]
-        frame_ms = (flight.sent_ns - flight.t_frame_ns) / MS
+        frame_ms = (_began_ns(answer, flight.sent_ns) - flight.t_frame_ns) / MS
         body = {
             "id": key,
             "ok": ok,
@@ -170,3 +170,11 @@ class Sending:
     def _want(self, asked: Asked, verdict: Verdict) -> Wanted:
         whole = Call(asked.action, checked(asked.action, asked.fields))
         return wanted((whole, *verdict.calls), self._known.rules.settings.limits)
+
+
+def _began_ns(answer: Any, otherwise_ns: int) -> int:
+    """Return when the first call of a command was made, ns, if the answer says it."""
+    try:
+        return int(answer["calls"][0]["began_ns"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return otherwise_ns
