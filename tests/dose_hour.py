@@ -79,8 +79,10 @@ class Hour:
         return Readback(self.now_ns, values)
 
     def read(self) -> None:
-        found = self.readback()
+        found, changes = self.readback(), self.account.changes
         self.account.read(found)
+        if self.account.changes != changes:
+            self._keep()
         if found.values["blanked"]:
             self._blanking = False
         self._next_read = self.now_ns + int(self.read_every_s * 1e9)
@@ -100,18 +102,20 @@ class Hour:
             return False
         self.account.sent(calls, self.now_ns)
         self._keep()
-        self._sleep(takes_s / 2)
+        self._wait(takes_s / 2)
         self.obey(action, fields)
-        self._sleep(takes_s / 2)
+        self._wait(takes_s / 2)
         self.read()
         return True
 
-    def go(self, seconds: float, *, read: bool = True) -> None:
+    def go(self, seconds: float) -> None:
         """Let time go by, with ticks and read-backs, and blank when it is said."""
+        self._wait(seconds, read=True)
+
+    def _wait(self, seconds: float, *, read: bool = False) -> None:
         until = self.now_ns + int(seconds * 1e9)
         while self.now_ns < until:
-            step = min(self.tick_s, (until - self.now_ns) / 1e9)
-            self._sleep(step)
+            self._sleep(min(self.tick_s, (until - self.now_ns) / 1e9))
             if read and self.now_ns >= self._next_read:
                 self.read()
             if self.now_ns >= self._next_keep:
@@ -129,7 +133,7 @@ class Hour:
         self.account = DoseAccount(new, json.loads(self._kept))
 
     def _keep(self) -> None:
-        """Write the file, as the guard does each second and before each command."""
+        """Write the file: each second, before a command, and after a change."""
         self._kept = json.dumps(self.account.to_dict())
         self._next_keep = self.now_ns + 1_000_000_000
 

@@ -245,6 +245,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/control_wire.md", instrument_class("zmq").Params),
         ("docs/microscopes.md", instrument_class("simulator").Params),
         ("docs/microscopes.md", instrument_class("temscript").Params),
+        ("docs/guard_process.md", instrument_class("paper").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
         ("docs/processors/com.md", processor_class("com").Params),

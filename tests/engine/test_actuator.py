@@ -11,11 +11,13 @@ from tests.engine.scope_in_folder import Scope, calls, state, write
 from tests.engine.small import eventually
 
 from scopeside.control import blanker as blanker_module
+from scopeside.control import stopper as stopper_module
 from scopeside.control.actuator import Actuator, Order
 from scopeside.control.blanker import Blanker
 from scopeside.control.clock import FramesClock, WallClock
 from scopeside.control.connection import Connection, plain
 from scopeside.control.effects import Send
+from scopeside.control.guard_process import GuardProcess
 from scopeside.control.hold import Hold
 from scopeside.control.instrument import Call, Readback
 from scopeside.control.news import (
@@ -80,7 +82,9 @@ class Bench:
 
     def send(self, *those, name="1", deadline_ns=EVER_NS, hold=None):
         number = self.hold.number if hold is None else hold
-        self.actuator.order(Order(Send(name, those, deadline_ns), number))
+        self.actuator.order(
+            Order(Send(name, those, deadline_ns), number, self.blanker.asked)
+        )
 
     def answered(self, *those, **how):
         self.send(*those, **how)
@@ -132,7 +136,7 @@ def test_a_hold_between_two_calls_keeps_the_second_from_being_begun(bench):
 def test_a_park_between_two_calls_keeps_the_second_from_being_begun(bench):
     (bench.folder / "hangs").touch()
     those = (SHIFT, Call("set_defocus", {"defocus_m": 1e-6}))
-    order = Order(Send("1", those, EVER_NS), 0)
+    order = Order(Send("1", those, EVER_NS), 0, 0)
     bench.actuator.order(order)
     eventually(lambda: calls(bench.folder, "set_beam_shift"), lambda: time.sleep(0.001))
     order.cancelled.set()
@@ -194,12 +198,30 @@ def test_a_beam_let_on_by_a_call_in_flight_is_blanked_again(bench):
     (bench.folder / "hangs").touch()
     bench.send(LIGHT)
     eventually(lambda: calls(bench.folder, "blank"), lambda: time.sleep(0.001))
-    bench.hold.ask()
     number = bench.blanker.blank("test")
     bench.until(Blanked)
     (bench.folder / "hangs").unlink()
     bench.until(Blanked, lambda news: news.number > number)
     assert state(bench.folder)["blanked"] is True
+
+
+def test_a_beam_let_on_after_a_blank_stays_on(bench):
+    bench.blanker.blank("test")
+    bench.until(Blanked)
+    bench.hold.ask()
+    assert bench.answered(LIGHT).ok
+    assert state(bench.folder)["blanked"] is False
+    assert bench.blanker.asked == 1
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_guard_that_fails_by_an_error_of_its_own_holds_and_blanks(bench, enforced):
+    process = GuardProcess.__new__(GuardProcess)
+    process._hold, process._blanker = bench.hold, bench.blanker
+    process._watch = Watch(enforced=enforced)
+    process.fail()
+    assert bench.hold.number == 1
+    assert state(bench.folder).get("blanked", False) is enforced
 
 
 def test_a_blank_that_fails_is_tried_again_until_it_works(bench):
@@ -399,6 +421,35 @@ def test_a_supervisor_that_is_gone_is_noticed(bench, tmp_path, closing):
     assert "supervisor" in bench.until(Stopped).reason
     bench.until(Orphaned)
     assert stop.bench.blanker.asked == 0
+
+
+def test_an_orphan_whose_main_loop_hangs_ends_itself(
+    bench, tmp_path, closing, monkeypatch
+):
+    exits = []
+    monkeypatch.setattr(stopper_module, "GONE_S", 0.01)
+    monkeypatch.setattr(os, "_exit", exits.append)
+    Stop(bench, tmp_path, closing, parent=-1)
+    eventually(lambda: exits, lambda: time.sleep(0.001), "the end")
+    assert exits[0] == 3
+
+
+def test_an_orphan_does_not_end_itself_while_a_blank_is_tried(
+    bench, tmp_path, closing, monkeypatch
+):
+    exits = []
+    monkeypatch.setattr(stopper_module, "GONE_S", 0.01)
+    monkeypatch.setattr(os, "_exit", exits.append)
+    (bench.folder / "dark").touch()
+    stop = Stop(bench, tmp_path, closing)
+    assert not stop.asks(ask="blank", id="1")["ok"]
+    stop.stopper._parent = -1
+    bench.until(Orphaned)
+    assert stop.asks(ask="hold", id="2")["ok"]
+    assert exits == []
+    (bench.folder / "dark").unlink()
+    eventually(lambda: exits, lambda: time.sleep(0.001), "the end")
+    assert state(bench.folder)["blanked"] is True
 
 
 def test_threads_end_when_they_are_told_to(tmp_path):

@@ -69,7 +69,7 @@ def test_a_blank_that_did_not_work_is_not_confirmed(guard):
 
 
 def test_if_the_stopper_is_silent_the_guard_itself_is_asked(guard, monkeypatch):
-    monkeypatch.setattr(stopping, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(asking, "STOPPER_S", 0.1)
     guard.answers["stop"] = silent
     code, text = run("hold")
     assert code == 0
@@ -79,12 +79,22 @@ def test_if_the_stopper_is_silent_the_guard_itself_is_asked(guard, monkeypatch):
 
 
 def test_if_nobody_answers_it_is_not_confirmed(guard, monkeypatch):
-    monkeypatch.setattr(stopping, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(asking.stop, "__defaults__", (0.4,))
+    monkeypatch.setattr(asking, "STOPPER_S", 0.1)
+    monkeypatch.setattr(stopping, "SOON_S", 0.1)
     guard.answers |= {"stop": silent, "guard": silent}
     code, text = run("hold")
+    assert text.startswith("No answer yet; do not wait for it.")
     assert code == 1
     assert "NOT CONFIRMED" in text
-    assert "the guard did not answer" in text
+    assert "Asked to hold: no answer within 0.4 s" in text
+
+
+def test_what_is_only_under_way_is_not_confirmed(guard):
+    guard.answers["stop"] = lambda _: [{"ok": True, "state": "sent"}]
+    code, text = run("blank")
+    assert code == 1
+    assert "BLANKED" not in text
 
 
 @pytest.mark.parametrize("what", ["hold", "blank"])
@@ -349,7 +359,14 @@ def test_guard_says_mode_parked_dose_and_the_last_verdicts(guard):
     guard.status |= {
         "mode": "parked",
         "parked": {"cause": "held", "reason": "anna asked to hold", "since_ns": T},
-        "dose": {"lacking": "no calibration", "total_e_per_A2": 12.5},
+        "dose": {
+            "lacking": "no calibration",
+            "run_e_per_A2": [12.5, 14.25],
+            "run_budget_e_per_A2": 100.0,
+            "here_e_per_A2": None,
+            "rate_e_per_A2_s": 2.0,
+            "blanked": True,
+        },
         "last": [{"t_ns": T, "id": "a", "action": "set_fov", "state": "refused"}],
         "audit": "/data/audit.jsonl",
         "readback": {"t_ns": T, "values": {"fov_m": 1e-6}},
@@ -360,7 +377,8 @@ def test_guard_says_mode_parked_dose_and_the_last_verdicts(guard):
     text = run("guard")[1]
     for part in (
         "held: anna asked to hold",
-        "NOT ENFORCED: no calibration; total = 12.5 e⁻/Å²",
+        "NOT ENFORCED: no calibration; run 12.5 (at most 14.25) of 100 e⁻/Å²; rate = 2",
+        "beam blanked",
         "refused",
         "fov = 1 µm",
         "/data/audit.jsonl",

@@ -19,7 +19,10 @@ from tests.engine.small import eventually
 
 from scopeside.board import Board
 from scopeside.child import Spec
+from scopeside.control.client import GuardClient
+from scopeside.control.keys import write_pair
 from scopeside.control.proposal import Evidence, Proposal
+from scopeside.errors import EngineNotFoundError
 from scopeside.link import Link
 from scopeside.supervise.member import Member, RestartBudget
 from scopeside.wire import Kind
@@ -155,7 +158,8 @@ class Room:
 
     def start(self):
         """Start a guard and wait for its first word."""
-        self.said["control"].clear()
+        for name in ("control", "adviser"):
+            self.said[name].clear()
         self.member.start()
 
         self.until(lambda: self.alive and self.heard("control", Kind.READY), "READY")
@@ -362,7 +366,6 @@ def test_a_guard_that_is_killed_comes_up_parked_and_nothing_is_pending(room):
     room.member.kill()
     assert "SIGKILL" in room.member.reap()
     (room.scope / "hangs").unlink()
-    room.said["adviser"].clear()
     room.ready()
     assert room.status()["parked"]
     room.decided(room.proposes(2e-9), "refused")
@@ -517,6 +520,55 @@ def test_observe_needs_no_instrument_and_tells_the_adviser_so(tmp_path, closing)
     assert room.asks_stop("hold")["ok"]
 
 
+# -- the door ----------------------------------------------------------------------
+
+
+def test_a_program_at_the_door_is_heard_as_itself_and_a_stranger_not(tmp_path, closing):
+    guard, blue = (write_pair(name, tmp_path)[0] for name in ("guard", "blue"))
+    write_pair("stranger", tmp_path)
+    client = {"name": "blue", "key": blue.public, "roles": ["propose", "observe"]}
+    door = {
+        "endpoint": "tcp://127.0.0.1:0",
+        "key": str(tmp_path / "guard.key_secret"),
+        "clients": [client],
+    }
+    room = Room(tmp_path, closing, door=door).armed()
+    endpoint = room.status()["door"]["endpoint"]
+
+    def program(name, timeout_s):
+        key = tmp_path / f"{name}.key_secret"
+        there = GuardClient(
+            endpoint, guard.public, key, name="blue", timeout_s=timeout_s
+        )
+        return closing.enter_context(there)
+
+    evidence = Evidence("a", 1, 0, 0, time.time_ns())
+    asked = ("set_beam_shift", {"x_m": 1e-9, "y_m": 0.0}, evidence)
+    with pytest.raises(EngineNotFoundError):
+        program("stranger", 0.2).propose(*asked)
+    blue = program("blue", 10)
+    assert blue.status()["door"]["clients"]["blue"]["roles"] == ["observe", "propose"]
+    room.turn()
+    decision = blue.propose(*asked)
+    assert blue.decided(decision.id, final=True).state == "done"
+    assert room.shifts() == [1e-9]
+    assert blue.hold()["ok"]
+    assert room.status()["parked"]
+
+
+def test_a_door_that_cannot_be_opened_leaves_a_guard_that_says_so(tmp_path, closing):
+    pair = write_pair("blue", tmp_path)[0]
+    door = {
+        "endpoint": "tcp://127.0.0.1:0",
+        "key": str(tmp_path / "lost.key_secret"),
+        "clients": [{"name": "blue", "key": pair.public, "roles": ["propose"]}],
+    }
+    room = Room(tmp_path, closing, door=door).ready()
+    assert room.status()["door"] is None
+    notes = [note["message"] for note in room.heard("control", Kind.NOTE)]
+    assert any("stays shut" in note for note in notes)
+
+
 # -- with a dose budget ------------------------------------------------------------
 
 
@@ -572,7 +624,7 @@ def test_the_dose_account_outlives_a_guard_that_is_killed(budgeted):
     room.member.kill()
     room.member.reap()
     room.ready()
-    assert room.status()["dose"]["run_e_per_A2"] > before
+    room.until(lambda: room.status()["dose"]["run_e_per_A2"] > before, "more dose")
     assert before[0] > 0
 
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, PrivateAttr, field_validator
 
-from scopeside.control.actions import ACTIONS, targets
+from scopeside.control.actions import ACTIONS, checked, targets
 from scopeside.control.instrument import Call, Readback, Value
-from scopeside.errors import InstrumentError
+from scopeside.errors import InstrumentError, RefusedError
 from scopeside.params import Params as Base
 
 _KINDS = {
@@ -119,12 +119,14 @@ class Paper:
         Raises
         ------
         InstrumentError
-            If it is not open, or there is no such action.
+            If it is not open, or there is no such action or field.
         """
         self._look()
-        if call.action not in ACTIONS:
-            raise InstrumentError(f"there is no action {call.action!r:.60}")
-        values = targets(call.action, call.fields)
+        try:
+            fields = checked(call.action, call.fields)
+        except RefusedError as error:
+            raise InstrumentError(str(error)) from error
+        values = targets(call.action, fields)
         self._params.sheet.write(values)
         return values
 

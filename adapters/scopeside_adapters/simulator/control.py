@@ -11,10 +11,10 @@ point.
 
 ``get_state`` changes nothing and needs no id; with ``at_ns`` it answers with the state
 that was in force at that time, such as the time stamp of a frame. ``get_visits``
-answers with the stays of the beam from number ``first`` on; ``get_dose`` with
-``points``, a list of [y, x] in metres, with what the specimen has really received since
-it was asked first (`Microscope.dose`). What is no request gets an answer with ``ok``
-false and the reason.
+answers with the stays of the beam from number ``first`` on. ``get_dose`` with
+``points``, a list of [y, x] in metres, answers with what the specimen has really
+received since it was asked first (`Microscope.dose`). What is no request gets an answer
+with ``ok`` false and the reason.
 """
 
 from __future__ import annotations
@@ -138,19 +138,14 @@ def _visits(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dose(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
+    points = asked.get("points", [])
     if unknown := set(asked) - {"action", "id", "points"}:
         return _refusal(microscope, f"get_dose has no field {min(unknown)!r:.60}")
-    points = asked.get("points", [])
     if not isinstance(points, list) or len(points) > MOST_POINTS:
         reason = f"points is a list of {MOST_POINTS} [y, x] at most, not {points!r:.60}"
         return _refusal(microscope, reason)
-    for point in points:
-        if (
-            not isinstance(point, list)
-            or len(point) != 2
-            or not all(type(one) in (int, float) for one in point)
-        ):
-            return _refusal(microscope, f"a point is [y, x], not {point!r:.60}")
+    if wrong := [point for point in points if not _is_point(point)]:
+        return _refusal(microscope, f"a point is [y, x], not {wrong[0]!r:.60}")
     return {
         "id": _name(asked),
         "ok": True,
@@ -158,6 +153,14 @@ def _dose(microscope: Microscope, asked: dict[str, Any]) -> dict[str, Any]:
         "state": microscope.readback(),
         "dose": microscope.dose([(y, x) for y, x in points]),
     }
+
+
+def _is_point(point: Any) -> bool:
+    return (
+        isinstance(point, list)
+        and len(point) == 2
+        and all(type(one) in (int, float) for one in point)
+    )
 
 
 def _name(asked: dict[str, Any]) -> str | int | None:

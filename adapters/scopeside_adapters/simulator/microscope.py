@@ -142,6 +142,8 @@ class Microscope:
     def dose(self, points_m: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
         """Return what the specimen has really received since this was asked first.
 
+        While the beam is placed on points nothing is counted: no field is lit.
+
         Parameters
         ----------
         points_m : (y, x) of points of the specimen, metres
@@ -153,11 +155,14 @@ class Microscope:
             ``points_e_per_A2``; ``forgotten``: changes of field that were too many to
             be remembered, so that points may have received more.
         """
-        now = self._now_ns()
         with self._lock:
+            self._settle()
+            now = self._now_ns()
+            if self._truth is None:
+                state = self._state()
+                lit = state if self._placement is None else _unlit(state)
+                self._truth = DoseTruth(lit, now, self._aspect)
             truth = self._truth
-            if truth is None:
-                truth = self._truth = DoseTruth(self._state(), now, self._aspect)
             truth.count(now)
             return {
                 "t_ns": now,
@@ -237,8 +242,7 @@ class Microscope:
                 self._history.end_placement()
                 self._over(now)
             self._history.add(now, wanted)
-            if self._truth is not None:
-                self._truth.change(wanted, now)
+            self._lit(wanted, now)
         return Answer(name, True, "", wanted)
 
     def _check_time(self, request: Mapping[str, Any], now_ns: int) -> None:
@@ -271,6 +275,7 @@ class Microscope:
         placement = Placement(name, before, points, since_ns, dwell_ns)
         self._history.place(placement)
         self._placement = placement
+        self._lit(_unlit(before), since_ns)
         return Answer(name, True, "", placement.state(0))
 
     def _settle(self) -> None:
@@ -293,8 +298,14 @@ class Microscope:
         reason = (
             "" if done else f"a blank put an end to it on point {len(visits)} of {n}"
         )
+        self._lit(state, min(now_ns, placement.until_ns))
         more = {"visited": len(visits)}
         self._answers[placement.id] = Answer(placement.id, done, reason, state, more)
+
+    def _lit(self, state: State, t_ns: int) -> None:
+        """Tell the account of the dose what is lit from now on."""
+        if self._truth is not None:
+            self._truth.change(state, t_ns)
 
     def _wanted(self, before: State, request: Mapping[str, Any]) -> State:
         changes = changes_of(request)
@@ -310,3 +321,8 @@ class Microscope:
                 f"time of {self._longest_exposure_s:g} s"
             )
         return replace(before, **changes)
+
+
+def _unlit(state: State) -> State:
+    """Return the state as the dose of fields sees it while none is lit."""
+    return replace(state, blanked=True)

@@ -159,10 +159,31 @@ def dose_in_words(dose: Any) -> str:
         return "not counted: the pipeline file has no [control.dose]"
     lacking = dose.get("lacking")
     head = f"NOT ENFORCED: {printable(lacking)}" if lacking else ""
-    rest = {k: v for k, v in dose.items() if k != "lacking" and v is not None}
-    flat = [amount(str(k), v) for k, v in rest.items() if not isinstance(v, Mapping)]
-    nested = [f"{k}: {amounts(v)}" for k, v in rest.items() if isinstance(v, Mapping)]
-    return joined([head, *flat, *nested])
+    if not head and dose.get("enforced") is False:
+        head = "counted, without a budget"
+    places = [
+        _against("here", dose.get("here_e_per_A2"), dose.get("budget_e_per_A2")),
+        _against("highest", dose.get("highest_e_per_A2"), dose.get("budget_e_per_A2")),
+        _against("run", dose.get("run_e_per_A2"), dose.get("run_budget_e_per_A2")),
+    ]
+    rest = ("rate_e_per_A2_s", "left_e_per_A2", "pending_e_per_A2")
+    found = [amount(key, dose[key]) for key in rest if dose.get(key) is not None]
+    blanked = dose.get("blanked")
+    beam = "" if blanked is None else "beam blanked" if blanked else "beam on"
+    return joined([head, *places, *found, beam])
+
+
+def _against(name: str, dose: Any, budget: Any) -> str:
+    """Return a dose, [nominal, upper], against its budget."""
+    if not isinstance(dose, list | tuple) or len(dose) != 2:
+        return ""
+    nominal, upper = (_number(one) for one in dose)
+    of = "" if budget is None else f" of {_number(budget)}"
+    return f"{name} {nominal} (at most {upper}){of} e⁻/Å²"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else printable(value, 20)
 
 
 def _verdict_row(one: Mapping[str, Any]) -> tuple[str, ...]:

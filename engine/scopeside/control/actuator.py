@@ -37,12 +37,15 @@ class Order:
     ----------
     hold
         Number of the last hold that was known when it was decided.
+    blanks
+        How many blanks had been asked for when it was given.
     cancelled
         Set when the guard has parked since.
     """
 
     send: Send
     hold: int
+    blanks: int
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -167,13 +170,20 @@ class Actuator:
 
     def _acted(self, call: Call, answers: list[dict[str, Any]]) -> str:
         """Have the instrument act; returns why it did not."""
-        began = time.monotonic()
+        began, began_ns = time.monotonic(), self._clock.now_ns()
         try:
             answer = self._connection.act(call)
         except InstrumentError as error:
             return f"{call.action}: {error}"
         took_ms = round(1e3 * (time.monotonic() - began), 3)
-        answers.append({"action": call.action, "answer": answer, "took_ms": took_ms})
+        answers.append(
+            {
+                "action": call.action,
+                "answer": answer,
+                "began_ns": began_ns,
+                "took_ms": took_ms,
+            }
+        )
         return ""
 
     def _blank_again(self, order: Order) -> None:
@@ -182,7 +192,7 @@ class Actuator:
             call.action == "blank" and not call.fields.get("on", False)
             for call in order.send.calls
         )
-        if lets_on and self._hold.number != order.hold and self._blanker.asked:
+        if lets_on and self._blanker.asked > order.blanks:
             self._blanker.blank("the beam was let on by a call that was in flight")
 
     def _read_back(self) -> Readback | None:

@@ -76,7 +76,7 @@ class Adviser:
         if state not in OPEN:
             del self._asked[name]
         who, wish, seen = asked
-        told = Outcome(wish, state, reason or cause)
+        told = Outcome(wish, state, reason or cause, cause)
         wishes = self._wishes(who, self._policies[who].told, told)
         return self._proposals(who, wishes, seen, now_ns)
 

@@ -11,8 +11,8 @@ import platform
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from scopeside.wire import Kind, Message
 
 PATIENCE_S = 3.0
 """So long the guard is waited for; its stopper answers within 2 s, whatever hangs."""
+STOPPER_S = 1.0
+"""After so long without an answer of the stopper the guard's main loop is asked too."""
 INSTRUMENT_S = 20.0
 """So long an answer is waited for that comes when the instrument has done it."""
 _ON_THE_WAY = ("sent", "waiting")
@@ -141,7 +143,7 @@ def ask(
     until = began + seconds
     with _dialled(folder / "guard") as link:
         link.send(Kind.ASK, {**request, "who": who()})
-        while (message := _next(link, until)) is not None:
+        while (message := _next([link], until)) is not None:
             if message.kind is not Kind.ANSWER:
                 continue
             last = _answer(message.header, began)
@@ -151,34 +153,32 @@ def ask(
     return last
 
 
-def stop(folder: Path, what: str, seconds: float) -> Answer:
+def stop(folder: Path, what: str, seconds: float = PATIENCE_S) -> Answer:
     """Have the guard hold or blank, past whatever it is doing.
 
-    If nobody hears that, the guard's main loop is asked the same.
+    If that is not answered within `STOPPER_S`, the guard's main loop is asked the same;
+    whichever answers first is heard.
 
     Parameters
     ----------
     what
         ``hold`` or ``blank``.
     """
-    request = {"ask": what, "id": uuid.uuid4().hex, "who": who()}
-    if _listens(folder / "stop"):
-        answer = _stopped(folder / "stop", request, seconds)
-        if answer is not None:
-            return answer
-    if _listens(folder / "guard"):
-        return ask(folder, request, seconds)
-    return Answer(False, reason=f"no guard listens in {folder}")
-
-
-def _stopped(path: Path, request: Mapping[str, Any], seconds: float) -> Answer | None:
     began = time.monotonic()
-    with _dialled(path) as link:
-        link.send(Kind.ASK, request)
-        while (message := _next(link, began + seconds)) is not None:
-            if message.kind is Kind.ANSWER:
-                return _answer(message.header, began)
-    return None
+    request = {"ask": what, "id": uuid.uuid4().hex, "who": who()}
+    with ExitStack() as stack:
+        links: list[Link] = []
+        for name, until_s in (("stop", STOPPER_S), ("guard", seconds)):
+            if _listens(folder / name):
+                links.append(stack.enter_context(_dialled(folder / name)))
+                links[-1].send(Kind.ASK, request)
+            until = began + min(until_s, seconds)
+            while links and (message := _next(links, until)) is not None:
+                if message.kind is Kind.ANSWER:
+                    return _answer(message.header, began)
+    if links:
+        return Answer(False, reason=f"no answer within {seconds:g} s")
+    return Answer(False, reason=f"no guard listens in {folder}")
 
 
 def status(folder: Path, seconds: float = PATIENCE_S) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def status(folder: Path, seconds: float = PATIENCE_S) -> dict[str, Any]:
     with _dialled(folder / "guard") as link:
         link.send(Kind.STATUS, {})
         until = time.monotonic() + seconds
-        while (message := _next(link, until)) is not None:
+        while (message := _next([link], until)) is not None:
             if message.kind is Kind.STATUS:
                 return message.header
     raise EngineNotFoundError(
@@ -211,22 +211,28 @@ def _dialled(path: Path) -> Iterator[Link]:
         context.term()
 
 
-def _next(link: Link, until: float) -> Message | None:
+def _next(links: Sequence[Link], until: float) -> Message | None:
     """Return the next message that can be read; None if it is too late for one."""
+    poller = zmq.Poller()
+    for link in links:
+        poller.register(link.socket, zmq.POLLIN)
     while True:
         left_ms = int(1000 * (until - time.monotonic()))
-        if not link.socket.poll(max(0, left_ms)):
+        ready = dict(poller.poll(max(0, left_ms)))
+        if not ready:
             return None
         try:
-            return link.receive()
+            return next(link for link in links if link.socket in ready).receive()
         except ProtocolError:
             continue  # who answers so is no guard; it may still come
 
 
 def _answer(header: Mapping[str, Any], began: float) -> Answer:
+    said_yes = header.get("ok") is True
+    state = str(header.get("state", "done" if said_yes else "failed"))
     return Answer(
-        ok=header.get("ok") is True,
-        state=str(header.get("state", "done" if header.get("ok") is True else "")),
+        ok=said_yes and state not in _ON_THE_WAY,
+        state=state,
         cause=str(header.get("cause", "")),
         reason=str(header.get("reason", "")),
         took_ms=1000 * (time.monotonic() - began),

@@ -150,7 +150,7 @@ class Doer:
             return self._guard.answered(send.id, False, {}, why, None, now_ns)
         assert self._actuator is not None
         self._changing(self._clock.now_ns())
-        self._order = Order(send, self.hold)
+        self._order = Order(send, self.hold, self._blanker.asked)
         self._actuator.order(self._order)
         return ()
 

@@ -25,7 +25,9 @@ TICK_S = 0.05
 """Between two times that `must_blank` is asked; the guard asks every 20 ms."""
 SENT_S = 5.0
 """So long a command that no read-back shows is taken to be still under way."""
-_EXPOSES = frozenset({"set_exposure", "acquire"})
+# Also where the beam is on: what lets it on may come after a blank.
+_EXPOSES = frozenset({"set_exposure", "acquire", "blank"})
+_EXPOSURES = frozenset({"set_exposure", "acquire"})
 _NOT_READ = "the instrument has not said yet what it is set to"
 
 
@@ -65,6 +67,7 @@ class DoseAccount:
         self._sent: list[Held] = []
         self._blanked_ns = 0
         self._enforced = self._restored = False
+        self._changes = 0
         self._notices = Notices(settings)
         if kept is not None:
             self._take_over(kept)
@@ -83,6 +86,11 @@ class DoseAccount:
         """Whether there is a budget that is enforced; once it is, it stays."""
         return self._enforced
 
+    @property
+    def changes(self) -> int:
+        """How often what the beam does has changed: then it is to be kept at once."""
+        return self._changes
+
     def read(self, readback: Readback) -> None:
         """Take in what holds from ``readback.t_ns`` on, and count until then."""
         values = dict(readback.values)
@@ -95,6 +103,7 @@ class DoseAccount:
         self._restored = False
         if last is not None:
             self._count(last, now)
+        self._changes += last is None or now.beam != last.beam
         self._last = now
         self._sent = _under_way(self._sent, now, self._settings.cell_m)
         self._blanked_ns = 0
@@ -124,6 +133,7 @@ class DoseAccount:
             values = predicted(values, call)
             held = Held(now_ns, values, beam(self._settings, values))
             self._sent.append(held)
+        self._changes += 1
 
     def blanked(self, now_ns: int) -> None:
         """Take in that the instrument says that it has blanked; a read-back must."""
@@ -184,7 +194,8 @@ class DoseAccount:
     ) -> str:
         if call.action == "place_beam":
             return self._no_place_beam(call, after, values, now_ns)
-        if not after.on or (call.action not in _EXPOSES and _no_more(before, after)):
+        exposes = call.action in _EXPOSES or not _no_more(before, after)
+        if not after.on or not exposes:
             return ""
         if after.lacking:
             return after.lacking
@@ -350,7 +361,7 @@ def _no_more(before: Beam, after: Beam) -> bool:
 
 def _exposure_s(call: Call, values: Mapping[str, Value]) -> float:
     """Return how long an exposure lasts that a call begins or sets, s."""
-    if call.action not in _EXPOSES:
+    if call.action not in _EXPOSURES:
         return 0.0
     exposure = values.get("exposure_s")
     if isinstance(exposure, bool | str) or exposure is None:

@@ -232,6 +232,8 @@ class Guard:
         silent_ms = (now_ns - known.engine.heard_ns) / MS
         if self._silent or known.engine.epoch is None:
             return []
+        if self._settings.clock == "frames":
+            return []  # how much time has passed in a recording says nothing of it
         if silent_ms <= self._settings.silence_ms:
             return []
         self._silent = True

@@ -270,10 +270,10 @@ class GuardProcess:
         header = message.header
         match message.kind:
             case Kind.BEAT:
-                self._degraded = tuple(header["degraded"])
+                self._degraded = tuple(header.get("degraded", ()))
                 self._beat()
             case Kind.EPOCH:
-                self._epoch = header["epoch"]
+                self._epoch = header.get("epoch", self._epoch)
                 self._beat()
             case Kind.STOP:
                 self._hear_out()

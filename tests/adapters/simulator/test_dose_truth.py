@@ -1,5 +1,7 @@
 """The simulator's own count of the dose, against sums worked out by hand."""
 
+import itertools
+
 import msgpack
 import pytest
 
@@ -10,6 +12,7 @@ from scopeside_adapters.simulator.microscope import Microscope
 from scopeside_adapters.simulator.state import State
 
 S = 1_000_000_000
+IDS = itertools.count()
 
 
 class Clock:
@@ -33,8 +36,7 @@ def microscope(clock):
 
 
 def do(microscope, action, **fields):
-    do.count = getattr(do, "count", 0) + 1
-    request = {"action": action, "id": do.count, **fields}
+    request = {"action": action, "id": next(IDS), **fields}
     assert microscope.command(request).ok
 
 
