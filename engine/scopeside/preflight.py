@@ -87,7 +87,18 @@ def warnings(pipeline: Pipeline) -> list[str]:
             found.append(
                 f"chain[{i}].device: {chain.device!r}: {why}; the CPU will do its work"
             )
-    return found + _without_limits(pipeline)
+    return found + _without_limits(pipeline) + _without_calibration(pipeline)
+
+
+def _without_calibration(pipeline: Pipeline) -> list[str]:
+    """Return a sentence for each calibration that has to be measured yet."""
+    view = None if pipeline.control is None else pipeline.control.settings.view
+    return [
+        f"control.view: {path} is not there; view offsets are refused until scopeside "
+        f"calibrate shift --actuator {actuator} has written it"
+        for path, actuator in ({} if view is None else view.files).items()
+        if not path.exists()
+    ]
 
 
 def _without_limits(pipeline: Pipeline) -> list[str]:

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.hostile_commands import ACTIONS, LIMITS, MS, S
+
 from scopeside.control.effects import Blank, Effect, Say, Send, Tell, Write
 from scopeside.control.guard import Guard
 from scopeside.control.instrument import Call, Readback
 from scopeside.control.settings import ControlSettings
 
-MS = 1_000_000
-S = 1000 * MS
 T0 = 1_700_000_000 * S
-BEAM = {"min": -1e-6, "max": 1e-6, "step": 2e-7, "excursion": 5e-7, "tolerance": 1e-9}
-LIMITS: dict[str, Any] = {
-    "set_beam_shift": {"every_s": 0.1, "x_m": BEAM, "y_m": BEAM},
-    "set_exposure": {
-        "every_s": 1.0,
-        "exposure_s": {
-            "min": 0.001,
-            "max": 1.0,
-            "step": 1.0,
-            "excursion": 1.0,
-            "tolerance": 1e-6,
-        },
-    },
-    "blank": {"every_s": 0.1},
-    "pause": {"every_s": 1.0},
-}
-ACTIONS = frozenset({"set_beam_shift", "set_image_shift", "set_exposure", "blank"})
 VALUES: dict[str, Any] = {
     "beam_shift_x_m": 0.0,
     "beam_shift_y_m": 0.0,
@@ -64,6 +47,12 @@ class FakeDose:
 
     def measured(self, rate: float, sigma: float, t_ns: int) -> None:
         self.heard.append((rate, sigma, t_ns))
+
+    def sent(self, calls: Any, now_ns: int) -> None:
+        self.heard.append(("sent", *calls))
+
+    def blanked(self, now_ns: int) -> None:
+        self.heard.append("blanked")
 
     def may(self, calls: Any, now_ns: int) -> str:
         return self.forbids

@@ -41,7 +41,8 @@ class Beam:
     def blanked(self, ok: bool, reason: str, now_ns: int) -> list[Effect]:
         """Take in how a blank ended; one that nobody here asked for counts too."""
         known, blanking = self._known, self._known.blanking
-        why = blanking.wanted or "asked for elsewhere"
+        why = blanking.wanted or "it was asked for elsewhere"
+        foreign = not blanking.wanted
         blanking.answered(ok, reason, now_ns)
         tells, blanking.tells = blanking.tells, []
         ids = [key for _, key in tells if key]
@@ -50,7 +51,11 @@ class Beam:
         if ok:
             ruled = Ruled("done")
             known.readings.put("blanked", True)
+            if known.rules.dose is not None:
+                known.rules.dose.blanked(now_ns)
             out = [event("blanked", why, ids=ids), Say(f"the beam is blanked: {why}")]
+            if foreign:
+                out += known.park("blanked", why, now_ns)
         else:
             ruled = Ruled("failed", "instrument", blanking.failed)
             text = f"THE BEAM IS NOT BLANKED ({why}): {blanking.failed}"
@@ -97,7 +102,7 @@ class Beam:
     def keep_budget(self, now_ns: int) -> list[Effect]:
         """Blank and park when the dose account says so."""
         known = self._known
-        if known.blanking.wanted or self._just_done(now_ns):
+        if known.blanking.wanted or self._is_off(now_ns):
             return []
         why = self.must_be_off(now_ns)
         if not why:
@@ -107,9 +112,11 @@ class Beam:
             out.append(event("budget", why))
         return out + known.park("budget", why, now_ns)
 
-    def _just_done(self, now_ns: int) -> bool:
-        """Whether the account cannot know yet that the beam is blanked."""
+    def _is_off(self, now_ns: int) -> bool:
+        """Whether the beam is blanked, or was just now and nobody has looked yet."""
         done_ns, last = self._known.blanking.done_ns, self._known.readings.last
-        if not done_ns or now_ns - done_ns > TOLD_NS:
-            return False
-        return last is None or last.t_ns <= done_ns
+        if self._known.flight is not None:
+            return False  # it may let the beam on
+        if last is not None and last.t_ns > done_ns:
+            return last.values.get("blanked") is True
+        return bool(done_ns) and now_ns - done_ns <= TOLD_NS

@@ -25,7 +25,8 @@ class Blanking:
     next_ns
         When to try again.
     done_ns, unseen
-        When it was done last, and whether no read-back has shown that yet.
+        When it was done (0: not, or let on since), and whether no read-back has shown
+        that yet.
     tells
         Who is told when it is done, each with the id that it asked with.
     """

@@ -35,6 +35,12 @@ class Dose(Protocol):
     def measured(self, rate: float, sigma: float, t_ns: int, /) -> None:
         """Take in a dose rate that was measured, e⁻/Å²/s."""
 
+    def sent(self, calls: Iterable[Call], now_ns: int) -> None:
+        """Take note that calls are about to be sent."""
+
+    def blanked(self, now_ns: int) -> None:
+        """Take note that the instrument says that it has blanked the beam."""
+
     def may(self, calls: Iterable[Call], now_ns: int) -> str:
         """Return why the budget does not allow it, "" if it does; changes nothing."""
 

@@ -196,6 +196,11 @@ class Guard:
         left = "" if flight is None else flight.id
         return [*out, event("ended", reason, under_way=left)]
 
+    @property
+    def parked(self) -> bool:
+        """Whether nothing is sent until a person says so."""
+        return self._known.standing.parked is not None
+
     def status(self) -> dict[str, Any]:
         """Return what people see: the mode, what waits, what was decided last."""
         return overview(self._known, self._now_ns, silent=self._silent)
@@ -227,6 +232,8 @@ class Guard:
         silent_ms = (now_ns - known.engine.heard_ns) / MS
         if self._silent or known.engine.epoch is None:
             return []
+        if self._settings.clock == "frames":
+            return []  # how much time has passed in a recording says nothing of it
         if silent_ms <= self._settings.silence_ms:
             return []
         self._silent = True

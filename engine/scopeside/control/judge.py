@@ -193,6 +193,7 @@ def _dose(calls: tuple[Call, ...], now: Situation, rules: Rules) -> Iterator[Che
     if rules.dose is None:
         return
     if why := rules.dose.may(calls, now.now_ns):
-        yield failed("dose", "budget", why)
+        cause = "no_dose_calibration" if rules.dose.lacking else "budget"
+        yield failed("dose", cause, why)
     else:
         yield passed("dose", "the dose budget allows it")

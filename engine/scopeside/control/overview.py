@@ -18,6 +18,10 @@ def overview(known: Known, now_ns: int, *, silent: bool) -> dict[str, Any]:
         "connected": rules.connected,
         "actions": sorted(rules.actions),
         "limited": sorted(rules.settings.limits),
+        "limits": {
+            action: limits.model_dump()
+            for action, limits in rules.settings.limits.items()
+        },
         "engine": {
             "epoch": engine.epoch,
             "degraded": list(engine.degraded),

@@ -136,6 +136,9 @@ class Persons:
         return [*out, record, *self._known.park("blanked", why, now_ns)]
 
     def _unblank(self, request: Request, client: str, now_ns: int) -> list[Effect]:
+        if self._known.observing and not self._known.blanking.done_ns:
+            text = "mode = 'observe': the beam is let on if it was blanked from here"
+            raise RefusedError(text, "observe_only")
         if why := self._beam.must_be_off(now_ns):
             raise RefusedError(why, "budget")
         asked = Asked("blank", {"on": False}, "unblank")

@@ -46,6 +46,8 @@ class Sending:
             t_frame_ns=0 if proposal is None else proposal.evidence.t_frame_ns,
         )
         self.sent(asked, verdict, now_ns)
+        if self._known.rules.dose is not None:
+            self._known.rules.dose.sent(verdict.calls, now_ns)
         return Send(key, verdict.calls, deadline_ns)
 
     def sent(self, asked: Asked, verdict: Verdict, now_ns: int) -> None:
@@ -110,7 +112,7 @@ class Sending:
         known.readings.settled(flight.want, readback)
         out: list[Effect] = []
         if flight.want.get("blanked", (True, 0.0))[0] is False:
-            known.blanking.unseen = False
+            known.blanking.done_ns, known.blanking.unseen = 0, False
             out.append(event("unblanked", "", id=flight.id))
         if flight.overdue:
             return [*out, Say(f"{flight} is done, long after it was due")]

@@ -13,6 +13,7 @@ from scopeside.control.instrument import Instrument
 from scopeside.control.policy import Policy
 from scopeside.control.rule import Rule
 from scopeside.control.settings import ControlSettings
+from scopeside.control.with_view import WithView
 from scopeside.errors import ConfigError
 from scopeside.messages import validate
 from scopeside.plugins import instrument_class, policy_class
@@ -43,12 +44,18 @@ class Control:
     deciders: tuple[Decider, ...]
 
     def instrument(self) -> Instrument | None:
-        """Return a new connection to the instrument, not opened."""
-        return (
-            None
-            if self.instrument_cls is None
-            else self.instrument_cls(self.instrument_params)
-        )
+        """Return a new connection to the instrument, not opened.
+
+        With ``[control.view]`` it makes view offsets out of what the adapter can do.
+        """
+        if self.instrument_cls is None:
+            return None
+        instrument = self.instrument_cls(self.instrument_params)
+        settings = self.settings
+        if settings.view is None:
+            return instrument
+        kind = str((settings.adapter or {}).get("kind", ""))
+        return WithView(instrument, settings.view, kind, settings.limits)
 
 
 def load(table: Any, folder: Path) -> Control:

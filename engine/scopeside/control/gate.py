@@ -1,0 +1,153 @@
+"""Who may connect: answers libzmq's question about each key (ZAP, RFC 27).
+
+A CURVE server without such a handler lets in every client that knows its public key.
+It is bound before the socket that it guards, and that socket demands it
+(``ZAP_ENFORCE_DOMAIN``): where the handler is gone, nobody gets in. The name that
+belongs to a key travels with every message of that connection as ``User-Id``; the
+peer has no say in it.
+
+RFC 27, ZeroMQ Authentication Protocol; RFC 26, CurveZMQ.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+import zmq
+from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
+
+DOMAIN = b"scopeside"
+_ZAP = "inproc://zeromq.zap.01"
+_POLL_MS = 50
+_QUIET_S = 60.0
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_WORDS = {
+    "unknown_key": "with a key that [control.door] does not name",
+    "forged_key": "with a key that was not its own, or for another server",
+    "no_key": "without a key",
+    "handshake": "and did not speak the protocol to its end",
+}
+
+
+class Verdict(NamedTuple):
+    """What ZAP is answered with."""
+
+    allowed: bool
+    name: str = ""
+    cause: str = ""
+
+
+def judge(parts: list[bytes], names: Mapping[str, str]) -> Verdict:
+    """Return whether a ZAP request is of a known key.
+
+    Parameters
+    ----------
+    parts
+        version, request id, domain, address, identity, mechanism, credentials.
+    names
+        Of the programs, by public key (Z85).
+    """
+    if len(parts) != 7 or parts[0] != b"1.0" or parts[2] != DOMAIN:
+        return Verdict(False, cause="handshake")
+    if parts[5] != b"CURVE" or len(parts[6]) != 32:
+        return Verdict(False, cause="no_key")
+    name = names.get(z85.encode(parts[6]).decode("ascii"))
+    if name is None:
+        return Verdict(False, cause="unknown_key")
+    return Verdict(True, name)
+
+
+class Gate:
+    """A thread that answers for the keys and counts who was turned away.
+
+    `counts` has one writer, the thread; whoever reads it takes a copy.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], names: Mapping[str, str]
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._names = dict(names)
+        self._said: SimpleQueue[str] = SimpleQueue()
+        self._said_at: dict[tuple[str, str], float] = {}
+        self._ends = threading.Event()
+        self._monitor: Any = None
+        self._zap = context.socket(zmq.REP)
+        self._zap.linger = 0
+        self._zap.bind(_ZAP)
+        self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
+
+    def watch(self, socket: zmq.Socket[bytes]) -> None:
+        """Begin; also count the handshakes of `socket` that fail before a key."""
+        self._monitor = socket.get_monitor_socket(_FAILED)
+        self._thread.start()
+
+    def told(self) -> list[str]:
+        """Return what is worth telling since the last call, in words."""
+        found = []
+        while True:
+            try:
+                found.append(self._said.get_nowait())
+            except Empty:
+                return found
+
+    def close(self) -> None:
+        """Answer no more: nobody gets in."""
+        self._ends.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._zap.close(linger=0)
+        if self._monitor is not None:
+            self._monitor.close(linger=0)
+
+    # ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._zap, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        while not self._ends.is_set():
+            ready = dict(poller.poll(_POLL_MS))
+            if self._zap in ready:
+                self._answer(self._zap.recv_multipart())
+            if self._monitor in ready:
+                self._note(recv_monitor_message(self._monitor))
+
+    def _answer(self, parts: list[bytes]) -> None:
+        found = judge(parts, self._names)
+        request = parts[1] if len(parts) > 1 else b""
+        status, text = (b"200", b"OK") if found.allowed else (b"400", b"no access")
+        self._zap.send_multipart(
+            [b"1.0", request, status, text, found.name.encode(), b""]
+        )
+        if not found.allowed:
+            self._count(found.cause, parts[3].decode(errors="replace")[:60])
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        match event["value"]:
+            case zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+                self._count("no_key")
+            case (
+                zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC
+                | zmq.PROTOCOL_ERROR_ZMTP_KEY_EXCHANGE
+            ):
+                self._count("forged_key")
+            case _:
+                self._count("handshake")
+
+    def _count(self, cause: str, address: str = "") -> None:
+        self.counts[cause] += 1
+        # One that is turned away tries again ten times a second.
+        now, key = time.monotonic(), (cause, address)
+        if now - self._said_at.get(key, -_QUIET_S) >= _QUIET_S:
+            if len(self._said_at) > 1024:
+                self._said_at.clear()
+            self._said_at[key] = now
+            who = f"a program at {address}" if address else "a program"
+            self._said.put(f"door: {who} came {_WORDS[cause]}; it was not let in")

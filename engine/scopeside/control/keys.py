@@ -1,0 +1,148 @@
+"""CURVE key pairs in files: the public one may be shown, the secret one may not.
+
+The files are those of pyzmq (``zmq.auth.load_certificate`` reads them)::
+
+    curve
+        public-key = "40 characters, Z85"
+        secret-key = "40 characters, Z85"
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+from zmq.utils import z85
+
+from scopeside.errors import ConfigError
+
+_LINE = re.compile(r'^\s*(public|secret)-key\s*=\s*"([^"\n]*)"\s*$', re.MULTILINE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_LARGEST = 4096
+_PUBLIC_HEAD = "# Public key of {name} for scopeside; others may see it.\n"
+_CLOSED_HEAD = (
+    "# SECRET key of {name} for scopeside; whoever reads it can act as {name}.\n"
+)
+
+
+class KeyPair(NamedTuple):
+    """Both keys, Z85 (40 characters)."""
+
+    public: str
+    secret: str
+
+
+def checked_name(name: str) -> str:
+    """Return a program's name if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not 1 to 40 letters, digits, ``_`` or ``-``.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "a name has 1 to 40 letters, digits, '_' or '-', and begins with a "
+            "letter or digit"
+        )
+    return name
+
+
+def checked_key(key: str) -> str:
+    """Return a key if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not 32 bytes in Z85.
+    """
+    if len(key) != 40:
+        raise ValueError(f"a key has 40 characters (Z85), not {len(key)}")
+    try:
+        again = z85.encode(z85.decode(key.encode("ascii"))).decode("ascii")
+    except (ValueError, KeyError, OverflowError, struct.error) as error:
+        raise ValueError("this is no key in Z85") from error
+    if again != key:
+        raise ValueError("this is no key in Z85")
+    return key
+
+
+def write_pair(name: str, folder: Path) -> tuple[KeyPair, Path, Path]:
+    """Make a key pair; return it, the public file and the secret one (0600).
+
+    Raises
+    ------
+    ConfigError
+        If a file of that name is there already, or the folder cannot be written.
+    """
+    try:
+        checked_name(name)
+    except ValueError as error:
+        raise ConfigError(f"{name!r:.60}: {error}") from error
+    public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
+    open_file, closed_file = folder / f"{name}.key", folder / f"{name}.key_secret"
+    said = f'metadata\ncurve\n    public-key = "{public}"\n'
+    kept = f'{said}    secret-key = "{secret}"\n'
+    # The secret one first: where that cannot be written there is no pair.
+    _write_new(closed_file, _CLOSED_HEAD.format(name=name) + kept, 0o600)
+    try:
+        _write_new(open_file, _PUBLIC_HEAD.format(name=name) + said, 0o644)
+    except ConfigError:
+        closed_file.unlink()
+        raise
+    return KeyPair(public, secret), open_file, closed_file
+
+
+def read_secret(path: Path) -> KeyPair:
+    """Return the pair in a secret key file that nobody else may read.
+
+    Raises
+    ------
+    ConfigError
+        If it is not there, is open to others, belongs to another user, or holds no
+        pair of keys that belong together.
+    """
+    text = _read_closed(path)
+    found = dict(_LINE.findall(text))
+    try:
+        pair = KeyPair(*(checked_key(found[what]) for what in ("public", "secret")))
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"{path} is no secret key file: it lacks a public-key and a secret-key of "
+            "40 characters; scopeside keys new NAME writes one"
+        ) from error
+    if zmq.curve_public(pair.secret.encode()).decode() != pair.public:
+        raise ConfigError(f"{path}: its public and its secret key are no pair")
+    return pair
+
+
+def _read_closed(path: Path) -> str:
+    """Return the text of a file after looking at who may read that very file."""
+    try:
+        file = path.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"cannot read the key {path}: {error.strerror}") from error
+    with file:
+        status = os.fstat(file.fileno())
+        if status.st_mode & 0o077 or status.st_uid != os.getuid():
+            raise ConfigError(
+                f"the secret key {path} has mode {status.st_mode & 0o777:04o}, owner "
+                f"{status.st_uid}; it must be yours and 0600. Others may have read it: "
+                f"make a new one, or: chmod 600 {path}"
+            )
+        return file.read(_LARGEST)
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    try:
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError as error:
+        raise ConfigError(f"{path} is there already; it is not overwritten") from error
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    with os.fdopen(opened, "w", encoding="utf-8") as file:
+        file.write(text)
