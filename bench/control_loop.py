@@ -3,8 +3,8 @@
     python bench/control_loop.py [--frames 500]
 
 In frames' time, on one thread: frame → drift → policy → guard → microscope. Residuals
-are of the true content, rms after settling, nm, at 0.4 nm a pixel. "late results": what a
-frame shows is known so many frames later; "slow instrument": a command takes so many
+are of the true content, rms after settling, nm, at 0.4 nm a pixel. "late results": what
+a frame shows is known so many frames later; "slow instrument": a command takes so many
 frames, and none can be given meanwhile. Relative corrections are what must not be done.
 """
 
