@@ -12,6 +12,7 @@ def parks(desk, cause):
     assert (desk.mode, desk.parked) == ("parked", cause)
     assert [one["cause"] for one in desk.events("parked")] == [cause]
     assert any("parked" in text for text in desk.said)
+    assert desk.guard.status()["armed_until_ns"] is None
     sends = len(desk.sends)
     assert desk.propose().cause == "parked"
     assert len(desk.sends) == sends
