@@ -365,6 +365,7 @@ COUNTED = {
     "at_least_e_per_A2_s": 1.0,
     "at_most_e_per_A2_s": 100.0,
     "holds_s": 0.5,
+    "uncertainty": 0.0,
     "date": TODAY,
 }
 
@@ -385,6 +386,15 @@ def test_what_was_counted_is_the_dose():
     measure(account, *[20.0] * 10)
     account.read(at(1))
     assert account.at(0, 0) == (pytest.approx(20), pytest.approx(21))
+
+
+def test_the_uncertainty_of_what_turns_counts_into_dose_comes_on_top():
+    table = {**COUNTED, "uncertainty": 0.1}
+    account = DoseAccount(settings(calibration=table))
+    account.read(at(0))
+    measure(account, *[15.0] * 10, sigma=2.0)
+    account.read(at(1))
+    assert account.at(0, 0)[1] == pytest.approx(15 + 2 * 2.5)
 
 
 def test_the_highest_rate_within_a_span_is_its_upper_bound():

@@ -73,7 +73,10 @@ def test_what_the_account_stands_on_has_no_default(name):
         ({"calibration": {**SAID, "at": {"spot": [3, 1]}}}, "upside down"),
         ({"calibration": {"rate_e_per_A2_s": 1.0, "uncertainty": 0.1}}, "date"),
         ({"calibration": {"from": "dose", "date": TODAY}}, "from"),
-        ({"calibration": {"from": "dose.dose", "date": TODAY}}, "missing: at_least"),
+        (
+            {"calibration": {"from": "dose.dose", "date": TODAY}},
+            "missing: uncertainty, at_l",
+        ),
         (
             {
                 "calibration": [
@@ -84,6 +87,7 @@ def test_what_the_account_stands_on_has_no_default(name):
                         "at_least_e_per_A2_s": 1.0,
                         "at_most_e_per_A2_s": 9.0,
                         "holds_s": 1.0,
+                        "uncertainty": 0.1,
                     },
                 ]
             },

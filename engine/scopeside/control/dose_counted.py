@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from scopeside.control.dose_beam import SIGMAS, Rate
@@ -24,6 +25,7 @@ class CountedRates:
         assert calibration.at_most_e_per_A2_s is not None
         assert calibration.holds_s is not None
         self._least = calibration.at_least_e_per_A2_s
+        self._relative = calibration.uncertainty or 0.0
         most = calibration.at_most_e_per_A2_s
         self._most = Rate(most, most)
         self._holds_ns = int(calibration.holds_s * 1e9)
@@ -32,7 +34,8 @@ class CountedRates:
     def add(self, rate: float, sigma: float, t_ns: int) -> None:
         """Take in the rate of frames until `t_ns`; what is older than known is not."""
         if not self._found or t_ns > self._found[-1][0]:
-            self._found.append((t_ns, Rate(rate, rate + SIGMAS * sigma)))
+            deviation = math.hypot(sigma, self._relative * rate)
+            self._found.append((t_ns, Rate(rate, rate + SIGMAS * deviation)))
 
     def now(self, now_ns: int) -> Rate:
         """Return what is to be counted for the time that is not measured yet."""
@@ -58,6 +61,8 @@ class CountedRates:
         """
         if not self._found or self._found[-1][0] < last_ns:
             return self._most if now_ns - last_ns > self._holds_ns else None
+        while len(self._found) > 1 and self._found[1][0] <= first_ns:
+            self._found.popleft()  # spans come in order
         upper = weighted = weight = 0.0
         before_ns = 0
         for t_ns, rate in self._found:

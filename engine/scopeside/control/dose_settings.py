@@ -21,7 +21,7 @@ _NEEDS = {
     "rate_e_per_A2_s": ("uncertainty",),
     "quantity": ("uncertainty", "scale"),
     "current": ("uncertainty", "area_m2"),
-    "from": ("at_least_e_per_A2_s", "at_most_e_per_A2_s", "holds_s"),
+    "from": ("uncertainty", "at_least_e_per_A2_s", "at_most_e_per_A2_s", "holds_s"),
 }
 
 
@@ -47,7 +47,7 @@ class Calibration(Params):
     holds_s: Positive | None = None
     """So long a counted rate holds, s; then `at_most_e_per_A2_s` is counted."""
     uncertainty: float | None = Field(None, ge=0, lt=0.5)
-    """One standard deviation, relative."""
+    """One standard deviation, relative; of counted rates, besides that of counting."""
     date: datetime.date
     """When it was measured."""
     at: Mapping[str, Condition] = {}
