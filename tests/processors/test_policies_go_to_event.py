@@ -203,6 +203,16 @@ def test_a_cause_that_passes_is_waited_for():
     assert again == centre
 
 
+def test_an_event_that_nobody_let_us_go_to_in_time_is_given_up():
+    at = Scene(forget_s=2.0)
+    (centre,) = at.event(20, 80)
+    at.tell(centre, "waiting")
+    at.tick(30)
+    at.tell(centre, "refused", "expired")
+    assert at.tick(5) == []
+    assert at.policy.state == "home"
+
+
 def test_if_the_way_back_is_refused_a_person_goes_on():
     at = Scene(fov_m=None, stay_s=0.1)
     at.do(at.event(20, 80)[0])
