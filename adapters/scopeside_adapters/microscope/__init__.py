@@ -1,0 +1,1 @@
+"""Control adapters: microscopes that can be commanded, each by its own interface."""
