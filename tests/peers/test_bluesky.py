@@ -1,26 +1,38 @@
 """Commands and results against bluesky, bluesky-adaptive and ophyd themselves."""
 
+import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
-from contextlib import ExitStack
+import tomllib
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-pytestmark = pytest.mark.peers
-
-pytest.importorskip("bluesky", reason="bluesky is not installed (extra bluesky)")
-pytest.importorskip("ophyd", reason="ophyd is not installed (extra bluesky)")
-
-from bluesky import RunEngine
-from bluesky.run_engine import RunEngineInterrupted
-from ophyd.sim import SynAxis
-
 from scopeside.bluesky import PlanLink, ScopesideOptimizer, follow, problem
+from scopeside.bluesky.documents import Documents
 from scopeside.bluesky.plans import until_called
+from scopeside.bluesky.publish import DocumentSocket
+from scopeside.bluesky.serial import loads
 from scopeside.control.instrument import Call
 from scopeside.errors import InstrumentError
 from scopeside.messages import validate
+from scopeside.result import Result
 from scopeside_adapters.microscope.bluesky import BlueskyInstrument
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = pytest.mark.peers
+
+RunEngine = pytest.importorskip(
+    "bluesky.run_engine", reason="bluesky is not installed (extra bluesky)"
+).RunEngine
+SynAxis = pytest.importorskip(
+    "ophyd.sim", reason="ophyd is not installed (extra bluesky)"
+).SynAxis
 
 SHIFT = Call("set_beam_shift", {"x_m": 2e-9, "y_m": -1e-9})
 TABLE = {
@@ -102,7 +114,7 @@ class Lab:
         def work():
             try:
                 self.engine(plan)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the test looks at it
                 self.error = error
 
         thread = threading.Thread(target=work, daemon=True)
@@ -202,13 +214,13 @@ def test_a_plan_that_is_stopped_answers_what_it_had_begun(tmp_path, stack):
         guard.act(Call("move_stage", {"x_m": 1e-6}))
     thread.join()
     stage.arrive.set()
-    assert isinstance(lab.error, RunEngineInterrupted)
+    assert type(lab.error).__name__ == "RunEngineInterrupted"
 
 
 def test_without_a_plan_a_command_is_called_off_and_never_begun(lab):
     link = lab.listen()
     guard = lab.guard(timeout_s=0.3)
-    with pytest.raises(InstrumentError, match="did not answer set within 0.3 s"):
+    with pytest.raises(InstrumentError, match="did not answer set within"):
         guard.act(SHIFT)
     until(lambda: not link.called)
     lab.run(follow(link))
@@ -359,11 +371,108 @@ def test_a_command_for_other_devices_than_the_plans_is_refused(lab, adaptive):
     assert guard.act(SHIFT)
 
 
+# -- documents ----------------------------------------------------------------------
+
+
+def results():
+    meta = {"acq": "m1", "chain": "c", "processor": "sum", "t_frame_ns": 10**18}
+    meta["t_published_ns"] = 10**18
+    image = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    yield Result("image", image, axes=("y", "x"), meta={**meta, "final": False})
+    yield Result("mean", 2.5, units="counts", meta={**meta, "final": True})
+    yield Result("found", {"row": 1}, meta={**meta, "final": True})
+    yield Result("image", 2 * image, axes=("y", "x"), meta={**meta, "final": True})
+
+
+def test_our_documents_are_those_of_the_event_model():
+    event_model = pytest.importorskip("event_model")
+    documents = Documents({"sample": "gold"})
+    found = [one for result in results() for one in documents.take(result)]
+    found += documents.end()
+    validators = event_model.schema_validators
+    for name, document in found:
+        validators[event_model.DocumentNames[name]].validate(document)
+    assert found[-1][1]["exit_status"] == "success"
+
+
+def test_a_remote_dispatcher_of_bluesky_reads_what_we_publish(stack):
+    from bluesky.callbacks.zmq import RemoteDispatcher
+
+    out = stack.enter_context(DocumentSocket("tcp://127.0.0.1:0", prefix="scope"))
+    loop = asyncio.new_event_loop()
+    heard = []
+    dispatcher = RemoteDispatcher(
+        out.endpoint, prefix=b"scope", loop=loop, deserializer=loads, strict=True
+    )
+    dispatcher.subscribe(lambda name, document: heard.append((name, document)))
+
+    def listen():
+        with suppress(asyncio.CancelledError):
+            dispatcher.start()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    documents = Documents()
+
+    def begun():
+        out.send([("start", {"uid": "before", "time": 0.0})])
+        return heard
+
+    until(begun)
+    for result in results():
+        out.send(documents.take(result))
+    out.send(documents.end())
+    until(lambda: heard[-1][0] == "stop")
+    loop.call_soon_threadsafe(dispatcher._task.cancel)
+    thread.join(20)
+    ours = [(name, one) for name, one in heard if one["uid"] != "before"]
+    assert [name for name, _ in ours] == [
+        "start",
+        "descriptor",
+        "event",
+        "descriptor",
+        "event",
+        "descriptor",
+        "event",
+        "event",
+        "stop",
+    ]
+    assert ours[-2][1]["data"]["c_sum_image"].tolist() == [[0, 2, 4], [6, 8, 10]]
+
+
+# -- the example --------------------------------------------------------------------
+
+
+def test_the_example_plan_does_what_the_guard_asks(tmp_path, stack):
+    tmp_path.chmod(0o700)
+    table = tomllib.loads((EXAMPLES / "bluesky_plan.toml").read_text("utf-8"))
+    adapter = dict(table["control"]["adapter"])
+    assert adapter.pop("kind") == "bluesky"
+    adapter["endpoint"] = f"ipc://{tmp_path}/plan"
+    adapter["blank_endpoint"] = f"ipc://{tmp_path}/blank"
+    program = subprocess.Popen(
+        [sys.executable, EXAMPLES / "bluesky_plan.py", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    stack.callback(program.wait, 20)
+    stack.callback(program.kill)
+    guard = BlueskyInstrument(validate(BlueskyInstrument.Params, adapter))
+    stack.callback(guard.close)
+    until(lambda: not guard.check())
+    guard.open()
+    assert guard.act(SHIFT) == pytest.approx(
+        {"beam_shift_x_m": 2e-9, "beam_shift_y_m": -1e-9}
+    )
+    assert guard.act(Call("move_stage", {"x_m": 1e-6})) == pytest.approx(
+        {"stage_x_m": 1e-6}
+    )
+    assert guard.act(Call("blank", {"on": True})) == {"blanked": True}
+    assert guard.actions <= set(table["control"]["limits"]) | {"blank"}
+
+
 def attempt(guard, call):
-    try:
+    with suppress(InstrumentError):
         guard.act(call)
-    except InstrumentError:
-        pass
 
 
 def until(true, patience_s=20.0):
