@@ -25,7 +25,7 @@ def read():
 
 def set_beam_shift(x_m, y_m):
     """Return when the beam is where it has to be, or raise an error."""
-    time.sleep(0.3)
+    time.sleep(0.5)
     dummy.update(beam_shift_x_m=x_m, beam_shift_y_m=y_m)
 
 

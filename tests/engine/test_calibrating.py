@@ -128,8 +128,8 @@ class Engine(threading.Thread):
 
 
 @pytest.fixture
-def engine(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCOPESIDE_RUN", str(tmp_path / "r"))
+def engine(tmp_path, short_path, monkeypatch):
+    monkeypatch.setenv("SCOPESIDE_RUN", str(short_path))
     (tmp_path / "p.toml").write_text(PIPELINE)
     with ExitStack() as opened:
         folder = opened.enter_context(RunFolder())

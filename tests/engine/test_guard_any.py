@@ -68,7 +68,10 @@ def proposals(draw):
         case 4:
             changes["id"] = draw(st.sampled_from(["same/1", "same/2"]))
         case 5:
-            changes["evidence"] = {"epoch": draw(st.sampled_from([0, 2]))}
+            bad = [{"epoch": 0}, {"epoch": 2}, {"valid": False}, {"missed": 1}]
+            changes["evidence"] = draw(st.sampled_from([*bad, {"confidence": 0.4}]))
+        case 6:
+            changes["late"] = True
     return ("propose", changes)
 
 
@@ -103,11 +106,12 @@ others = st.one_of(
         st.just("answer"), st.sampled_from(["good"] * 6 + ["bad", "none", "odd"])
     ),
     st.tuples(st.just("blanked"), st.booleans()),
-    st.tuples(st.just("dose"), st.sampled_from(["", "", "spent"])),
+    st.tuples(st.just("dose"), st.sampled_from(["", "spent"])),
 )
 steps = st.one_of(
     proposals(), proposals(), proposals(), asks, others,
     st.just(("answer", "good")), st.just(("wait", 120)), st.just(("creep", 5)),
+    st.just(("creep", 2)),
 )  # fmt: skip
 
 
@@ -205,7 +209,7 @@ class Run:
             fields = {"x_m": x, "y_m": self.desk.values["beam_shift_y_m"]}
             self.do(("propose", {"fields": fields}))
             self.do(("answer", "good"))
-            self.do(("wait", 120))
+            self.do(("wait", 80 if times == 2 else 120))
 
     def look(self, out, step, given):
         oracle = self.oracle
@@ -232,6 +236,8 @@ class Run:
         changes = dict(changes)
         age_ms = changes.pop("age_ms", None)
         evidence = dict(changes.pop("evidence", {}))
+        if changes.pop("late", False):
+            changes["deadline_ns"] = self.desk.now - 1
         if age_ms is not None:
             evidence["t_frame_ns"] = self.desk.now - age_ms * MS
         return self.desk.proposal(evidence=evidence, **changes)

@@ -232,7 +232,8 @@ def test_blanking_needs_no_limits_no_read_back_and_waits_for_nothing():
 
 def test_unblanking_is_refused_unless_a_person_asks_for_just_that():
     lets_on = {"on": False}
-    assert causes(person("blank", **lets_on)) == ["unblank_forbidden"]
+    for by in (rules(), rules(may_unblank=True)):
+        assert causes(person("blank", **lets_on), None, by) == ["unblank_forbidden"]
     assert causes(Asked("blank", lets_on, "unblank")) == []
     assert causes(Asked("blank", lets_on, "unblank"), situation(parked="held")) == []
     rule = asked(action="blank", fields=lets_on)

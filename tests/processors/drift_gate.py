@@ -43,8 +43,6 @@ class Guarded:
     ----------
     told
         States that were told, counted.
-    late
-        What the adviser is to be told of what had waited, emptied by the loop.
     """
 
     def __init__(
@@ -56,22 +54,15 @@ class Guarded:
     ) -> None:
         self.guard = Guard(said or settings(), frozenset({"set_view_offset"}))
         self.told: Counter[str] = Counter()
-        self.late: list[Tell] = []
         self._sent: dict[str, str] = {}
-        self._waiting: list[str] = []
         arm_ns = None if arm_in is None else START_NS + arm_in * FRAME_NS
         self._arm_ns = arm_ns
         self.turn(at_first(setting), START_NS)
 
     def _arm(self, now_ns: int) -> None:
-        """Arm it as a person does who wants nothing of what waits."""
-        asks = [{"ask": "decline", "id": one} for one in self._waiting]
-        for ask in [*asks, {"ask": "arm", "seconds": 3600, "id": "arm"}]:
-            effects = self.guard.ask({**ask, "who": "anna"}, "anna", now_ns)
-            done = [one for one in effects if isinstance(one, Tell)]
-            assert "done" in [one.state for one in done], effects
-            self.late += [one for one in done if one.client == "adviser"]
-        self._waiting.clear()
+        request = {"ask": "arm", "seconds": 3600, "who": "anna", "id": "arm"}
+        effects = self.guard.ask(request, "anna", now_ns)
+        assert any(isinstance(e, Tell) and e.state == "done" for e in effects), effects
 
     def propose(self, proposal: Proposal, now_ns: int) -> tuple[str, str]:
         """Return (state, cause)."""
@@ -102,5 +93,4 @@ class Guarded:
     def _told(self, effects: list[Effect]) -> tuple[str, str]:
         tells = [one for one in effects if isinstance(one, Tell)]
         self.told.update(one.cause or one.state for one in tells)
-        self._waiting += [one.id for one in tells if one.state == "waiting"]
         return (tells[-1].state, tells[-1].cause) if tells else ("", "")

@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
 from scopeside.control.adviser import Adviser
-from scopeside.control.effects import Tell
 from scopeside.control.policy import Knows, Outcome, Policy, Seen
 from scopeside.control.proposal import Proposal, Wish
 from scopeside.control.settings import ControlSettings
@@ -44,15 +43,7 @@ NM_PX = 1e-9 / PIXEL_M
 
 
 class Gate(Protocol):
-    """Decides on proposals: the guard, or nobody.
-
-    Attributes
-    ----------
-    late
-        What the adviser is still to be told, emptied when it has been.
-    """
-
-    late: list[Tell]
+    """Decides on proposals: the guard, or nobody."""
 
     def propose(self, proposal: Proposal, now_ns: int) -> tuple[str, str]:
         """Return (state, cause); with ``sent`` the command is to be carried out."""
@@ -68,9 +59,6 @@ class Gate(Protocol):
 
 class Open:
     """Lets everything pass."""
-
-    def __init__(self) -> None:
-        self.late: list[Tell] = []
 
     def propose(self, proposal: Proposal, now_ns: int) -> tuple[str, str]:
         return "sent", ""
@@ -277,10 +265,6 @@ class Loop:
                 self.course.vectors.append(result)
                 self._heard.append((self._now_ns, result))
         self._gate.turn(self._microscope.readback(), self._now_ns)
-        for told in self._gate.late:
-            said = told.state, told.cause, told.reason
-            self._adviser.decided(told.id, *said, now_ns=self._now_ns)
-        self._gate.late.clear()
 
     def _drawn(self, frame: int, before: State, after: State) -> npt.NDArray[Any]:
         side = self._setting.side

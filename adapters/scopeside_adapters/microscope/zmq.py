@@ -19,6 +19,7 @@ from zmq.auth import load_certificate
 
 from scopeside.control.actions import ACTIONS
 from scopeside.control.instrument import Call, Readback
+from scopeside.control.keys import checked_key
 from scopeside.errors import InstrumentError, ProtocolError
 from scopeside.messages import unknown
 from scopeside.params import LocalPath, Params
@@ -56,7 +57,7 @@ class ZmqControlParams(Params):
         min_length=1
     )
     """What it may be asked for; the program must offer all of it."""
-    server_key: str | None = Field(None, pattern=r"^[!-~]{40}$")
+    server_key: Annotated[str, AfterValidator(checked_key)] | None = None
     """Public key of the microscope's program, 40 letters."""
     own_keys: LocalPath | None = None
     """File with this machine's keys, NAME.key_secret."""

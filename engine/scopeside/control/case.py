@@ -106,10 +106,19 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The checks, and the calls that would do it; none of them if it is refused."""
+    """The checks, and what is to be done.
+
+    Attributes
+    ----------
+    calls
+        Those that do it; none if it is refused.
+    whole
+        What was asked for, as one call; None if it is no action of the vocabulary.
+    """
 
     checks: tuple[Check, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[Call, ...] = ()
+    whole: Call | None = None
 
     @property
     def first(self) -> Check | None:

@@ -15,6 +15,7 @@ from scopeside.control.desk import text_of
 from scopeside.control.effects import Blank, Effect, Say, Send, Tell, Write
 from scopeside.control.guard import Guard
 from scopeside.errors import AuditError
+from scopeside.latency import Latencies
 
 KEEP_S = 1.0
 """The dose account is written so often, and before each command."""
@@ -39,6 +40,8 @@ class Doer:
         Number of the last hold that the guard has heard of.
     blank
         Number of the last blank that the guard has asked for.
+    ages
+        Of the frames that commands stood on, when these were sent.
     unwritten
         Why a record could not be written; empty: all were. Nothing is sent meanwhile.
     """
@@ -67,6 +70,7 @@ class Doer:
         self._say = say
         self._changing = changing
         self._kept_at = 0.0
+        self.ages = Latencies()
         self.hold = 0
         self.blank = 0
         self._order: Order | None = None
@@ -132,6 +136,9 @@ class Doer:
         self._parked = self._guard.parked
 
     def _write(self, kind: str, body: Mapping[str, Any]) -> None:
+        frame_ms = body.get("latency_ms", {}).get("frame_to_command")
+        if kind == "answer" and frame_ms is not None:
+            self.ages.add(frame_ms / 1e3, 1)
         try:
             self._book.write(kind, body, self._wall.now_ns())
         except AuditError as error:

@@ -291,7 +291,9 @@ class GuardProcess:
     def _write_board(self) -> None:
         if time.monotonic() - self._board_at > BOARD_S:
             self._board_at = time.monotonic()
-            self._child.board.update(control=self._status())
+            self._child.board.update(
+                control=self._status(), command_latencies=self._doer.ages.counts
+            )
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -34,11 +34,11 @@ def judge(asked: Asked, now: Situation, rules: Rules) -> Verdict:
         call = Call(asked.action, checked(asked.action, asked.fields))
     except RefusedError as error:
         checks.append(failed("action", error.cause, str(error)))
-        return Verdict(tuple(checks), ())
+        return Verdict(tuple(checks))
     checks.append(passed("action", f"{call.action}: all fields are known and there"))
     if blanks(call):
         checks += _offered(call, rules)
-        return _verdict(checks, (call,))
+        return _verdict(checks, (call,), call)
     checks.append(_readback(now, rules))
     checks += _call(call, asked.by, now, rules)
     calls, planned = _planned(call, now, rules)
@@ -47,7 +47,7 @@ def judge(asked: Asked, now: Situation, rules: Rules) -> Verdict:
         calls, each = _each(calls, asked.by, now, rules)
         checks += each
     checks += _dose(calls, now, rules)
-    return _verdict(checks, calls)
+    return _verdict(checks, calls, call)
 
 
 def blanks(call: Call) -> bool:
@@ -55,9 +55,9 @@ def blanks(call: Call) -> bool:
     return call.action == "blank" and call.fields.get("on") is True
 
 
-def _verdict(checks: list[Check], calls: tuple[Call, ...]) -> Verdict:
+def _verdict(checks: list[Check], calls: tuple[Call, ...], whole: Call) -> Verdict:
     allowed = not any(check.cause for check in checks)
-    return Verdict(tuple(checks), calls if allowed else ())
+    return Verdict(tuple(checks), calls if allowed else (), whole)
 
 
 def _standing(asked: Asked, now: Situation, rules: Rules) -> Iterator[Check]:

@@ -93,6 +93,8 @@ class Persons:
         return [
             *self._done(request, client),
             event("armed", why, seconds=request.seconds, until_ns=until_ns),
+            # Their evidence is old, and who made them may ask again without a person.
+            *known.lapse("armed", "it was armed meanwhile", now_ns),
         ]
 
     def _advise(self, request: Request, client: str, now_ns: int) -> list[Effect]:
@@ -170,7 +172,7 @@ class Persons:
         state = "refused" if verdict.cause else "sent"
         ruled = Ruled(state, verdict.cause, verdict.reason)
         known.note(key, asked.action, ruled, now_ns)
-        more = self._judged(asked, verdict) | {"id": key}
+        more = self._judged(verdict) | {"id": key}
         record = _record(request, ruled, **more)
         if verdict.cause:
             return [record, *told(tells, ruled)]
@@ -203,7 +205,7 @@ class Persons:
         if verdict.cause in _FOR_NOW:
             raise RefusedError(verdict.reason, verdict.cause)
         known.waiting.take(proposal.id)
-        judged = self._judged(asked, verdict)
+        judged = self._judged(verdict)
         if verdict.cause:
             ruled = Ruled("refused", verdict.cause, verdict.reason)
             return [
@@ -237,11 +239,11 @@ class Persons:
             raise RefusedError(text, "unknown_id")
         return waits
 
-    def _judged(self, asked: Asked, verdict: Verdict) -> dict[str, Any]:
+    def _judged(self, verdict: Verdict) -> dict[str, Any]:
         return {
             "checks": [check.to_dict() for check in verdict.checks],
             "calls": records.calls_of(verdict.calls),
-            "readback": self._sending.used(asked, verdict),
+            "readback": self._sending.used(verdict),
         }
 
     def _done(self, request: Request, client: str) -> list[Effect]:

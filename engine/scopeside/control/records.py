@@ -29,7 +29,7 @@ def decision(
         "mode": mode,
         "verdict": dict(ruled),
         "calls": calls_of(calls),
-        "readback": dict(readback),
+        "readback": plain(readback),
     }
 
 
@@ -73,14 +73,18 @@ def found(values: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return plain values for JSON, which knows neither NaN nor infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+    """Return plain values for JSON, which knows neither NaN nor objects."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
-    return value
+    return ascii(value)[:200]
 
 
 def _kept(proposal: Mapping[str, Any], state: str) -> Any:

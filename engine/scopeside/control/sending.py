@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from scopeside.control import records
-from scopeside.control.actions import checked, targets
 from scopeside.control.case import Asked, Verdict
 from scopeside.control.effects import Effect, Say, Send, Write
 from scopeside.control.evidence import MS
 from scopeside.control.flight import Flight
-from scopeside.control.instrument import Call, Readback
+from scopeside.control.instrument import Readback
 from scopeside.control.known import Known, Ruled, Tells, event, told
 from scopeside.control.limits import Wanted, wanted
 
@@ -41,7 +39,7 @@ class Sending:
             action=asked.action,
             calls=verdict.calls,
             tells=tells,
-            want=self._want(asked, verdict),
+            want=self._want(verdict),
             sent_ns=now_ns,
             t_frame_ns=0 if proposal is None else proposal.evidence.t_frame_ns,
         )
@@ -55,17 +53,9 @@ class Sending:
         for action in {asked.action, *(call.action for call in verdict.calls)}:
             self._known.sent_ns[action] = now_ns
 
-    def used(self, asked: Asked, verdict: Verdict) -> dict[str, Any]:
+    def used(self, verdict: Verdict) -> dict[str, Any]:
         """Return the values read back that a verdict went by."""
-        names: Mapping[str, Any] = {}
-        if verdict.calls:
-            names = self._want(asked, verdict)
-        elif isinstance(asked.fields, Mapping) and isinstance(asked.action, str):
-            try:
-                names = targets(asked.action, asked.fields)
-            except KeyError:
-                return {}
-        return dict(self._known.readings.used(names))
+        return dict(self._known.readings.used(self._want(verdict)))
 
     def answered(
         self,
@@ -81,7 +71,7 @@ class Sending:
         flight = self._known.flight
         if flight is None or flight.id != key or flight.answered_ns:
             return [Say(f"an answer came to {key:.60}, which is not under way")]
-        frame_ms = (flight.sent_ns - flight.t_frame_ns) / MS
+        frame_ms = (_began_ns(answer, flight.sent_ns) - flight.t_frame_ns) / MS
         body = {
             "id": key,
             "ok": ok,
@@ -167,6 +157,16 @@ class Sending:
         text = f"{why}, for {silent_ns / MS:.0f} ms"
         return known.park("no_readback", text, now_ns)
 
-    def _want(self, asked: Asked, verdict: Verdict) -> Wanted:
-        whole = Call(asked.action, checked(asked.action, asked.fields))
-        return wanted((whole, *verdict.calls), self._known.rules.settings.limits)
+    def _want(self, verdict: Verdict) -> Wanted:
+        calls = (
+            verdict.calls if verdict.whole is None else (verdict.whole, *verdict.calls)
+        )
+        return wanted(calls, self._known.rules.settings.limits)
+
+
+def _began_ns(answer: Any, otherwise_ns: int) -> int:
+    """Return when the first call of a command was made, ns, if the answer says it."""
+    try:
+        return int(answer["calls"][0]["began_ns"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return otherwise_ns

@@ -49,6 +49,8 @@ TICK_MS = 200
 BEAT_MS = 50
 """The guard hears so often from us."""
 GRACE_S = 10.0
+GUARD_GRACE_S = 70.0
+"""The guard may try for a minute to blank the beam, if that does not work."""
 SLOW_START_S = 5.0
 MAX_NOTES = 500
 
@@ -454,7 +456,9 @@ class Engine:
     def _finish(self) -> None:
         alive = [member for member in self.members.values() if member.alive]
         if self._processes.stop():
-            self._deadline = time.monotonic() + GRACE_S
+            only_guard = [member.spec.role for member in alive] == ["guard"]
+            grace_s = GUARD_GRACE_S if only_guard else GRACE_S
+            self._deadline = time.monotonic() + grace_s
         elif alive and self._overdue:
             for member in alive:
                 self._processes.kill_loudly(

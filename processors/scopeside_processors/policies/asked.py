@@ -22,7 +22,7 @@ PASSING = frozenset(
 """Causes of a refusal that says nothing against the next wish."""
 PATIENCE = 500
 """Frames after which an outcome, or the sight of it, is waited for no more."""
-LONGEST_PAUSE = 64
+LONGEST_PAUSE = 32
 """Frames between two wishes if all are refused."""
 _SAMPLES = 5
 _STILL_M = 1e-13
@@ -41,7 +41,7 @@ class Asked:
         self._patience = patience
         self._refused = 0
         self._open: Wish | None = None
-        self._waits_for_person = False
+        self._waited = False
         self._asked_in = 0
         self._pause, self._not_before = 0, 0
         self._held_up = 0
@@ -58,6 +58,7 @@ class Asked:
         """Forget what was asked; how long it takes is remembered."""
         self._open, self._last = None, None
         self._refused = self._pause = self._not_before = self._held_up = 0
+        self._waited = False
         self._unseen.clear()
 
     def pauses(self, frame: int) -> bool:
@@ -67,7 +68,7 @@ class Asked:
     def free(self, frame: int, every: int) -> bool:
         """Whether a wish may be made in `frame`: none is open, and it is time."""
         waited = frame - self._asked_in
-        if self._open is not None and waited > PATIENCE and not self._waits_for_person:
+        if self._open is not None and waited > PATIENCE:
             self._give_up()
         ready = (
             self._open is None
@@ -80,32 +81,30 @@ class Asked:
     def ask(self, frame: int, view: FloatArray, wish: Wish) -> None:
         """Take note of a wish."""
         self._open, self._asked_in = wish, frame
-        self._waits_for_person = False
         self._unseen.append((frame, view))
 
     def told(self, outcome: Outcome) -> bool:
         """Take note of what became of it; return whether it is to be let go.
 
-        That is so after many refusals, and of what a person did not want, or left
-        until it was old.
+        That is so after many refusals, and of what waits for a person: by the time that
+        he answers it is old. Meanwhile it is tried now and then whether he has armed.
         """
         if self._open is None or outcome.wish != self._open:
-            return False  # of an acquisition before
-        old = self._waits_for_person
-        self._waits_for_person = outcome.state == "waiting"
+            return False  # of an acquisition before, or one that a person had to see
         match outcome.state:
             case "done":
-                self._open = None
+                self._open, self._waited = None, False
                 self._refused = self._pause = 0
             case "observed":
                 self._give_up()
+            case "waiting":
+                self._waited = True
+                self._rest(LONGEST_PAUSE)
             case "refused" | "failed":
-                self._give_up()
                 self._refused += outcome.cause not in PASSING
-                self._pause = min(2 * self._pause or 1, LONGEST_PAUSE)
-                self._not_before = self._asked_in + 1 + self._pause
-                return old or self._refused >= self._patience
-        return False
+                self._rest(min(2 * self._pause or 1, LONGEST_PAUSE))
+                return self._waited or self._refused >= self._patience
+        return self._waited
 
     def goal(self, view: FloatArray) -> FloatArray:
         """Return where the view is going, if it is not there: `view` is that seen."""
@@ -152,6 +151,12 @@ class Asked:
         self._held_up = 0
         for _ in range(number + 1):
             self._unseen.popleft()
+
+    def _rest(self, frames: int) -> None:
+        """Give up the wish that is open, and ask for nothing for so many frames."""
+        self._give_up()
+        self._pause = frames
+        self._not_before = self._asked_in + 1 + frames
 
     def _give_up(self) -> None:
         """Expect nothing any more of the wish that is open."""

@@ -132,7 +132,7 @@ class GoToEvent:
         self._home_m = np.zeros(2)
         self._optics: dict[str, Value] = {}
         self._arrived_ns: int | None = None
-        self._confidence = 0.0
+        self._confidence, self._event_ns = 0.0, 0
         self._last: tuple[tuple[int, int], dict[str, Value], FloatArray] | None = None
 
     def _note(self, seen: Seen, held: Readback | None) -> None:
@@ -207,7 +207,7 @@ class GoToEvent:
         if len(there) != len(back) and self._params.then == "return":
             return  # what it is set to now is not known: it could not be set back
         self._home_m, self._optics = view, field.optics(held)
-        self._confidence = event.confidence
+        self._confidence, self._event_ns = event.confidence, event.t_ns
         why = f"event {event.name}, confidence {event.confidence:.3g}"
         centre = self._wish(*self._view.ask(event.yx_m), why)
         self._back = back
@@ -239,9 +239,15 @@ class GoToEvent:
         assert self._steps is not None
         if self._steps.finished:
             self._state, self._arrived_ns, self._steps = "there", t_ns, None
-        elif self._steps.refused:
+        elif self._steps.refused or self._is_old(t_ns):
             # What has been done is undone: the centring first, settings after it.
             self._return(settings=self._steps.done - 1)
+
+    def _is_old(self, t_ns: int) -> bool:
+        """Whether the way to the event was not begun in time."""
+        assert self._steps is not None
+        age_ns = t_ns - self._event_ns
+        return not self._steps.begun and age_ns > self._params.forget_s * 1e9
 
     def _end_stay(self) -> None:
         if self._params.then == "return":

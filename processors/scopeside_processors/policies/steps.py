@@ -33,6 +33,11 @@ class Steps:
         """Whether all has been carried out."""
         return self.done == len(self._wishes)
 
+    @property
+    def begun(self) -> bool:
+        """Whether any of it has been carried out, or is being asked for."""
+        return self._open or self.done > 0
+
     def next(self, frame: int) -> Wish | None:
         """Return what is to be asked for in this frame, None if nothing."""
         if self.finished or self.refused:

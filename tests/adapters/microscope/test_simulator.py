@@ -47,7 +47,7 @@ def to(server, **more):
 
 
 def test_it_keeps_the_laws_of_an_instrument():
-    with serve(move_stage=400.0) as server:
+    with serve(move_stage=700.0) as server:
         check_instrument(lambda: to(server), CALLS, busy=CALLS[3])
 
 

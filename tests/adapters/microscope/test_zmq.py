@@ -189,7 +189,8 @@ def test_a_slow_peer_is_waited_for(peer, microscope):
         ({"actions": []}, "actions"),
         ({"actions": ["blnk"]}, "did you mean 'blank'"),
         ({"server_key": "x" * 40}, "go together"),
-        ({"server_key": "x" * 39, "own_keys": "a.key_secret"}, "server_key"),
+        ({"server_key": "x" * 39, "own_keys": "a.key_secret"}, "has 40 characters"),
+        ({"server_key": "~" * 40, "own_keys": "a.key_secret"}, "no key in Z85"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(table, words):

@@ -174,7 +174,7 @@ def test_closing_ends_the_thread_and_frees_the_port():
 
 @pytest.fixture
 def slow():
-    delay_ms = {"move_stage": 300.0, "set_defocus": 100.0}
+    delay_ms = {"move_stage": 600.0, "set_defocus": 100.0}
     with ControlServer(Microscope(scans=True), ANYWHERE, delay_ms) as server:
         yield server
 
@@ -223,8 +223,9 @@ def test_place_beam_is_answered_when_the_beam_has_left_the_last_point(clients):
     points = [[0.0, 0.0], [1.0, 1.0]]
     request = {"action": "place_beam", "points": points, "dwell_s": 0.1, "id": 1}
     one.send(msgpack.packb(request))
-    state = ask(other, action="get_state")["state"]
-    assert state["probe"] == [0.0, 0.0]
+    while not (probe := ask(other, action="get_state")["state"]["probe"]):
+        pass  # it travels by another connection
+    assert probe in points
     got = msgpack.unpackb(one.recv())
     assert (got["ok"], got["visited"]) == (True, 2)
     assert got["state"]["probe"] is None
