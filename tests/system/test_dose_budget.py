@@ -2,11 +2,13 @@
 
 import signal
 
-import msgpack
 import pytest
-import zmq
 from tests.system.engine_runs import nothing_left, running, scopeside
 from tests.system.plugins import lines
+
+from scopeside_adapters.simulator.control import ControlServer
+from scopeside_adapters.simulator.microscope import Microscope
+from scopeside_adapters.simulator.state import State
 
 pytestmark = pytest.mark.system
 
@@ -42,7 +44,6 @@ def pipeline(folder, endpoint):
                 "fps": 40.0,
                 "dose_rate_e_per_A2_s": 50.0,
                 "frames": 1_000_000,
-                "control": endpoint,
                 "movie": {"nuclei": 0, "pixel_size_m": 0.4e-9},
             },
             acquisition={"calibration": {"counts_per_electron": 1.0}},
@@ -58,40 +59,35 @@ def pipeline(folder, endpoint):
     return path
 
 
-@pytest.fixture
-def ask(tmp_path):
-    """Ask the simulator itself."""
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        socket.linger = 0
-        socket.rcvtimeo = socket.sndtimeo = 20_000
-        socket.connect(f"ipc://{tmp_path}/em")
-
-        def asked(**request):
-            socket.send(msgpack.packb(request))
-            return msgpack.unpackb(socket.recv())
-
-        yield asked
+def _is_read(status):
+    return (status.get("control", {}).get("dose") or {}).get("enforced")
 
 
 def _is_blanked(status):
     return (status.get("control", {}).get("dose") or {}).get("blanked")
 
 
-def test_the_beam_is_blanked_before_the_counted_budget_is_spent(tmp_path, ask):
-    path = pipeline(tmp_path, f"ipc://{tmp_path}/em")
-    with running(tmp_path, "run", path, "--headless") as engine:
-        ask(action="get_dose")  # from now on it counts
-        engine.until(_is_blanked, "blanked")
-        truth = ask(action="get_dose", points=[[0.0, 0.0]])
-        account = engine.status()["control"]["dose"]
-        assert truth["state"]["blanked"]
-        assert 0.2 * BUDGET < truth["dose"]["points_e_per_A2"][0] <= BUDGET
-        assert truth["dose"]["run_e_per_A2"] <= account["run_e_per_A2"][1]
-        assert account["enforced"]
-        done = scopeside(tmp_path, "unblank", "--yes")
-        assert done.returncode != 0
-        assert "budget" in done.stdout + done.stderr
-        engine.process.send_signal(signal.SIGTERM)
-        assert engine.wait() == 143
-    assert nothing_left(tmp_path) == []
+def test_the_beam_is_blanked_before_the_counted_budget_is_spent(tmp_path):
+    # It outlives the engine, and is as bright as the movie that the detector counts.
+    microscope = Microscope(State(dose_rate_e_per_A2_s=50.0))
+    endpoint = f"ipc://{tmp_path}/em"
+    path = pipeline(tmp_path, endpoint)
+    with ControlServer(microscope, endpoint):
+        with running(tmp_path, "run", path, "--headless") as engine:
+            engine.until(_is_read, "read back")
+            before = microscope.dose()
+            engine.until(_is_blanked, "blanked")
+            truth = microscope.dose([(0.0, 0.0)])
+            account = engine.status()["control"]["dose"]
+            assert account["enforced"]
+            assert before["run_e_per_A2"] == 0
+            assert 0.2 * BUDGET < truth["points_e_per_A2"][0] <= BUDGET
+            assert truth["run_e_per_A2"] <= account["run_e_per_A2"][1]
+            assert microscope.state.blanked
+            done = scopeside(tmp_path, "unblank", "--yes")
+            assert done.returncode != 0
+            assert "budget" in done.stdout + done.stderr
+            engine.process.send_signal(signal.SIGTERM)
+            assert engine.wait() == 143
+        assert nothing_left(tmp_path) == []
     assert "is spent but for" in (tmp_path / "audit.jsonl").read_text()
