@@ -39,7 +39,7 @@ class Feed:
         identity: str,
         control: Control,
     ) -> None:
-        self._wants = sorted({w for one in control.deciders for w in one.wants})
+        self._wants = sorted(set(control.wants))
         self._link = Link(context, zmq.DEALER)
         frames_clock = control.settings.clock == "frames"
         self._link.socket.sndhwm = HIGH_WATER_REPLAY if frames_clock else HIGH_WATER

@@ -47,7 +47,7 @@ class CollectorProcess:
         steps = (step.cls for chain in pipeline.chains for step in chain.steps)
         prepare(steps, spec.prepare_lock)
         self._collector = Collector(pipeline, Journal(spec.journal_fds), folder)
-        if pipeline.control is not None and pipeline.control.deciders:
+        if pipeline.control is not None and pipeline.control.wants:
             to = spec.endpoint("adviser")
             self._collector.feed_to(
                 Feed(child.context, to, spec.identity, pipeline.control)

@@ -18,6 +18,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.child import Child, main
 from scopeside.collect.feed import HIGH_WATER_REPLAY, results_in
 from scopeside.control.adviser import Adviser
+from scopeside.control.dose_heard import measured
 from scopeside.control.policy import Seen
 from scopeside.control.proposal import Proposal
 from scopeside.control.timeline import Timeline
@@ -119,6 +120,7 @@ class AdviserProcess:
         control = spec.load_pipeline().control
         assert control is not None
         self._child = child
+        self._dose = control.settings.dose
         self._replay = control.settings.clock == "frames"
         self._timeline = Timeline(always=self._replay)
         self._adviser = Adviser(control, self._timeline)
@@ -241,8 +243,18 @@ class AdviserProcess:
                 missed=missed,
                 final=header["final"],
             )
+            self._count(seen)
             now_ns = t_ns if self._replay else time.time_ns()
             self._propose(self._adviser.hear(seen, now_ns))
+
+    def _count(self, seen: Seen) -> None:
+        """Tell the guard of the dose rate, if this is the result that counts it."""
+        found = measured(self._dose, seen.processor, seen.result)
+        if found is not None:
+            rate, sigma = found
+            header = {"token": self._child.spec.token, "t_ns": seen.t_ns}
+            header |= {"rate_e_per_A2_s": rate, "sigma": sigma}
+            self._guard.send(Kind.HEARD, header)
 
     def _propose(self, proposals: list[Proposal]) -> None:
         for proposal in proposals:

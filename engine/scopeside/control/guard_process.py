@@ -110,6 +110,7 @@ class GuardProcess:
 
         book = Book(settings.audit)
         self._dose, damaged = account_of(settings, book)
+        self._changes = 0
         instrument = self._control.instrument()
         hands = None if instrument is None else Connection(instrument)
         self._actuator = None if hands is None else self._new_actuator(hands)
@@ -162,10 +163,21 @@ class GuardProcess:
             self._hear_desk()
             self._hear_door()
             self._doer.do(self._guard.tick(self._clock.now_ns()))
+            self._account()
             self._doer.settle()
             self._watch.enforced = self._enforced
             self._write_board()
         self._close()
+
+    def _account(self) -> None:
+        """Have the dose account on disk when it has changed, and say what it says."""
+        if self._dose is None:
+            return
+        if self._dose.changes != self._changes:
+            self._changes = self._dose.changes
+            self._doer.settle(durably=True)
+        for text in self._dose.told():
+            self._say(text)
 
     def fail(self) -> None:
         """Hold, and blank if a budget is enforced, after an error of our own."""

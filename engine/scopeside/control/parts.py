@@ -29,6 +29,13 @@ _MEASURED = ("rate_e_per_A2_s", "sigma", "t_ns")
 class Account(Dose, Protocol):
     """The dose account, as it is kept."""
 
+    @property
+    def changes(self) -> int:
+        """How often what the beam does has changed."""
+
+    def told(self) -> list[str]:
+        """Return what the operator has not been told yet."""
+
     def to_dict(self) -> dict[str, Any]:
         """Return what the next guard needs to go on."""
 

@@ -43,6 +43,13 @@ class Control:
     instrument_params: BaseModel | None
     deciders: tuple[Decider, ...]
 
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """Results that anybody here hears: policies, rules, and the dose account."""
+        dose = self.settings.dose
+        counted = () if dose is None or not dose.counted_by else (dose.counted_by,)
+        return (*(want for one in self.deciders for want in one.wants), *counted)
+
     def instrument(self) -> Instrument | None:
         """Return a new connection to the instrument, not opened.
 

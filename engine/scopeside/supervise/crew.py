@@ -83,7 +83,7 @@ def _feedback(pipeline: Pipeline, common: Mapping[str, Any]) -> list[Spec]:
     if pipeline.control is None:
         return []
     token = secrets.token_hex(16)
-    roles = ["guard", "adviser"] if pipeline.control.deciders else ["guard"]
+    roles = ["guard", "adviser"] if pipeline.control.wants else ["guard"]
     return [
         Spec(role=role, name=role, board_fd=Board.allocate(), token=token, **common)
         for role in roles
