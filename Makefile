@@ -7,8 +7,8 @@ ARGS ?=
 # Tests that compute, and those that mostly wait for a peer of their own, can share the
 # cores; those that start whole engines have them all, one after the other.
 ALONE := tests/cuda tests/docs tests/engine tests/processors \
-	$(addprefix tests/adapters/,channels dectris deserver file merlin simulator video \
-	watch zmq) $(wildcard tests/peers/test_stem_*.py tests/peers/test_insitu_*.py)
+	$(addprefix tests/adapters/,channels dectris deserver file merlin microscope simulator \
+	video watch zmq) $(wildcard tests/peers/test_stem_*.py tests/peers/test_insitu_*.py)
 TOGETHER := tests/adapters tests/examples tests/faults tests/peers tests/system
 ALL = $(BIN)/python -m pytest -n 3 --dist loadfile $(ALONE) && \
 	$(BIN)/python -m pytest --durations=15 $(TOGETHER) $(addprefix --ignore=,$(ALONE))
@@ -18,7 +18,7 @@ ALL = $(BIN)/python -m pytest -n 3 --dist loadfile $(ALONE) && \
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
 
-test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem  ## everything that CI runs
+test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem .venv-nion  ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -36,7 +36,7 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-tickit .venv-py4dstem .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-tickit .venv-py4dstem .venv-nion .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -56,6 +56,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet \
 		--disable-pip-version-check 'py4DSTEM==0.14.18' || \
 		{ rm -rf $@; echo "py4DSTEM cannot be installed: its tests are skipped"; }
+
+# A simulated microscope of other people, for tests/peers/test_nion.py. It is under the
+# GPL, and so in an environment of its own; without it those tests are skipped.
+.venv-nion:
+	@$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet \
+		--disable-pip-version-check 'nionswift-usim==5.4.2' msgpack pyzmq || \
+		{ rm -rf $@; echo "nionswift-usim cannot be installed: its tests are skipped"; }
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[detectors]'

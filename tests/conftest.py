@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -40,3 +44,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marked = any(item.get_closest_marker(name) for name in ("system", "peers"))
         if of_adapters or marked:
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder for sockets: the path of one has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="s-") as folder:
+        yield Path(folder)

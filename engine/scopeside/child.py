@@ -1,8 +1,8 @@
 """What every process that the supervisor starts has in common.
 
 The supervisor writes a `Spec` to the child's standard input, as JSON. The child dies
-with the supervisor, leaves Ctrl-C to it, shows a heartbeat on its board, and talks to
-it over one link.
+with the supervisor (all but the guard), leaves Ctrl-C to it, shows a heartbeat on its
+board, and talks to it over one link.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class Spec:
     used_ids: tuple[str, ...] = ()
     results_folder: str = ""
     quarantine_folder: str = "quarantine"
+    token: str = ""
+    """Known to guard and adviser only: it is by this that they know each other."""
     kept_ns: Mapping[str, int] = field(default_factory=dict)
     """Of each channel: up to when the collector has its samples."""
 
@@ -96,10 +98,17 @@ class Spec:
 
 
 class Child:
-    """The child's side of its bond with the supervisor."""
+    """The child's side of its bond with the supervisor.
 
-    def __init__(self, spec: Spec) -> None:
+    Parameters
+    ----------
+    outlives_parent
+        It sees to its own end when the supervisor is gone: `orphaned` says so.
+    """
+
+    def __init__(self, spec: Spec, *, outlives_parent: bool = False) -> None:
         self.spec = spec
+        self._outlives_parent = outlives_parent
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.board = Board(spec.board_fd)
         self.board.update(pid=os.getpid(), incarnation=spec.incarnation)
@@ -111,29 +120,36 @@ class Child:
         """Say something to the supervisor."""
         self.control.send(kind, header)
 
+    @property
+    def orphaned(self) -> bool:
+        """Whether the supervisor is gone."""
+        return os.getppid() != self.spec.parent
+
     def close(self) -> None:
-        """Let the last words leave, then close all sockets."""
+        """Let the last words leave, if anybody hears them; then close all sockets."""
         self._beating.set()
-        self.control.flush_and_close(2000)
-        self.context.destroy(linger=2000)
+        linger_ms = 0 if self.orphaned else 2000
+        self.control.flush_and_close(linger_ms)
+        self.context.destroy(linger=linger_ms)
 
     def _beat(self) -> None:
         while not self._beating.wait(HEARTBEAT_S):
-            if os.getppid() != self.spec.parent:
+            if self.orphaned and not self._outlives_parent:
                 os._exit(3)  # the supervisor is gone; nobody is left to report to
             self.board.beat()
 
 
-def main(run: Callable[[Child], None]) -> None:
+def main(run: Callable[[Child], None], *, outlives_parent: bool = False) -> None:
     """Run a child process: read the spec, do the work, say why it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
+    if not outlives_parent:
+        _die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # A thread that fills slots and one that sends descriptors share the interpreter:
     # the usual 5 ms between switches would be felt in every batch.
     sys.setswitchinterval(0.0005)
     spec = Spec.from_json(sys.stdin.read())
-    child = Child(spec)
+    child = Child(spec, outlives_parent=outlives_parent)
     # The supervisor asks with this signal where a process hangs before it kills it.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     try:

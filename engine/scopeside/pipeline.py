@@ -172,9 +172,7 @@ class Pipeline:
                 for i, chain in enumerate(checked.chain)
             )
             channels = _channels(checked, folder)
-            control = (
-                None if checked.control is None else setup.load(checked.control, folder)
-            )
+            control = _control(checked.control, chains, folder)
         except ConfigError as error:
             lines = str(error).splitlines()
             raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from (
@@ -250,6 +248,24 @@ def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
             "order, so the chain can have one worker only"
         )
     return chain
+
+
+def _control(
+    table: dict[str, Any] | None, chains: tuple[Chain, ...], folder: Path
+) -> setup.Control | None:
+    if table is None:
+        return None
+    control = setup.load(table, folder)
+    steps = {step.name for chain in chains for step in chain.steps}
+    for decider in control.deciders:
+        for want in decider.wants:
+            processor = want.partition(".")[0]
+            if processor not in steps:
+                raise ConfigError(
+                    f"control: {decider.name} hears {want!r}: "
+                    f"{unknown('processor', processor, steps)}"
+                )
+    return control
 
 
 def _channels(raw: RawPipeline, folder: Path) -> tuple[Channel, ...]:

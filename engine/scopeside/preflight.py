@@ -14,6 +14,8 @@ from scopeside.pipeline import Pipeline
 from scopeside.slab import available_memory
 from scopeside.supervise.session import port_is_free
 
+BLANKS = {"action": "blank", "on": True}
+
 
 def output_problems(report: Path | None, results: Path | None) -> list[str]:
     """Return what is wrong with the places that a run shall write to."""
@@ -70,6 +72,7 @@ def problems(pipeline: Pipeline) -> list[str]:
         *_detector(pipeline),
         *_chains(pipeline),
         *_channels(pipeline),
+        *_control(pipeline),
         *_memory(pipeline),
         *_ports(pipeline),
     ]
@@ -84,7 +87,32 @@ def warnings(pipeline: Pipeline) -> list[str]:
             found.append(
                 f"chain[{i}].device: {chain.device!r}: {why}; the CPU will do its work"
             )
-    return found
+    return found + _without_limits(pipeline) + _without_calibration(pipeline)
+
+
+def _without_calibration(pipeline: Pipeline) -> list[str]:
+    """Return a sentence for each calibration that has to be measured yet."""
+    view = None if pipeline.control is None else pipeline.control.settings.view
+    return [
+        f"control.view: {path} is not there; view offsets are refused until scopeside "
+        f"calibrate shift --actuator {actuator} has written it"
+        for path, actuator in ({} if view is None else view.files).items()
+        if not path.exists()
+    ]
+
+
+def _without_limits(pipeline: Pipeline) -> list[str]:
+    """Return a sentence for each rule whose proposals would always be refused."""
+    control = pipeline.control
+    if control is None or control.settings.mode == "observe":
+        return []
+    return [
+        f"control.rule[{i}]: proposes {action!r}, for which there are no limits "
+        f"([control.limits.{action}]): it will be refused"
+        for i, table in enumerate(control.settings.rule)
+        for action in [table["propose"]["action"]]
+        if action not in control.settings.limits and table["propose"] != BLANKS
+    ]
 
 
 def _detector(pipeline: Pipeline) -> list[str]:
@@ -103,6 +131,23 @@ def _channels(pipeline: Pipeline) -> list[str]:
             found += [f"{where}: {problem}" for problem in channel.source().check()]
         except ScopesideError as error:
             found.append(f"{where}: {error}")
+    return found
+
+
+def _control(pipeline: Pipeline) -> list[str]:
+    control = pipeline.control
+    if control is None:
+        return []
+    found = []
+    folder = control.settings.audit.parent
+    if not os.access(folder, os.W_OK):
+        found.append(f"control.audit: {folder} is no folder that can be written to")
+    try:
+        instrument = control.instrument()
+        if instrument is not None:
+            found += [f"control.adapter: {one}" for one in instrument.check()]
+    except ScopesideError as error:
+        found.append(f"control.adapter: {error}")
     return found
 
 

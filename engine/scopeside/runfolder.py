@@ -19,6 +19,8 @@ from typing import Self
 from scopeside.errors import EngineError, EngineNotFoundError
 
 _LOCK = "lock"
+LONGEST_SOCKET = 107
+"""Bytes of the path of a Unix socket, as the kernel has it."""
 _OURS = re.compile(r"\d+-[a-z0-9_]+")
 
 
@@ -45,6 +47,12 @@ class RunFolder:
             raise EngineError(
                 f"{above} must be a folder of yours that is closed to others "
                 "(chmod 700)"
+            )
+        longest = f"{above}/{os.getpid()}-{'x' * 8}/collector"
+        if len(os.fsencode(longest)) > LONGEST_SOCKET:
+            raise EngineError(
+                f"{above} is too long a path for sockets ({LONGEST_SOCKET} bytes with "
+                "their names): set SCOPESIDE_RUN to a shorter one"
             )
         remove_stale()
         self.path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=above))

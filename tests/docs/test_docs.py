@@ -24,7 +24,14 @@ from tests.doubles import MemorySink
 import scopeside
 from scopeside import settings
 from scopeside.cli.main import app
+from scopeside.control.calibration import Calibration
 from scopeside.control.door_settings import DoorClient, DoorSettings, Role
+from scopeside.control.rule_settings import RuleParams
+from scopeside.control.view_settings import (
+    ShifterSettings,
+    StageSettings,
+    ViewSettings,
+)
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
 from scopeside.pipeline import Pipeline
@@ -116,6 +123,10 @@ def test_commands_and_their_options_exist(page):
         if command is None:
             assert not rest.startswith(" --"), f"{page.name}: scopeside {name}{rest}"
             continue  # a sentence, such as "scopeside is …"
+        group_of = getattr(command, "commands", {})
+        if group_of and (word := rest.split()[:1]):
+            assert word[0] in group_of, f"{page.name}: scopeside {name}{rest}"
+            command = group_of[word[0]]
         known = {option for p in command.params for option in p.opts} | {"--help"}
         used = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest))
         assert used <= known, f"{page.name}: scopeside {name}{rest}"
@@ -235,6 +246,10 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/channels.md", channel_class("csv").Params),
         ("docs/channels.md", channel_class("zmq").Params),
         ("docs/channels.md", channel_class("epics").Params),
+        ("docs/control_wire.md", instrument_class("zmq").Params),
+        ("docs/microscopes.md", instrument_class("simulator").Params),
+        ("docs/microscopes.md", instrument_class("temscript").Params),
+        ("docs/guard_process.md", instrument_class("paper").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
         ("docs/processors/com.md", processor_class("com").Params),
@@ -245,6 +260,11 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/cluster.md", processor_class("cluster").Params),
         ("docs/processors/orientation.md", processor_class("orientation").Params),
         ("docs/processors/particles.md", processor_class("particles").Params),
+        ("docs/rules.md", RuleParams),
+        ("docs/view_offset.md", ShifterSettings),
+        ("docs/view_offset.md", StageSettings),
+        ("docs/view_offset.md", ViewSettings),
+        ("docs/view_offset.md", Calibration),
         ("docs/own_detector.md", ModelParams),
         ("docs/processors/radial.md", processor_class("radial").Params),
         ("docs/processors/nucleation.md", processor_class("nucleation").Params),

@@ -182,7 +182,14 @@ PROCESSOR = r"chain\[0\]\.processor\[0\]"
             GOOD + "[record]\nto = 'runs'",
             r"^record: recording is not built yet; take \[record\]",
         ),
-        (GOOD + "[control]\nmode = 'observe'", r"^control: feedback is not built yet"),
+        (
+            GOOD + "[control]\nmode = 'armed'",
+            r"^control: mode = 'armed' needs an adapter; without, observe",
+        ),
+        (
+            GOOD + "[control.limits.set_defocus]\nevery_s = 1.0",
+            r"^control: limits.set_defocus: defocus_m has no limits",
+        ),
         # the file itself
         (
             (GOOD + "# µm").encode("latin-1"),

@@ -13,9 +13,9 @@ from scopeside.runfolder import RunFolder, remove_stale, running, the_running
 
 
 @pytest.fixture(autouse=True)
-def above(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCOPESIDE_RUN", str(tmp_path))
-    return tmp_path / "scopeside"
+def above(short_path, monkeypatch):
+    monkeypatch.setenv("SCOPESIDE_RUN", str(short_path))
+    return short_path / "scopeside"
 
 
 @pytest.fixture
@@ -115,3 +115,10 @@ def test_without_an_engine_none_is_found():
         EngineNotFoundError, match="no scopeside engine of yours is running"
     ):
         the_running()
+
+
+def test_a_path_too_long_for_sockets_is_refused_in_words(short_path, monkeypatch):
+    long = short_path / ("x" * 80)
+    monkeypatch.setenv("SCOPESIDE_RUN", str(long))
+    with pytest.raises(EngineError, match="too long a path for sockets"):
+        RunFolder()

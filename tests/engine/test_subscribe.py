@@ -182,9 +182,9 @@ def test_what_is_no_result_is_a_protocol_error(parts, cause):
 
 
 def test_the_running_engine_is_found_and_its_end_ends_the_iteration(
-    tmp_path, monkeypatch
+    short_path, monkeypatch
 ):
-    monkeypatch.setenv("SCOPESIDE_RUN", str(tmp_path))
+    monkeypatch.setenv("SCOPESIDE_RUN", str(short_path))
     got = []
 
     def listen(results):
@@ -200,8 +200,8 @@ def test_the_running_engine_is_found_and_its_end_ends_the_iteration(
     assert got == [1, 2]
 
 
-def test_without_an_engine_there_is_nothing_to_subscribe_to(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCOPESIDE_RUN", str(tmp_path))
+def test_without_an_engine_there_is_nothing_to_subscribe_to(short_path, monkeypatch):
+    monkeypatch.setenv("SCOPESIDE_RUN", str(short_path))
     assert not list(runfolder.running())
     with pytest.raises(EngineNotFoundError):
         subscribe()

@@ -4,6 +4,10 @@ Commands are those of design 4.7: an action, its fields in SI units with the uni
 the name, absolute values only. What cannot be done exactly as asked is refused with
 a reason and changes nothing; nothing is ever clamped.
 
+``place_beam`` takes time: the beam stays on each point in turn, and goes back to what
+it did before, so a scan goes on. Until then nothing else is done but a blank, which
+puts an end to it.
+
 Thread safety: one lock is held for the whole of a command and for every look at the
 history; what is handed out is frozen. Any thread may call anything.
 """
@@ -11,55 +15,48 @@ history; what is handed out is frozen. Any thread may call anything.
 from __future__ import annotations
 
 import math
+import secrets
 import threading
 import time
-from bisect import bisect_right
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from scopeside.scan import IntArray
+from scopeside_adapters.simulator.commands import (
+    Refused,
+    changes_of,
+    check_deadline,
+    check_range,
+    placing,
+)
+from scopeside_adapters.simulator.dose_truth import DoseTruth
+from scopeside_adapters.simulator.history import History, Run
+from scopeside_adapters.simulator.placing import Placement, Visit, Visits
 from scopeside_adapters.simulator.state import State
 
 REMEMBERED_IDS = 4096
-REMEMBERED_STATES = 4096
-ENVELOPE = frozenset({"action", "id", "created", "deadline", "frame", "epoch"})
-# In design 4.7, but nothing that this instrument could do.
-NOT_OFFERED = frozenset({"set_scan", "place_beam", "acquire"})
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of an action: its name, what it sets, and what is allowed."""
-
-    name: str
-    sets: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What may be asked for; without `partial` every field must be there."""
-
-    fields: tuple[Field, ...] = ()
-    switches: str = ""
-    to: bool | None = None
-    partial: bool = False
+Value = float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command; `state` is the one after it."""
+    """What became of a command.
+
+    Attributes
+    ----------
+    state
+        The one after it.
+    more
+        What the answer to this action holds besides: ``visited`` of ``place_beam``.
+    """
 
     id: str | int | None
     ok: bool
     reason: str
     state: State
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they travel on the control socket."""
@@ -68,46 +65,8 @@ class Answer:
             "ok": self.ok,
             "reason": self.reason,
             "state": asdict(self.state),
+            **self.more,
         }
-
-
-def _pair(prefix: str, limit: float) -> Action:
-    return Action(
-        tuple(Field(f"{a}_m", f"{prefix}_{a}_m", -limit, limit) for a in "xy")
-    )
-
-
-def _one(name: str, sets: str, low: float, high: float) -> Action:
-    return Action((Field(name, sets, low, high),))
-
-
-ACTIONS: Mapping[str, Action] = {
-    "set_beam_shift": _pair("beam_shift", 5e-6),
-    "set_image_shift": _pair("image_shift", 5e-6),
-    "set_view_offset": _pair("view_offset", 5e-6),
-    "move_stage": Action(
-        (
-            Field("x_m", "stage_x_m", -1e-3, 1e-3),
-            Field("y_m", "stage_y_m", -1e-3, 1e-3),
-            Field("z_m", "stage_z_m", -3e-4, 3e-4),
-            Field("alpha_rad", "stage_alpha_rad", -1.25, 1.25),
-            Field("beta_rad", "stage_beta_rad", -0.5, 0.5),
-        ),
-        partial=True,
-    ),
-    "set_defocus": _one("defocus_m", "defocus_m", -1e-4, 1e-4),
-    "set_magnification": _one("value", "magnification", 50.0, 5e7),
-    "set_fov": _one("width_m", "fov_m", 1e-10, 1e-3),
-    "set_exposure": _one("exposure_s", "exposure_s", 1e-6, 100.0),
-    "set_dose_rate": _one("e_per_A2_s", "dose_rate_e_per_A2_s", 0.0, 1e12),
-    "blank": Action(switches="blanked"),
-    "pause": Action(switches="paused", to=True),
-    "resume": Action(switches="paused", to=False),
-}
-
-
-class _Refused(Exception):  # noqa: N818 - it is no error, and leaves this file never
-    """Why a command is not carried out."""
 
 
 class Microscope:
@@ -119,8 +78,19 @@ class Microscope:
         The state to begin with.
     longest_exposure_s
         The detector's frame time, if it has one: no exposure outlasts it.
+    scans
+        Whether it has a scanned field, in which the beam can be placed.
+    optics
+        What is fixed and tells optical states apart, such as ``high_tension_V``.
     now_ns
         The clock, nanoseconds since 1970 UTC.
+    aspect
+        Height over width of the picture, for the dose.
+
+    Attributes
+    ----------
+    session
+        A word that no other microscope bears, nor this one when it is made anew.
     """
 
     def __init__(
@@ -128,22 +98,31 @@ class Microscope:
         initial: State | None = None,
         *,
         longest_exposure_s: float = math.inf,
+        scans: bool = False,
+        optics: Mapping[str, Value] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        aspect: float = 1.0,
     ) -> None:
         state = State() if initial is None else initial
+        self.session = secrets.token_hex(8)
+        self.optics = {} if optics is None else dict(optics)
+        self._scans = scans
         self._longest_exposure_s = longest_exposure_s
         self._fov_at_1x_m = state.fov_m * state.magnification
         self._now_ns = now_ns
         self._lock = threading.Lock()
         self._answers: OrderedDict[str | int, Answer] = OrderedDict()
-        self._states = deque([state], REMEMBERED_STATES)
-        self._since_ns = deque([0], REMEMBERED_STATES)
+        self._history = History(state)
+        self._placement: Placement | None = None
+        self._visits = Visits()
+        self._aspect = aspect
+        self._truth: DoseTruth | None = None
 
     @property
     def state(self) -> State:
         """The state now."""
         with self._lock:
-            return self._states[-1]
+            return self._state()
 
     def readback(self, at_ns: int | None = None) -> dict[str, Any]:
         """Return the state as plain values: now, or as it was at a time.
@@ -153,33 +132,75 @@ class Microscope:
         if at_ns is None:
             return asdict(self.state)
         with self._lock:
-            return asdict(self._states[max(bisect_right(self._since_ns, at_ns), 1) - 1])
+            return asdict(self._history.at(at_ns))
 
-    def states_at(
-        self, timestamp_ns: npt.NDArray[np.int64]
-    ) -> list[tuple[int, int, State]]:
+    def reading(self) -> tuple[int, State]:
+        """Return the state now, and when that is, ns since 1970."""
+        with self._lock:
+            return self._now_ns(), self._state()
+
+    def dose(self, points_m: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
+        """Return what the specimen has really received since this was asked first.
+
+        While the beam is placed on points nothing is counted: no field is lit.
+
+        Parameters
+        ----------
+        points_m : (y, x) of points of the specimen, metres
+
+        Returns
+        -------
+        dict
+            ``t_ns``; ``run_e_per_A2`` of all places as if they were one;
+            ``points_e_per_A2``; ``forgotten``: changes of field that were too many to
+            be remembered, so that points may have received more.
+        """
+        with self._lock:
+            self._settle()
+            now = self._now_ns()
+            if self._truth is None:
+                state = self._state()
+                lit = state if self._placement is None else _unlit(state)
+                self._truth = DoseTruth(lit, now, self._aspect)
+            truth = self._truth
+            truth.count(now)
+            return {
+                "t_ns": now,
+                "run_e_per_A2": truth.run_e_per_A2,
+                "points_e_per_A2": truth.at(points_m),
+                "forgotten": truth.forgotten,
+            }
+
+    def states_at(self, timestamp_ns: IntArray) -> list[Run]:
         """Return runs (first, end, state) of the ascending times in `timestamp_ns`."""
         with self._lock:
-            if len(timestamp_ns) and timestamp_ns[0] >= self._since_ns[-1]:
-                return [(0, len(timestamp_ns), self._states[-1])]
-            since, states = np.array(self._since_ns), list(self._states)
-        of_each = np.maximum(np.searchsorted(since, timestamp_ns, "right"), 1) - 1
-        cuts = [0, *(np.flatnonzero(np.diff(of_each)) + 1).tolist(), len(of_each)]
-        return [(a, b, states[of_each[a]]) for a, b in pairwise(cuts) if b > a]
+            return self._history.runs(timestamp_ns)
+
+    def visits(self, first: int = 0) -> tuple[int, int, list[Visit]]:
+        """Return where the beam was placed: number of the first, number of all, stays.
+
+        Those of a ``place_beam`` are added when it is over.
+        """
+        with self._lock:
+            self._settle()
+            begin, found = self._visits.since(first)
+            return begin, self._visits.total, found
 
     def command(self, request: Mapping[str, Any]) -> Answer:
         """Carry out a command, or say why not; never raises on what it is asked.
 
         `request` holds ``action``, its fields, and ``id`` (text or whole number);
-        it may hold ``created`` and ``deadline`` (ns since 1970), ``frame`` and
-        ``epoch``. A command past its deadline is refused. An id that was seen
-        before (among the last `REMEMBERED_IDS`) gets the answer it got then.
+        it may hold ``created`` and ``deadline`` (ns since 1970), ``frame``, ``epoch``
+        and ``session``. A command past its deadline is refused, and one for another
+        session, unless it blanks. An id that was seen before (among the last
+        `REMEMBERED_IDS`) gets the answer it got then.
         """
         with self._lock:
             name = request.get("id")
+            self._settle()
             if type(name) not in (str, int) or name is None or name == "":
                 reason = "a command needs an id, a text or a whole number"
-                return Answer(None, False, reason, self._states[-1])
+                return Answer(None, False, reason, self._state())
             if name in self._answers:
                 return self._answers[name]
             answer = self._act(name, request)
@@ -188,99 +209,120 @@ class Microscope:
                 self._answers.popitem(last=False)
             return answer
 
+    def dwells(self, name: str | int | None) -> bool:
+        """Whether the beam still stands on the points of the command with that id.
+
+        Its answer changes when that is over: ask for it then, by the same id.
+        """
+        with self._lock:
+            self._settle()
+            return self._placement is not None and self._placement.id == name
+
+    # With the lock held ----------------------------------------------------------
+
+    def _state(self) -> State:
+        if self._placement is None:
+            return self._history.last
+        return self._history.at(self._now_ns())
+
     def _act(self, name: str | int, request: Mapping[str, Any]) -> Answer:
-        before = self._states[-1]
+        before = self._state()
         try:
             now = self._now_ns()
-            _check_deadline(request.get("deadline"), now)
+            check_deadline(request.get("deadline"), now)
+            self._check_time(request, now)
+            if request.get("action") == "place_beam":
+                return self._place(name, request, now)
             wanted = self._wanted(before, request)
-        except _Refused as refusal:
+        except Refused as refusal:
             return Answer(name, False, str(refusal), before)
         if wanted != before:
-            wanted = replace(wanted, epoch=before.epoch + 1)
-            self._states.append(wanted)
-            # The history stays in order even if the wall clock is set back.
-            self._since_ns.append(max(now, self._since_ns[-1]))
+            wanted = replace(wanted, epoch=before.epoch + 1, probe=None)
+            if self._placement is not None:
+                self._history.end_placement()
+                self._over(now)
+            self._history.add(now, wanted)
+            self._lit(wanted, now)
         return Answer(name, True, "", wanted)
 
+    def _check_time(self, request: Mapping[str, Any], now_ns: int) -> None:
+        """Refuse what is for another session or comes while the beam is placed."""
+        if request.get("action") == "blank" and request.get("on") is True:
+            return
+        session = request.get("session")
+        if session is not None and session != self.session:
+            raise Refused(
+                f"the microscope was started anew: it is session {self.session}, the "
+                f"command is for {session!r:.60}"
+            )
+        if self._placement is not None:
+            left_s = (self._placement.until_ns - now_ns) / 1e9
+            raise Refused(f"the beam is placed on points, for another {left_s:.3g} s")
+
+    def _place(
+        self, name: str | int, request: Mapping[str, Any], now_ns: int
+    ) -> Answer:
+        before = self._history.last
+        if not self._scans:
+            raise Refused(
+                "action 'place_beam' is not offered by the simulated microscope in "
+                "this mode: it does not scan"
+            )
+        points, dwell_ns = placing(request)
+        if before.blanked:
+            raise Refused("the beam is blanked; there is none to place")
+        since_ns = self._history.not_before(now_ns)
+        placement = Placement(name, before, points, since_ns, dwell_ns)
+        self._history.place(placement)
+        self._placement = placement
+        self._lit(_unlit(before), since_ns)
+        return Answer(name, True, "", placement.state(0))
+
+    def _settle(self) -> None:
+        """Note that the placing of the beam is over, if it is."""
+        if self._placement is not None:
+            now = self._now_ns()
+            if now >= self._placement.until_ns:
+                self._over(now)
+
+    def _over(self, now_ns: int) -> None:
+        """End the placing of the beam: now, or when its time was over."""
+        placement = self._placement
+        assert placement is not None  # who calls this has looked
+        visits = placement.visits(now_ns)
+        self._visits.add(visits)
+        self._placement = None
+        done = now_ns >= placement.until_ns
+        state = placement.after if done else placement.state_at(now_ns)
+        n = len(placement.points)
+        reason = (
+            "" if done else f"a blank put an end to it on point {len(visits)} of {n}"
+        )
+        self._lit(state, min(now_ns, placement.until_ns))
+        more = {"visited": len(visits)}
+        self._answers[placement.id] = Answer(placement.id, done, reason, state, more)
+
+    def _lit(self, state: State, t_ns: int) -> None:
+        """Tell the account of the dose what is lit from now on."""
+        if self._truth is not None:
+            self._truth.change(state, t_ns)
+
     def _wanted(self, before: State, request: Mapping[str, Any]) -> State:
-        changes = _changes(request)
+        changes = changes_of(request)
         if "fov_m" in changes:
             changes["magnification"] = self._fov_at_1x_m / changes["fov_m"]
-            _check_range("set_magnification", changes["magnification"])
+            check_range("set_magnification", changes["magnification"])
         elif "magnification" in changes:
             changes["fov_m"] = self._fov_at_1x_m / changes["magnification"]
-            _check_range("set_fov", changes["fov_m"])
+            check_range("set_fov", changes["fov_m"])
         if changes.get("exposure_s", 0.0) > self._longest_exposure_s:
-            raise _Refused(
+            raise Refused(
                 f"exposure_s = {changes['exposure_s']:g} is longer than the frame "
                 f"time of {self._longest_exposure_s:g} s"
             )
         return replace(before, **changes)
 
 
-def _check_deadline(deadline: Any, now_ns: int) -> None:
-    if deadline is None:
-        return
-    if type(deadline) not in (int, float) or not math.isfinite(deadline):
-        raise _Refused(f"deadline is a time in ns since 1970, not {deadline!r:.60}")
-    if deadline < now_ns:
-        raise _Refused(f"the deadline passed {(now_ns - deadline) / 1e6:.1f} ms ago")
-
-
-def _changes(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes of state that a request asks for, all of them allowed."""
-    name = request.get("action")
-    action = ACTIONS.get(name) if isinstance(name, str) else None
-    if action is None:
-        why = "not offered by" if _is_known(name) else "unknown to"
-        raise _Refused(f"action {name!r:.60} is {why} the simulated microscope")
-    given = {key: value for key, value in request.items() if key not in ENVELOPE}
-    if action.switches:
-        return {action.switches: _switched(action, given)}
-    allowed = {field.name: field for field in action.fields}
-    _check_names(given, allowed, partial=action.partial)
-    return {
-        allowed[key].sets: _number(allowed[key], value) for key, value in given.items()
-    }
-
-
-def _is_known(name: Any) -> bool:
-    return isinstance(name, str) and name in NOT_OFFERED
-
-
-def _switched(action: Action, given: Mapping[str, Any]) -> bool:
-    if action.to is not None:
-        _check_names(given, {}, partial=False)
-        return action.to
-    _check_names(given, {"on": None}, partial=False)
-    if type(given["on"]) is not bool:
-        raise _Refused(f"on is true or false, not {given['on']!r:.60}")
-    return given["on"]
-
-
-def _check_names(
-    given: Mapping[str, Any], allowed: Mapping[str, Any], *, partial: bool
-) -> None:
-    for key in given:
-        if key not in allowed:
-            known = ", ".join(allowed) or "none"
-            raise _Refused(f"unknown field {key!r:.60}; this action has: {known}")
-    if not given and allowed:
-        raise _Refused(f"fields are missing: {', '.join(allowed)}")
-    if not partial and (missing := [key for key in allowed if key not in given]):
-        raise _Refused(f"fields are missing: {', '.join(missing)}")
-
-
-def _number(field: Field, value: Any) -> float:
-    if type(value) not in (int, float):
-        raise _Refused(f"{field.name} is a number, not {value!r:.60}")
-    if not field.low <= value <= field.high:  # false for NaN too
-        raise _Refused(
-            f"{field.name} = {value!r:.60} is outside {field.low:g} … {field.high:g}"
-        )
-    return float(value)
-
-
-def _check_range(action: str, value: float) -> None:
-    _number(ACTIONS[action].fields[0], value)
+def _unlit(state: State) -> State:
+    """Return the state as the dose of fields sees it while none is lit."""
+    return replace(state, blanked=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from scopeside.errors import ConfigError
+from scopeside.messages import unknown
 from scopeside.params import Params
 from scopeside.settings import AcquisitionSettings
+from scopeside_adapters.simulator.commands import ACTIONS
 from scopeside_adapters.simulator.control import check_endpoint
 from scopeside_adapters.simulator.movie import MovieParams
 from scopeside_adapters.simulator.scan4d import Scan4DParams
@@ -62,6 +65,9 @@ class SimulatorParams(Params):
     control: Annotated[str, AfterValidator(_control_endpoint)] | None = None
     """Where the microscope takes commands: tcp://127.0.0.1:PORT or ipc://PATH; absent:
     it takes none."""
+    control_delay_ms: Mapping[str, Annotated[float, Field(ge=0, le=60_000)]] = {}
+    """By action: how long it takes until it has effect and is answered, ms; others
+    are served meanwhile."""
     scan4d: Scan4DParams = Scan4DParams()
     """The crystal and the optics."""
     movie: MovieParams = MovieParams()
@@ -71,6 +77,14 @@ class SimulatorParams(Params):
     def frame_shape(self) -> tuple[int, int]:
         """(height, width), pixels."""
         return self.shape or ((128, 128) if self.mode == "scan4d" else (512, 512))
+
+    @field_validator("control_delay_ms")
+    @classmethod
+    def _known_actions(cls, delays: Mapping[str, float]) -> Mapping[str, float]:
+        for name in delays:
+            if name not in {*ACTIONS, "place_beam"}:
+                raise ValueError(unknown("action", name, {*ACTIONS, "place_beam"}))
+        return delays
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -195,8 +195,9 @@ class Scan4D:
         """Fill `out` (n, height, width) with the frames `index`, noise and all."""
         position = self.scan.position_of(index)
         patterns = self._patterns(self._local(np.maximum(position, 0), state), state)
-        patterns.weights[position < 0] = 0.0
-        patterns.diffuse[position < 0] = 0.0
+        if state.probe is None:
+            patterns.weights[position < 0] = 0.0
+            patterns.diffuse[position < 0] = 0.0
         draw_patterns(
             patterns.centres,
             patterns.weights,
@@ -235,6 +236,11 @@ class Scan4D:
         """Return the specimen under the probe, wherever the state has moved it."""
         rows, columns = self.scan.shape
         y, x = np.divmod(position, columns)
+        if state.probe is not None:
+            y, x = (
+                np.full(len(position), at * (n - 1))
+                for at, n in zip(state.probe, self.scan.shape, strict=True)
+            )
         zoom = state.fov_m / self._nominal.fov_m
         dy, dx = (shift / self._params.scan_step_m for shift in state.content_shift_m)
         middle_y, middle_x = (rows - 1) / 2, (columns - 1) / 2

@@ -18,7 +18,7 @@ from scopeside.errors import SourceError
 from scopeside.scan import IntArray, Scan
 from scopeside.settings import AcquisitionSettings
 from scopeside_adapters.simulator.control import ControlServer
-from scopeside_adapters.simulator.microscope import Microscope
+from scopeside_adapters.simulator.microscope import Microscope, Value
 from scopeside_adapters.simulator.movie import Movie
 from scopeside_adapters.simulator.parameters import SimulatorParams, initial_state
 from scopeside_adapters.simulator.scan4d import Scan4D
@@ -47,7 +47,13 @@ class SimulatorDetector:
         nominal = initial_state(params, settings)
         longest = 1 / params.fps if params.fps else math.inf
         # A frame at 3 Hz may be exposed for 1/3 s whatever the last digit says.
-        self.microscope = Microscope(nominal, longest_exposure_s=longest * (1 + 1e-9))
+        self.microscope = Microscope(
+            nominal,
+            longest_exposure_s=longest * (1 + 1e-9),
+            scans=params.mode == "scan4d",
+            optics=_optics(params),
+            aspect=_aspect(params, settings),
+        )
         self.model: Scan4D | Movie = _model(params, settings, nominal)
 
     @property
@@ -100,7 +106,11 @@ class SimulatorDetector:
         self.prepare()
         with ExitStack() as stack:
             if self._params.control is not None:
-                server = ControlServer(self.microscope, self._params.control)
+                server = ControlServer(
+                    self.microscope,
+                    self._params.control,
+                    self._params.control_delay_ms,
+                )
                 stack.enter_context(server)
                 sink.note(f"the microscope takes commands at {server.endpoint}")
             for _ in self._turns(sink):
@@ -163,6 +173,13 @@ class SimulatorDetector:
         self.model.render(np.zeros(1, np.int64), out, self.microscope.state)
 
 
+def _aspect(params: SimulatorParams, settings: AcquisitionSettings) -> float:
+    """Return height over width of the picture."""
+    movie = params.mode == "movie"
+    rows, columns = params.frame_shape if movie else (settings.scan or params.scan)
+    return rows / columns
+
+
 def _nap(seconds: float, sink: Sink) -> None:
     """Wait, but not long, and not when the engine is asked to end."""
     if sink.stopping:
@@ -192,6 +209,17 @@ def _model(
         seed=params.seed,
         nominal=nominal,
     )
+
+
+def _optics(params: SimulatorParams) -> dict[str, Value]:
+    """Return what tells the optical states of a microscope apart, and never changes."""
+    scans = params.mode == "scan4d"
+    optics = params.scan4d if scans else params.movie
+    return {
+        "high_tension_V": optics.beam_energy_eV,
+        "mode": "STEM" if scans else "TEM",
+        "rotation_rad": 0.0,
+    }
 
 
 def _calibration(

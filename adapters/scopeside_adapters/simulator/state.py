@@ -36,6 +36,9 @@ class State:
         No electrons reach the specimen.
     paused
         The detector takes no frames.
+    probe
+        (row, column) of the point that the beam is placed on, each 0 (first position
+        of the scan) … 1 (last one); None while it scans.
     """
 
     epoch: int = 0
@@ -57,6 +60,7 @@ class State:
     exposure_s: float = 0.01
     blanked: bool = False
     paused: bool = False
+    probe: tuple[float, float] | None = None
 
     @property
     def content_shift_m(self) -> tuple[float, float]:

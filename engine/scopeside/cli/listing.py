@@ -14,15 +14,25 @@ from rich.table import Table
 
 from scopeside.errors import PluginError
 from scopeside.messages import unknown
-from scopeside.plugins import CHANNELS, DETECTORS, PROCESSORS, SIMULATORS, installed
+from scopeside.plugins import (
+    CHANNELS,
+    CONTROLS,
+    DETECTORS,
+    POLICIES,
+    PROCESSORS,
+    SIMULATORS,
+    installed,
+)
 
 GROUPS = {
     "detectors": DETECTORS,
     "processors": PROCESSORS,
     "channels": CHANNELS,
     "simulators": SIMULATORS,
-    "controls": "scopeside.controls",
+    "controls": CONTROLS,
+    "policies": POLICIES,
 }
+SINGULAR = {"policies": "policy"}
 
 
 def list_command(kind: str | None) -> int:
@@ -41,7 +51,12 @@ def list_command(kind: str | None) -> int:
         names = [name for group in GROUPS.values() for name in installed(group)]
         raise PluginError(unknown("kind", kind, names))
     for title, group in found:
-        _show(console, title.removesuffix("s"), kind, installed(group)[kind].load())
+        _show(
+            console,
+            SINGULAR.get(title, title.removesuffix("s")),
+            kind,
+            installed(group)[kind].load(),
+        )
     return 0
 
 

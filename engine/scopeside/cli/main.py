@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from scopeside.cli import feedback
 from scopeside.cli.bluesky import bluesky_app
 from scopeside.cli.keys import keys_app
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
@@ -194,6 +195,60 @@ def set_(
     raise typer.Exit(set_command(processor, settings, run))
 
 
+@app.command()
+def calibrate(
+    what: Annotated[
+        Literal["shift"],
+        typer.Argument(help="How the picture moves with a shifter or the stage."),
+    ],
+    pipeline: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The pipeline file that the engine runs; by default as it says.",
+            show_default=False,
+        ),
+    ] = None,
+    actuator: Annotated[
+        Literal["image_shift", "beam_shift", "stage"] | None,
+        typer.Option(help="What is moved; by default the shifter of control.view."),
+    ] = None,
+    step: Annotated[
+        float | None,
+        typer.Option(min=1e-13, help="How far, m; by default as limits and field say."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=50, help="Rounds of 4 steps.")] = 2,
+    frames: Annotated[int, typer.Option(min=1, help="Frames in each place.")] = 10,
+    settle: Annotated[
+        float | None,
+        typer.Option(min=0, help="After a move nothing is believed for so long, s."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The file; by default that of control.view."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run folder of the engine; by default the only one with a guard.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Measure how the picture moves with a shifter, while the engine runs.
+
+    The engine needs a processor drift, and a guard that is not armed. Small known
+    steps are made through the guard, within its limits; in the end, and after
+    Ctrl-C, it goes back to where it began.
+
+    Exit code 1: the fit is not good enough, and nothing was written.
+    """
+    del what  # there is one thing so far
+    from scopeside.cli.calibrating import Asked, calibrate_command
+
+    asked = Asked(actuator, step, repeats, frames, settle, to)
+    raise typer.Exit(calibrate_command(asked, pipeline, run))
+
+
 @app.command(name="list")
 def list_(
     kind: Annotated[
@@ -201,7 +256,7 @@ def list_(
         typer.Argument(help="Show the parameters of this one.", show_default=False),
     ] = None,
 ) -> None:
-    """List the detectors, processors, channels and controls that are installed."""
+    """List the detectors, processors, channels, controls and policies there are."""
     from scopeside.cli.listing import list_command
 
     raise typer.Exit(list_command(kind))
@@ -223,6 +278,9 @@ def simulate(
     from scopeside.cli.simulating import simulate_command
 
     raise typer.Exit(simulate_command(kind, settings or []))
+
+
+feedback.add_to(app)
 
 
 def _version(asked: bool) -> None:

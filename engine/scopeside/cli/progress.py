@@ -24,6 +24,10 @@ REFRESH_S = 0.25
 LINE_EVERY_S = 2.0
 ROWS_OF_SCREEN = 10
 """Lines of the live view beside those of the edges."""
+SHOWN = ("proposals", "observed", "done", "refused", "failed")
+"""Of what the guard counts."""
+LOUD = {"armed": "bold green", "parked": "bold yellow", "lost": "bold red"}
+"""Modes of feedback that are written large, and how."""
 TAKE_IN_S = 0.1
 """For so long results are taken in at one look."""
 
@@ -90,6 +94,7 @@ class PlainView(View):
             for name, account in status["edges"].items()
         )
         edges += "".join(f"; {text}" for text, _ in channel_texts(status["channels"]))
+        edges += "".join(f"; {text}" for text, _ in control_text(status["control"]))
         rates = status["rates"]
         self.console.print(
             f"{status['seconds']:7.1f} s  {status['phase']:<10} "
@@ -158,6 +163,7 @@ def screen(status: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [head, *_progress(status["open"])]
     parts += [ledger_table(status["edges"], status["queues"]), _ages(status)]
     parts += [Text(*text) for text in channel_texts(status["channels"])]
+    parts += [Text(*text) for text in control_text(status["control"])]
     parts.append(_processes(status))
     return Panel(Group(*parts, where), title="scopeside", border_style="cyan")
 
@@ -223,6 +229,23 @@ def channel_texts(channels: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     return lines
 
 
+def control_text(control: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a line and its style for feedback, if there is any."""
+    if not control:
+        return []
+    mode = control.get("mode", "not ready")
+    text = f"feedback {mode.upper() if mode in LOUD else mode}"
+    if control.get("parked"):
+        text += f" ({control['parked']['reason']})"
+    if until_ns := control.get("armed_until_ns"):
+        text += f" for {max(0.0, until_ns / 1e9 - time.time()):.0f} s"
+    counts = control.get("counts", {})
+    text += "".join(f", {counts[key]} {key}" for key in SHOWN if counts.get(key))
+    if control.get("waiting"):
+        text += f"; {len(control['waiting'])} wait for a person (scopeside proposals)"
+    return [(text, LOUD.get(mode, "cyan"))]
+
+
 def _ages(status: dict[str, Any]) -> Text:
     ages = status["latency_ms"]["frame_to_result"]
     if ages["p50"] is None:
@@ -261,6 +284,12 @@ def _summary(report: dict[str, Any]) -> str:
     if ages["p50"] is not None:
         lines.append(
             f"frame to result: p50 {ages['p50']:.2f} ms, p99 {ages['p99']:.2f} ms"
+        )
+    commands = report["latency_ms"].get("frame_to_command", {})
+    if commands.get("p50") is not None:
+        lines.append(
+            f"frame to command: p50 {commands['p50']:.2f} ms, "
+            f"p99 {commands['p99']:.2f} ms"
         )
     restarts = {name: n for name, n in report["restarts"].items() if n}
     if restarts:

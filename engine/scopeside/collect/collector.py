@@ -18,6 +18,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.changes import Change, held_in
 from scopeside.collect import files
 from scopeside.collect.channels import Channels
+from scopeside.collect.feed import Feed
 from scopeside.collect.journal import Journal
 from scopeside.collect.master import Master
 from scopeside.latency import Latencies
@@ -46,12 +47,21 @@ class Held:
 
 
 class Collector:
-    """All that is known, of all acquisitions."""
+    """All that is known, of all acquisitions.
+
+    Attributes
+    ----------
+    epoch
+        Of the adapter process that frames come from.
+    feed
+        To whom new results are passed on, if anybody decides on them.
+    """
 
     def __init__(
         self, pipeline: Pipeline, journal: Journal, results_folder: Path | None
     ) -> None:
         self.held: dict[str, Held] = {}
+        self.epoch = 0
         self.channels = Channels(pipeline.channels)
         self.latencies = Latencies()
         self.merged_frames = 0
@@ -59,6 +69,7 @@ class Collector:
         self._pipeline = pipeline
         self._journal = journal
         self._results_folder = results_folder
+        self.feed: Feed | None = None
         self._compacted = 0
         for record in journal.records():
             self._recover(decode_own(record))
@@ -78,6 +89,15 @@ class Collector:
         header = {"acquisition": values, "changes": list(changes)}
         self._journal.append(encode(Kind.START, header))
         self._open(header)
+        if self.feed is not None:
+            self.feed.begin(values)
+
+    def feed_to(self, feed: Feed) -> None:
+        """Pass on what is wanted of all that is new from now on."""
+        self.feed = feed
+        for held in self.held.values():
+            if held.closed is None:
+                feed.begin(held.began["acquisition"])
 
     def absorb(self, message: Message) -> bool:
         """Merge and keep a part; return whether it may be acknowledged."""
@@ -107,6 +127,8 @@ class Collector:
         """Write down what is merged, and for how long its frames have waited."""
         header = message.header
         self._journal.append(encode(message.kind, header, message.payload))
+        if self.feed is not None:
+            self.feed.take(message)
         held.dirty.add(header["chain"])
         now = time.monotonic_ns()
         self.merge_ns += now - began_ns
@@ -160,6 +182,7 @@ class Collector:
         self.channels.close(acquisition)
         held.dirty = set(held.masters)
         self._journal.append(encode(Kind.CLOSED, held.closed))
+        self._feed_last(held)
         self._forget_old()
         return held.closed
 
@@ -172,6 +195,18 @@ class Collector:
             yield CHANNELS, processor, result
 
     # ---------------------------------------------------------------------------
+
+    def _feed_last(self, held: Held) -> None:
+        """Pass on the last values of what does not come frame by frame."""
+        if self.feed is None:
+            return
+        last = [
+            (chain, processor, result)
+            for chain, master in held.masters.items()
+            for processor, result in master.merged_results()
+        ]
+        t_ns = max(master.t_frame_ns for master in held.masters.values())
+        self.feed.close(held.acquisition.id, self.epoch, last, t_ns)
 
     def _open(self, header: dict[str, Any]) -> None:
         acquisition = Acquisition.from_dict(header["acquisition"])

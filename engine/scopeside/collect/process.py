@@ -13,6 +13,7 @@ from scopeside.changes import held_to_dict
 from scopeside.child import Child, main
 from scopeside.collect.closing import LOOK_MS, Closings
 from scopeside.collect.collector import Collector, Held
+from scopeside.collect.feed import Feed
 from scopeside.collect.journal import Journal
 from scopeside.collect.publisher import Publisher
 from scopeside.link import Link
@@ -46,6 +47,11 @@ class CollectorProcess:
         steps = (step.cls for chain in pipeline.chains for step in chain.steps)
         prepare(steps, spec.prepare_lock)
         self._collector = Collector(pipeline, Journal(spec.journal_fds), folder)
+        if pipeline.control is not None and pipeline.control.deciders:
+            to = spec.endpoint("adviser")
+            self._collector.feed_to(
+                Feed(child.context, to, spec.identity, pipeline.control)
+            )
         self._closings = Closings(self._collector.channels)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
         self._publisher = Publisher(
@@ -89,6 +95,8 @@ class CollectorProcess:
             self._write_board()
         self._publish(everything=True)
         self._parts.close()
+        if self._collector.feed is not None:
+            self._collector.feed.end()
         self._publisher.socket.close(linger=500)
 
     # -- messages ---------------------------------------------------------------
@@ -207,7 +215,7 @@ class CollectorProcess:
             self._tee.close()
         spec = self._child.spec
         self._waiting.clear()
-        self._epoch = epoch
+        self._epoch = self._collector.epoch = epoch
         self._tee = Link.dial(
             self._child.context, spec.endpoint(f"tee-{epoch}"), spec.identity
         )

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Self
 import zmq
 
 from scopeside import wire
+from scopeside.control.door_client import Known
 from scopeside.control.door_settings import DoorSettings
 from scopeside.control.gate import DOMAIN, Gate
 from scopeside.control.keys import read_secret
-from scopeside.control.known import Known
 from scopeside.control.permission import admitted, caller, ident
 from scopeside.errors import ConfigError, ProtocolError, RefusedError
 from scopeside.wire import Kind, Message

@@ -1,63 +1,167 @@
-"""What the door remembers of a program that it knows: roles, rate, routes."""
+"""What the guard knows and remembers, and how it parks."""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from scopeside.control.door_settings import DoorClient
+from scopeside.control.blanking import Blanking
+from scopeside.control.case import Rules, Situation
+from scopeside.control.effects import Effect, Say, Tell, Write
+from scopeside.control.evidence import MS, Engine
+from scopeside.control.flight import Flight
+from scopeside.control.readings import Readings
+from scopeside.control.remembered import Remembered
+from scopeside.control.standing import Standing
+from scopeside.control.waiting import Waiting
 
-_ROUTES = 1024
-_ASKS_PER_S = 20.0
+LAST = 50
+"""Verdicts that are kept for people to see."""
+Tells = tuple[tuple[str, str], ...]
+"""Who is told, each with the id that it asked with."""
 
 
-class Allowance:
-    """So many a second, and as many at once."""
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """What became of something: refused, sent, done …, why in one word, and why."""
 
-    def __init__(self, per_s: float) -> None:
-        self._per_s = per_s
-        self._left = per_s
-        self._at: float | None = None
-
-    def take(self, now: float) -> bool:
-        """Return whether there is one left."""
-        passed = 0.0 if self._at is None else now - self._at
-        self._left = min(max(1.0, self._per_s), self._left + passed * self._per_s)
-        self._at = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
+    state: str
+    cause: str = ""
+    reason: str = ""
 
 
 class Known:
-    """What the door remembers of a program, and may still take from it."""
+    """Everything that the guard keeps between two calls of it.
 
-    def __init__(self, settings: DoorClient, per_s: float) -> None:
-        self.name = settings.name
-        self.roles: frozenset[str] = frozenset(settings.roles)
-        self.heard = 0
-        self.refused: Counter[str] = Counter()
-        self.route = b""
-        self.routes: OrderedDict[str, bytes] = OrderedDict()
-        self._messages = Allowance(per_s)
-        # Of its own, so that a hold gets through a flood of proposals.
-        self._asks = Allowance(_ASKS_PER_S)
-        self._told_at = float("-inf")
+    Attributes
+    ----------
+    flight
+        The command under way, None if there is none.
+    start
+        By quantity: the value at arming, or the first one read since it advises.
+    sent_ns
+        By action: when it was sent last, or would have been.
+    changed_ns
+        When the guard changed the microscope last: read-backs from before do not count.
+    ended
+        Whether nothing is to be done any more but blanking.
+    """
 
-    def may_speak(self, ask: bool, now: float) -> bool:
-        """Whether it has not said too much lately."""
-        return (self._asks if ask else self._messages).take(now)
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.engine = Engine()
+        self.standing = Standing(rules.settings.mode)
+        self.readings = Readings(rules.settings)
+        self.waiting = Waiting()
+        self.remembered = Remembered()
+        self.blanking = Blanking(int(rules.settings.answer_ms * MS))
+        self.flight: Flight | None = None
+        self.start: dict[str, float] = {}
+        self.sent_ns: dict[str, int] = {}
+        self.changed_ns = 0
+        self.ended = False
+        self.counts: Counter[str] = Counter()
+        self.last: deque[Mapping[str, Any]] = deque(maxlen=LAST)
 
-    def is_due(self, now: float) -> bool:
-        """Whether a flood is to be answered: once a second."""
-        due = now - self._told_at >= 1.0
-        self._told_at = now if due else self._told_at
-        return due
+    @property
+    def observing(self) -> bool:
+        """Whether nothing is ever done by itself."""
+        return self.rules.settings.mode == "observe"
 
-    def remember(self, ident: str, route: bytes) -> None:
-        """Note where the answer to `ident` goes."""
-        self.route = route
-        self.routes[ident] = route
-        self.routes.move_to_end(ident)
-        if len(self.routes) > _ROUTES:
-            self.routes.popitem(last=False)
+    @property
+    def guards_dose(self) -> bool:
+        """Whether the beam is to be blanked when in doubt, for the dose's sake."""
+        dose = self.rules.dose
+        return dose is not None and dose.enforced and not self.observing
+
+    @property
+    def busy(self) -> str:
+        """What is under way; empty if nothing is."""
+        if self.flight is not None:
+            return str(self.flight)
+        if self.blanking.wanted:
+            return f"blanking ({self.blanking.wanted:.60})"
+        return ""
+
+    def situation(self, now_ns: int) -> Situation:
+        """Return what is known, to be judged by."""
+        parked = self.standing.parked
+        why = "the guard has ended" if self.ended else ""
+        return Situation(
+            now_ns=now_ns,
+            engine=self.engine,
+            parked=why or ("" if parked is None else str(parked)),
+            readback=self.readings.last,
+            unreadable=self.readings.lacking(now_ns),
+            start=self.start,
+            sent_ns=self.sent_ns,
+            busy=self.busy,
+        )
+
+    def begin(self) -> None:
+        """Start from where a person has found the microscope to be."""
+        self.readings.forget()
+        self.start = self.readings.numbers()
+
+    def note(self, key: str, action: Any, ruled: Ruled, now_ns: int) -> None:
+        """Remember and count what became of something."""
+        self.remembered.became(key, ruled.state, ruled.cause, ruled.reason)
+        self.count(ruled)
+        self.last.append(
+            {
+                "id": key,
+                "action": action if isinstance(action, str) else "",
+                "state": ruled.state,
+                "cause": ruled.cause,
+                "reason": ruled.reason,
+                "t_ns": now_ns,
+            }
+        )
+
+    def count(self, ruled: Ruled) -> None:
+        """Count a state, and the cause of a refusal or failure."""
+        self.counts[ruled.state] += 1
+        if ruled.state in ("refused", "failed"):
+            self.counts[f"cause.{ruled.cause}"] += 1
+
+    # -- parking -----------------------------------------------------------------
+
+    def park(self, cause: str, reason: str, now_ns: int) -> list[Effect]:
+        """Send nothing until a person says so; whatever waits, waits no longer."""
+        if not self.standing.park(cause, reason, now_ns):
+            return []
+        self.start = {}
+        return [
+            event("parked", reason, cause=cause),
+            Say(f"control is parked ({cause}): {reason}"),
+            *self.lapse("parked", f"parked: {reason}", now_ns),
+        ]
+
+    def lapse(self, cause: str, reason: str, now_ns: int) -> list[Effect]:
+        """Let nothing wait for a person any more."""
+        out: list[Effect] = []
+        for one in self.waiting.clear():
+            ruled = Ruled("refused", cause, reason)
+            out += self.lapsed(one.proposal.id, one.client, ruled, now_ns)
+        return out
+
+    def lapsed(self, key: str, client: str, ruled: Ruled, now_ns: int) -> list[Effect]:
+        """Say that a proposal that waited will not be carried out."""
+        self.note(key, "", ruled, now_ns)
+        record = event("lapsed", ruled.reason, id=key, cause=ruled.cause)
+        return [record, *told([(client, key)], ruled)]
+
+
+def told(tells: Iterable[tuple[str, str]], ruled: Ruled) -> list[Effect]:
+    """Return what those who asked are told."""
+    return [
+        Tell(client, key, ruled.state, ruled.cause, ruled.reason)
+        for client, key in tells
+    ]
+
+
+def event(what: str, reason: str, **more: Any) -> Write:
+    """Return a record of what happened to the guard."""
+    return Write("event", {"what": what, "reason": reason, **more})

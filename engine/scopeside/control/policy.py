@@ -52,11 +52,14 @@ class Outcome:
     state
         ``observed`` (would have been allowed), ``waiting`` (for a person), ``done``,
         ``refused``, or ``failed`` (sent, and the instrument did not do it).
+    cause
+        Of a refusal, one word of the guard's list: ``busy``, ``step`` …
     """
 
     wish: Wish
     state: str
     reason: str = ""
+    cause: str = ""
 
 
 class Knows(Protocol):

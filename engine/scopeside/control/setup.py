@@ -13,6 +13,7 @@ from scopeside.control.instrument import Instrument
 from scopeside.control.policy import Policy
 from scopeside.control.rule import Rule
 from scopeside.control.settings import ControlSettings
+from scopeside.control.with_view import WithView
 from scopeside.errors import ConfigError
 from scopeside.messages import validate
 from scopeside.plugins import instrument_class, policy_class
@@ -25,6 +26,8 @@ class Decider:
     name: str
     cls: type[Policy]
     params: BaseModel
+    wants: tuple[str, ...]
+    """Results that it hears, as ``processor.result``."""
 
     def policy(self) -> Policy:
         """Return a new one."""
@@ -41,12 +44,18 @@ class Control:
     deciders: tuple[Decider, ...]
 
     def instrument(self) -> Instrument | None:
-        """Return a new connection to the instrument, not opened."""
-        return (
-            None
-            if self.instrument_cls is None
-            else self.instrument_cls(self.instrument_params)
-        )
+        """Return a new connection to the instrument, not opened.
+
+        With ``[control.view]`` it makes view offsets out of what the adapter can do.
+        """
+        if self.instrument_cls is None:
+            return None
+        instrument = self.instrument_cls(self.instrument_params)
+        settings = self.settings
+        if settings.view is None:
+            return instrument
+        kind = str((settings.adapter or {}).get("kind", ""))
+        return WithView(instrument, settings.view, kind, settings.limits)
 
 
 def load(table: Any, folder: Path) -> Control:
@@ -82,7 +91,7 @@ def _rules(settings: ControlSettings, folder: Path) -> list[tuple[str, Decider]]
         values = dict(table)
         name = _name(values.pop("name", f"rule{i}"), where)
         params = validate(Rule.Params, values, where=where, folder=folder)
-        found.append((where, Decider(name, Rule, params)))
+        found.append((where, _decider(where, name, Rule, params)))
     return found
 
 
@@ -95,8 +104,18 @@ def _policies(settings: ControlSettings, folder: Path) -> list[tuple[str, Decide
         name = _name(values.pop("name", usual), where)
         cls = _named(f"{where}.kind", policy_class, kind)
         params = validate(cls.Params, values, where=where, folder=folder)
-        found.append((where, Decider(name, cls, params)))
+        found.append((where, _decider(where, name, cls, params)))
     return found
+
+
+def _decider(where: str, name: str, cls: type[Policy], params: BaseModel) -> Decider:
+    wants = tuple(cls(params).wants)
+    for want in wants:
+        if not isinstance(want, str) or not all(want.partition(".")):
+            raise ConfigError(
+                f"{where}: results are named 'processor.result', not {want!r:.60}"
+            )
+    return Decider(name, cls, params, wants)
 
 
 def _kind(table: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""Who is needed for a pipeline: collector, workers, adapter, and one for channels."""
+"""Who is needed for a pipeline: collector, workers, adapter; channels; feedback."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,20 @@ def members(
         for _ in pipeline.channels[:1]
     ]
     engine = pipeline.engine
+    feedback = _feedback(pipeline, common)
     return {
         spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s))
-        for spec in (collector, *channels, *workers, adapter)
+        for spec in (*feedback, collector, *channels, *workers, adapter)
     }
+
+
+def _feedback(pipeline: Pipeline, common: Mapping[str, Any]) -> list[Spec]:
+    """Return guard and adviser, if there is control, and something to advise."""
+    if pipeline.control is None:
+        return []
+    token = secrets.token_hex(16)
+    roles = ["guard", "adviser"] if pipeline.control.deciders else ["guard"]
+    return [
+        Spec(role=role, name=role, board_fd=Board.allocate(), token=token, **common)
+        for role in roles
+    ]

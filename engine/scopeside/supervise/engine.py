@@ -9,7 +9,8 @@ of them. What happens to whom:
 - the adapter dies: workers finish what they hold, the acquisition is closed as failed
   with exactly the frames that were received, and a new adapter starts if the detector
   can go on;
-- the channels process dies: it is restarted, frames go on without it;
+- the channels process, the adviser or the guard dies: it is restarted, frames go on
+  without it; a guard that was restarted is parked;
 - one dies too often: it is DEGRADED, and everybody is told.
 """
 
@@ -45,7 +46,11 @@ log = logging.getLogger(__name__)
 
 RESULTS_PORT = 8766
 TICK_MS = 200
+BEAT_MS = 50
+"""The guard hears so often from us."""
 GRACE_S = 10.0
+GUARD_GRACE_S = 70.0
+"""The guard may try for a minute to blank the beam, if that does not work."""
 SLOW_START_S = 5.0
 MAX_NOTES = 500
 
@@ -94,6 +99,7 @@ class Engine:
         self._stop_asked = ""
         self._deadline: float | None = None
         self._abandoned = False
+        self._beaten = 0.0
         self._resumes = getattr(
             pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
             "resumes",
@@ -135,10 +141,30 @@ class Engine:
         """Wait a little for news, then do what they ask for."""
         if self.went is None and self.members["adapter"].board.read().get("frames"):
             self.went = time.monotonic()
-        self._hear_all(wait_ms)
+        self._beat()
+        self._hear_all(min(wait_ms, BEAT_MS) if self._guard else wait_ms)
         for member in list(self.members.values()):
             self._look_after(member)
         self._advance()
+
+    @property
+    def _guard(self) -> Member | None:
+        """The guard, if there is one and it can be spoken to."""
+        guard = self.members.get("guard")
+        return guard if guard is not None and guard.state is State.RUNNING else None
+
+    def _beat(self) -> None:
+        """Let the guard know that we live, and who does not."""
+        now = time.monotonic()
+        if self._guard is None or now - self._beaten < BEAT_MS / 2e3:
+            return
+        self._beaten = now
+        absent = [
+            member.name
+            for member in self.members.values()
+            if member.state is not State.RUNNING
+        ]
+        self._say("guard", Kind.BEAT, degraded=absent)
 
     def request_stop(self, reason: str) -> None:
         """End: the detector stops, what was received is processed, all is closed."""
@@ -208,7 +234,7 @@ class Engine:
                 self._worker_died(member)
             case "collector":
                 self._collector_died(member)
-            case "channels":
+            case "channels" | "adviser" | "guard":
                 self._processes.restart(member)
             case _:
                 self._adapter_died(member)
@@ -301,6 +327,11 @@ class Engine:
                 sends = other.spec.role in ("worker", "channels")
                 if again and sends and other.state is State.RUNNING:
                     self._say(other.name, Kind.RESEND)
+        elif member.spec.role == "guard":
+            self._say("guard", Kind.EPOCH, epoch=self._processes.epoch)
+            adviser = self.members.get("adviser")
+            if adviser is not None and adviser.state is State.RUNNING:
+                self._say("adviser", Kind.RESEND)
         elif member.spec.role == "worker" and self.phase is not Phase.RECOVERING:
             self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
         elif member.spec.role == "adapter":
@@ -424,7 +455,11 @@ class Engine:
 
     def _finish(self) -> None:
         alive = [member for member in self.members.values() if member.alive]
-        if alive and self._overdue:
+        if self._processes.stop():
+            only_guard = [member.spec.role for member in alive] == ["guard"]
+            grace_s = GUARD_GRACE_S if only_guard else GRACE_S
+            self._deadline = time.monotonic() + grace_s
+        elif alive and self._overdue:
             for member in alive:
                 self._processes.kill_loudly(
                     member, "did not end when asked; it is killed"

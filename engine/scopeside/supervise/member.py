@@ -24,6 +24,8 @@ MODULES = {
     "worker": "scopeside.work.process",
     "collector": "scopeside.collect.process",
     "channels": "scopeside.channels.process",
+    "adviser": "scopeside.control.adviser_process",
+    "guard": "scopeside.control.guard_process",
 }
 
 

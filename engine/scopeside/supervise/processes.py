@@ -11,6 +11,9 @@ from scopeside.settings import EngineSettings
 from scopeside.supervise.member import Member, State
 from scopeside.wire import Kind
 
+ENDING = (("collector", "worker", "channels"), ("adviser",), ("guard",))
+"""Roles in the order in which they are asked to end; the adapter ends first, itself."""
+
 Note = Callable[[str, str], None]
 """Called with who says something, and what."""
 
@@ -43,6 +46,7 @@ class Processes:
         self._settings = settings
         self._note = note
         self._for_adapter = for_adapter
+        self._asked_to_end: set[str] = set()
 
     @property
     def adapter(self) -> Member:
@@ -121,15 +125,29 @@ class Processes:
             self._note(member.name, line)
         member.kill()
 
-    def stop(self) -> None:
-        """Ask all but the adapter to end."""
-        for member in self.members.values():
-            if member.spec.role != "adapter" and member.alive:
-                self.say(member.name, Kind.STOP)
+    def stop(self) -> bool:
+        """Ask the next of `ENDING` to end, if all before them have; whether that is so.
+
+        The adviser hears out the collector, and the guard the adviser.
+        """
+        alive = [member for member in self.members.values() if member.alive]
+        for roles in ENDING:
+            now = [member for member in alive if member.spec.role in roles]
+            if now:
+                new = [
+                    member for member in now if member.name not in self._asked_to_end
+                ]
+                for member in new:
+                    self._asked_to_end.add(member.name)
+                    self.say(member.name, Kind.STOP)
+                return bool(new)
+        return False
 
     def kill(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs, except the guard: it holds, blanks, and ends itself."""
         for member in self.members.values():
+            if member.spec.role == "guard" and member.alive:
+                continue
             member.kill()
             if member.process is not None:
                 member.reap()

@@ -179,6 +179,7 @@ def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
         "stages": status["stages"],
         "results": last.results if last is not None else {},
         "channels": status["channels"],
+        "control": status["control"],
         "params": status["params"],
         "changes": list(engine.parameters.log),
         "degraded": [

@@ -13,6 +13,7 @@ from scopeside.latency import Latencies
 from scopeside.ledger import Account
 from scopeside.supervise.channels import channel_status
 from scopeside.supervise.engine import Engine
+from scopeside.supervise.feedback import command_latencies, control_status
 from scopeside.supervise.member import Member
 
 
@@ -70,8 +71,16 @@ class Watch:
             "params": engine.parameters.status(),
             "open": open_ones,
             "acquisitions": {book.id: book.to_dict() for book in engine.books},
-            "latency_ms": {"frame_to_result": self.latencies().summary_ms()},
+            "control": control_status(engine.members),
+            "latency_ms": self._latencies_ms(),
         }
+
+    def _latencies_ms(self) -> dict[str, Any]:
+        found = {"frame_to_result": self.latencies().summary_ms()}
+        if self._engine.pipeline.control is not None:
+            commands = command_latencies(self._engine.members)
+            found["frame_to_command"] = commands.summary_ms()
+        return found
 
     def running_for(self) -> float:
         """Return for how long frames have been asked for, s."""

@@ -44,6 +44,7 @@ class WorkerProcess:
             child.board,
             spec.identity,
             timed=bool(pipeline.channels),
+            stamped=pipeline.control is not None,
             gpu=gpu,
         )
         self._worker.notes = notes

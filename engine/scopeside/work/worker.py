@@ -73,6 +73,7 @@ class Worker:
     """One worker of a chain; `work` is called for one batch at a time.
 
     `timed`: parts say when each of their frames was taken, for channels to be joined.
+    `stamped`: so does what is said of a batch, for those who decide on it.
     `gpu`: the card that the chain's GPU twins run on.
     """
 
@@ -85,6 +86,7 @@ class Worker:
         identity: str,
         *,
         timed: bool = False,
+        stamped: bool = False,
         gpu: Gpu | None = None,
     ) -> None:
         self.inbox: deque[dict[str, Any]] = deque()
@@ -101,6 +103,7 @@ class Worker:
         self._board = board
         self._identity = identity
         self._timed = timed
+        self._stamped = stamped
         self._acquisitions: dict[str, Acquisition] = {}
         self._runs: dict[str, ChainRun | RefusedRun] = {}
         self._recalled: dict[str, _Recalled] = {}
@@ -288,6 +291,7 @@ class Worker:
             "runs": header["runs"],
             "ages": [[header["n"], header["received_ns"]]],
             "t_ns": header["t_ns"],
+            **({"stamps": self._times_of([header])} if self._stamped else {}),
         }
         self._send(Kind.SAID, about, _arrays(said))
 
@@ -317,6 +321,7 @@ class Worker:
             "ages": [[header["n"], header["received_ns"]] for header in untold],
             "t_ns": max((header["t_ns"] for header in group.headers), default=0),
             **({"times": self._times(group)} if self._timed else {}),
+            **({"stamps": self._times_of(untold)} if self._stamped else {}),
         }
 
     def _common(self, group: _Group, said: list[Said]) -> dict[str, Any]:
@@ -332,7 +337,10 @@ class Worker:
 
     def _times(self, group: _Group) -> list[list[bytes]]:
         """Return (indices, time stamps) of each batch, packed int64."""
-        headers = [*group.headers, *(header for header, _ in group.failed)]
+        failed = [header for header, _ in group.failed]
+        return self._times_of([*group.headers, *failed])
+
+    def _times_of(self, headers: list[dict[str, Any]]) -> list[list[bytes]]:
         return [
             [self._slab.view(at, (header["n"],), "<i8").tobytes() for at in where]
             for header in headers

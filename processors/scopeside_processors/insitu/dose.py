@@ -102,11 +102,11 @@ class Dose:
         self._last = []
         for k, condition in enumerate(self._incoming.of_batch(batch)):
             index = int(batch.index[k])
-            rows[k], reason = self._row(condition)
+            rows[k], sigma, reason = self._row(condition)
             self._used += 1
             self._first = index if self._first < 0 else self._first
             drift = None if drifts is None else drifts[k]
-            self._last.append(self._result(rows[k], index, reason, drift))
+            self._last.append(self._result(rows[k], sigma, index, reason, drift))
         batch.shared[SHARED] = dict(zip(COLUMNS, rows.T.copy(), strict=True))
 
     def results(self) -> Iterator[Result]:
@@ -136,8 +136,11 @@ class Dose:
         self._used, self._first = found["frames"]
         self._brightness = found["brightness"]
 
-    def _row(self, condition: Condition) -> tuple[FloatArray, str]:
-        """Return the values of `COLUMNS` for a frame, and what is wrong with them."""
+    def _row(self, condition: Condition) -> tuple[FloatArray, float, str]:
+        """Return the values of `COLUMNS`, a deviation, and what is wrong with them.
+
+        The standard deviation is that which the rate has from counting.
+        """
         self._brightness *= condition.exposure_ratio
         said = self._incoming.camera.frame_time_s
         time_s = said or condition.elapsed_s / (condition.missing + 1)
@@ -146,16 +149,26 @@ class Dose:
             unseen = max(unseen, condition.elapsed_s / said - 1)
         brought = self._beam.of(condition, time_s, self._account.last)
         dose = self._account.add(brought.dose, brought.variance, unseen)
-        return _row(dose, self._beam, time_s), self._beam.lacking or brought.reason
+        row = _row(dose, self._beam, time_s)
+        sigma = math.nan
+        if time_s > 0:
+            sigma = math.sqrt(brought.variance) * self._beam.per_A2 / time_s
+        return row, sigma, self._beam.lacking or brought.reason
 
     def _result(
-        self, row: FloatArray, index: int, reason: str, drift: Drift | None
+        self,
+        row: FloatArray,
+        sigma: float,
+        index: int,
+        reason: str,
+        drift: Drift | None,
     ) -> Result:
         meta: dict[str, Any] = {
             "columns": list(COLUMNS),
             "units": list(COLUMNS.values()),
             "source": "counts" if self._beam.counted else "declared",
             "relative_uncertainty": self._beam.relative,
+            "rate_sigma_e_per_A2_s": sigma if math.isfinite(sigma) else None,
         }
         if not self._beam.counted:
             known = self._incoming.camera.known

@@ -1,6 +1,8 @@
 """The control socket of the simulated microscope, over real loopback."""
 
 import threading
+import time
+from contextlib import ExitStack
 
 import msgpack
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from scopeside.errors import ConfigError, SourceError
 from scopeside_adapters.simulator.control import (
     LARGEST_REQUEST,
+    MOST_WAITING,
     ControlServer,
     answer,
     check_endpoint,
@@ -167,3 +170,98 @@ def test_closing_ends_the_thread_and_frees_the_port():
     assert threading.active_count() == before
     with ControlServer(Microscope(), endpoint) as again:
         assert again.endpoint == endpoint
+
+
+@pytest.fixture
+def slow():
+    delay_ms = {"move_stage": 600.0, "set_defocus": 100.0}
+    with ControlServer(Microscope(scans=True), ANYWHERE, delay_ms) as server:
+        yield server
+
+
+@pytest.fixture
+def clients(slow):
+    with ExitStack() as stack:
+        context = stack.enter_context(zmq.Context())
+        found = [stack.enter_context(context.socket(zmq.REQ)) for _ in range(2)]
+        for client in found:
+            client.linger = 0
+            client.rcvtimeo = client.sndtimeo = 10_000
+            client.connect(slow.endpoint)
+        yield found
+
+
+def test_a_slow_command_does_not_hold_up_another_client(clients):
+    one, other = clients
+    one.send(msgpack.packb({"action": "move_stage", "x_m": 1e-6, "id": 1}))
+    assert ask(other, action="get_state")["state"]["stage_x_m"] == 0.0
+    assert ask(other, action="blank", on=True, id=2)["ok"] is True
+    assert not one.poll(0)
+    got = msgpack.unpackb(one.recv())
+    assert got["state"]["stage_x_m"] == 1e-6
+    assert got["state"]["blanked"] is True
+
+
+def test_a_slow_command_that_is_sent_twice_is_carried_out_once(clients):
+    one, other = clients
+    for client in clients:
+        client.send(
+            msgpack.packb({"action": "set_defocus", "defocus_m": 1e-6, "id": 1})
+        )
+    assert one.recv() == other.recv()
+    assert ask(one, action="get_state")["state"]["epoch"] == 1
+
+
+def test_a_slow_command_past_its_deadline_is_refused(clients):
+    soon = time.time_ns() + 50_000_000
+    got = ask(clients[0], action="move_stage", x_m=1e-6, id=1, deadline=soon)
+    assert "deadline passed" in got["reason"]
+
+
+def test_place_beam_is_answered_when_the_beam_has_left_the_last_point(clients):
+    one, other = clients
+    points = [[0.0, 0.0], [1.0, 1.0]]
+    request = {"action": "place_beam", "points": points, "dwell_s": 0.1, "id": 1}
+    one.send(msgpack.packb(request))
+    while not (probe := ask(other, action="get_state")["state"]["probe"]):
+        pass  # it travels by another connection
+    assert probe in points
+    got = msgpack.unpackb(one.recv())
+    assert (got["ok"], got["visited"]) == (True, 2)
+    assert got["state"]["probe"] is None
+    told = ask(other, action="get_visits", first=1)
+    assert (told["first"], told["total"]) == (1, 2)
+    assert told["visits"][0][1:] == [1.0, 1.0, 0.1]
+
+
+def test_visits_are_asked_for_by_a_whole_number(client):
+    assert "0 or more" in ask(client, action="get_visits", first=-1)["reason"]
+    assert "0 or more" in ask(client, action="get_visits", first="a")["reason"]
+    assert "no field 'x'" in ask(client, action="get_visits", x=1)["reason"]
+
+
+def test_more_slow_commands_than_can_wait_are_refused():
+    delay_ms = {"blank": 60_000.0}
+    with (
+        ControlServer(Microscope(), ANYWHERE, delay_ms) as server,
+        zmq.Context() as context,
+        context.socket(zmq.DEALER) as flood,
+    ):
+        flood.linger = 0
+        flood.connect(server.endpoint)
+        for k in range(MOST_WAITING + 1):
+            flood.send(msgpack.packb({"action": "blank", "on": True, "id": k + 1}))
+        assert flood.poll(10_000)
+        assert "are waiting already" in msgpack.unpackb(flood.recv())["reason"]
+
+
+def test_a_dealer_may_leave_the_empty_part_out_or_not(server):
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.connect(server.endpoint)
+        for head in ([], [b""], [b"route", b""]):
+            dealer.send_multipart([*head, msgpack.packb({"action": "get_state"})])
+            assert dealer.poll(10_000)
+            *back, data = dealer.recv_multipart()
+            assert back == head
+            assert msgpack.unpackb(data)["ok"] is True

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scopeside_adapters.simulator.commands import ACTIONS, ENVELOPE
 from scopeside_adapters.simulator.microscope import (
-    ACTIONS,
-    ENVELOPE,
     REMEMBERED_IDS,
     Microscope,
 )
@@ -188,3 +187,169 @@ def test_repeating_every_command_changes_nothing(actions):
         ask(twice, action, name, **GOOD[action])
         ask(twice, action, name, **GOOD[action])
     assert once.state == twice.state
+
+
+# -- the beam is placed ---------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self):
+        self.now_ns = 1_000_000_000
+
+    def __call__(self):
+        return self.now_ns
+
+
+POINTS = [[0.0, 0.25], [1.0, 0.5], [0.5, 0.75]]
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def scanning(clock):
+    return Microscope(scans=True, now_ns=clock)
+
+
+def place(microscope, name="p", points=POINTS, dwell_s=0.1):
+    return ask(microscope, "place_beam", name, points=points, dwell_s=dwell_s)
+
+
+def test_the_beam_stays_on_each_point_and_then_scans_again(clock, scanning):
+    assert place(scanning).ok
+    assert scanning.dwells("p")
+    times = clock.now_ns + np.array([-1, 0, 99, 100, 250, 299, 300]) * 1_000_000
+    probes = [(a, b, s.probe) for a, b, s in scanning.states_at(times)]
+    assert probes == [
+        (0, 1, None),
+        (1, 3, (0.0, 0.25)),
+        (3, 4, (1.0, 0.5)),
+        (4, 6, (0.5, 0.75)),
+        (6, 7, None),
+    ]
+    assert scanning.state.probe == (0.0, 0.25)
+    clock.now_ns += 300_000_000
+    assert not scanning.dwells("p")
+    assert scanning.state.probe is None
+    answer = place(scanning)
+    assert (answer.ok, answer.more) == (True, {"visited": 3})
+    assert answer.state == scanning.state
+
+
+def test_epochs_ascend_from_point_to_point(clock, scanning):
+    place(scanning)
+    times = clock.now_ns + np.array([-1, 0, 100, 200, 300]) * 1_000_000
+    epochs = [state.epoch for _, _, state in scanning.states_at(times)]
+    assert epochs == [0, 1, 2, 3, 4]
+
+
+def test_where_the_beam_was_is_remembered(clock, scanning):
+    start = clock.now_ns
+    place(scanning)
+    assert scanning.visits() == (0, 0, [])
+    clock.now_ns += 300_000_000
+    begin, total, visits = scanning.visits()
+    assert (begin, total) == (0, 3)
+    assert visits[1] == (start + 100_000_000, 1.0, 0.5, 0.1)
+    assert scanning.visits(2) == (2, 3, visits[2:])
+
+
+def test_while_the_beam_is_placed_nothing_is_done_but_a_blank(clock, scanning):
+    place(scanning)
+    clock.now_ns += 150_000_000
+    for action, fields in GOOD.items():
+        if action != "blank":
+            answer = ask(scanning, action, action, **fields)
+            assert "the beam is placed on points, for another 0.15 s" in answer.reason
+    assert "is placed" in ask(scanning, "blank", "on", on=False).reason
+    assert "is placed" in place(scanning, "again").reason
+    assert ask(scanning, "blank", "b", on=True).ok
+    state = scanning.state
+    assert (state.blanked, state.probe) == (True, None)
+    answer = place(scanning)
+    assert (answer.ok, answer.more) == (False, {"visited": 2})
+    assert "a blank put an end to it on point 2 of 3" in answer.reason
+    assert [visit.dwell_s for visit in scanning.visits()[2]] == [0.1, 0.05]
+
+
+def test_after_a_blank_the_beam_does_not_come_back_by_itself(clock, scanning):
+    place(scanning)
+    ask(scanning, "blank", "b", on=True)
+    clock.now_ns += 1_000_000_000
+    assert scanning.state.blanked
+    times = np.array([clock.now_ns - 1, clock.now_ns])
+    assert [s.blanked for _, _, s in scanning.states_at(times)] == [True]
+
+
+def test_a_blanked_beam_and_one_that_does_not_scan_are_not_placed(scanning):
+    assert "not offered" in place(Microscope()).reason
+    ask(scanning, "blank", "b", on=True)
+    assert "the beam is blanked" in place(scanning).reason
+
+
+@pytest.mark.parametrize(
+    ("points", "dwell_s", "words"),
+    [
+        ([], 0.1, "a list of 1 to"),
+        ("ab", 0.1, "a list of 1 to"),
+        ([[0.5]], 0.1, "a point is"),
+        ([[0.5, 1.5]], 0.1, "outside 0 … 1"),
+        ([[0.5, float("nan")]], 0.1, "outside 0 … 1"),
+        ([[True, 0.5]], 0.1, "is a number"),
+        ([[0.5, 0.5]], 0.0, "outside 1e-06 … 60"),
+        ([[0.5, 0.5]] * 100, 10.0, "take longer than"),
+        ([[0.5, 0.5]] * 10_001, 1e-6, "a list of 1 to"),
+    ],
+)
+def test_points_that_cannot_be_visited_are_refused(scanning, points, dwell_s, words):
+    answer = place(scanning, points=points, dwell_s=dwell_s)
+    assert not answer.ok
+    assert words in answer.reason
+    assert scanning.state.epoch == 0
+
+
+def test_a_command_for_another_session_is_refused_unless_it_blanks():
+    microscope = Microscope()
+    assert ask(microscope, "pause", "a", session=microscope.session).ok
+    answer = ask(microscope, "resume", "b", session="yesterday")
+    assert "started anew" in answer.reason
+    assert not ask(microscope, "blank", "c", on=False, session="yesterday").ok
+    assert ask(microscope, "blank", "d", on=True, session="yesterday").ok
+    assert Microscope().session != microscope.session
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["place_beam", "blank", "unblank", "set_defocus", "wait"]),
+        st.integers(-50, 400),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_whatever_comes_the_history_is_in_order_and_a_blank_stays(steps):
+    clock = Clock()
+    microscope = Microscope(scans=True, now_ns=clock)
+    blanked = False
+    for number, (action, ms) in enumerate(steps):
+        match action:
+            case "place_beam":
+                place(microscope, number, dwell_s=0.05)
+            case "blank":
+                blanked = True
+                assert ask(microscope, "blank", number, on=True).ok
+            case "unblank":
+                blanked &= not ask(microscope, "blank", number, on=False).ok
+            case "set_defocus":
+                ask(microscope, action, number, defocus_m=ms * 1e-9)
+            case "wait":
+                clock.now_ns += ms * 1_000_000  # the wall clock may be set back
+        assert microscope.state.blanked is blanked
+    times = 1_000_000_000 + np.arange(0, 13_000, 7) * 1_000_000
+    epochs = [state.epoch for _, _, state in microscope.states_at(times)]
+    assert epochs == sorted(epochs)
+    visits = [visit.t_ns for visit in microscope.visits()[2]]
+    assert visits == sorted(visits)

@@ -220,3 +220,20 @@ def test_a_beam_shift_by_one_step_shows_the_next_position():
     state = replace(NOMINAL, beam_shift_x_m=0.5e-9)
     model = scan4d()
     np.testing.assert_allclose(model.expected(5, state), model.expected(6), atol=1e-9)
+
+
+def test_a_placed_beam_shows_the_point_that_it_stands_on():
+    model = scan4d()
+    last = replace(NOMINAL, probe=(1.0, 1.0))
+    np.testing.assert_allclose(model.expected(5, last), model.expected(8 * 12 - 1))
+    between = replace(NOMINAL, probe=(0.5 / 7, 0.0))
+    assert not np.allclose(model.expected(0, between), model.expected(0))
+
+
+def test_a_placed_beam_is_not_blanked_where_the_scan_would_fly_back():
+    scan = Scan((3, 4), flyback=2)
+    model = scan4d(scan=scan)
+    flying = int(np.flatnonzero(scan.position_of(np.arange(scan.frames)) < 0)[0])
+    placed = replace(NOMINAL, probe=(0.0, 0.0))
+    assert rendered(model, [flying]).sum() == 0
+    assert rendered(model, [flying], state=placed).sum() > 0

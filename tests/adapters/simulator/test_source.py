@@ -223,6 +223,8 @@ def test_check_finds_a_movie_that_is_called_a_scan():
         ({"fps": 0.0}, "fps"),
         ({"dtype": "float32"}, "dtype"),
         ({"speed": 1}, "speed"),
+        ({"control_delay_ms": {"blnk": 1}}, "did you mean 'blank'"),
+        ({"control_delay_ms": {"blank": -1}}, "control_delay_ms"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(table, message):
@@ -269,3 +271,14 @@ def test_without_a_rate_time_stamps_fill_the_time_since_the_last_batch():
     assert schedule.timestamps_ns(0, 4).tolist() == [1100, 1200, 1300, 1400]
     clock.now_ns = 1_500
     assert schedule.timestamps_ns(4, 2).tolist() == [1450, 1500]
+
+
+def test_frames_taken_while_the_beam_is_placed_show_the_point_it_stands_on():
+    source = detector(**SCAN)
+    point = {"points": [[1.0, 0.0]], "dwell_s": 60.0}
+    assert source.microscope.command({"action": "place_beam", "id": 1, **point}).ok
+    placed = source.microscope.state
+    assert placed.probe == (1.0, 0.0)
+    drawn = np.empty((24, 64, 64), np.uint16)
+    source.model.render(np.arange(24), drawn, placed)
+    np.testing.assert_array_equal(delivered(source).frames().pixels, drawn)

@@ -1,0 +1,1 @@
+"""Control over EPICS process variables, by Channel Access or PVAccess."""

@@ -1,0 +1,1 @@
+"""Thermo Fisher (FEI) microscopes by the HTTP server of temscript."""

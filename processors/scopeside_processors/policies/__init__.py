@@ -1,0 +1,1 @@
+"""Policies: what to ask of the microscope, decided from results."""
