@@ -12,7 +12,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ import scopeside
 from scopeside import settings
 from scopeside.cli.main import app
 from scopeside.control.calibration import Calibration
+from scopeside.control.door_settings import DoorClient, DoorSettings, Role
 from scopeside.control.rule_settings import RuleParams
 from scopeside.control.view_settings import (
     ShifterSettings,
@@ -239,6 +240,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/timepix3.md", detector_class("timepix3").Params),
         ("docs/detectors/timepix3.md", Timepix3SimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
+        ("docs/bluesky.md", instrument_class("bluesky").Params),
+        ("docs/door.md", DoorSettings),
+        ("docs/door.md", DoorClient),
         ("docs/channels.md", channel_class("csv").Params),
         ("docs/channels.md", channel_class("zmq").Params),
         ("docs/channels.md", channel_class("epics").Params),
@@ -393,6 +397,24 @@ def test_every_cause_of_a_loss_is_documented():
     assert len(causes) >= 10
     for cause in causes:
         assert f"| `{cause}` |" in text_of("docs/operations.md"), cause
+
+
+def test_every_role_and_every_cause_of_the_door_is_documented():
+    control = "engine/scopeside/control"
+    causes = _causes_in(f"{control}/permission.py", r'"([a-z]+_[a-z]+)",?\n')
+    causes |= _causes_in(f"{control}/gate.py", r'cause="([a-z_]+)"')
+    causes |= _causes_in(f"{control}/door.py", r'cause="([a-z_]+)"')
+    assert {"no_role", "other_name", "unknown_key", "socket_name"} <= causes
+    prose = text_of("docs/door.md")
+    for word in causes | set(get_args(Role)):
+        assert f"`{word}`" in prose, word
+
+
+def test_the_example_of_bluesky_is_the_one_in_the_page():
+    shown = blocks(ROOT / "docs/bluesky.md", "python")[0]
+    lines = text_of("examples/bluesky_plan.py").splitlines()
+    for line in shown.splitlines():
+        assert line in lines, line
 
 
 def test_the_example_processor_keeps_the_laws(own_modules):
