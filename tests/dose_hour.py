@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from scopeside.control.dose import DoseAccount
@@ -148,3 +149,40 @@ class Hour:
             self.obey("blank", {"on": True})
             self.account.blanked(self.now_ns)
         self.now_ns = until
+
+
+REGION_M = 1e-6
+"""Between two regions of `work`, which lie along x."""
+
+
+def work(hour: Hour, seconds: float, again: DoseSettings, *, regions: int = 6) -> int:
+    """Do what a microscopist does, for so long; return how many moves were made.
+
+    The stage goes from region to region; view and beam wander about each by up to half
+    of a field; the beam is blanked and let on, made brighter and darker. Each ten
+    minutes the guard dies and is started again 2.5 s later.
+    """
+    rng, moves = Random(1), 0
+    until = hour.now_ns + int(seconds * 1e9)
+    next_death = hour.now_ns + int(600e9)
+    while hour.now_ns < until:
+        chance = rng.random()
+        if chance < 0.3:
+            x_m = -REGION_M * rng.randrange(regions)
+            moves += hour.propose("move_stage", takes_s=0.3, x_m=x_m, y_m=0.0)
+        elif chance < 0.65:
+            action = rng.choice(["set_view_offset", "set_beam_shift"])
+            y_m, x_m = rng.uniform(-50e-9, 50e-9), rng.uniform(-50e-9, 50e-9)
+            moves += hour.propose(action, y_m=y_m, x_m=x_m)
+        elif chance < 0.75:
+            hour.propose("blank", on=True)
+        elif chance < 0.9:
+            hour.propose("set_dose_rate", e_per_A2_s=rng.choice([5.0, 10.0, 20.0]))
+        hour.go(rng.uniform(0.5, 4))
+        hour.propose("blank", on=False)
+        hour.go(rng.uniform(1, 8))
+        if hour.now_ns > next_death:
+            next_death += int(600e9)
+            hour.die(2.5, again)
+            hour.read()
+    return moves

@@ -116,8 +116,8 @@ def test_the_margin_is_lit_as_well():
     account = DoseAccount(settings(margin_m=50e-9))
     account.read(at(0))
     account.read(at(1))
-    assert account.at(0, 145e-9)[0] == pytest.approx(10)
-    assert account.at(0, 165e-9)[0] == 0
+    assert account.at(0, 145e-9) == (0, pytest.approx(10 * UPPER))
+    assert account.at(0, 165e-9) == (0, 0)
 
 
 def test_a_command_that_was_sent_counts_until_it_is_seen_or_given_up():

@@ -3,10 +3,11 @@
 The truth is the simulator's own count (`dose_truth`), which knows no cells.
 """
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.dose_hour import SAID, Hour
+from tests.dose_hour import REGION_M, SAID, Hour, work
 from tests.dose_hour import settings as dose
 
 from scopeside.control.dose import DoseAccount
@@ -52,7 +53,7 @@ def play(hour, script, again):
             hour.go(seconds)
         else:
             hour.die(seconds, again)
-            hour.read()
+            hour.go(0.5)
     hour.go(0.5)
     hour.read()
 
@@ -78,15 +79,16 @@ def test_no_place_has_got_more_than_the_upper_dose(script, scale):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.lists(st.one_of(OURS, WAIT), max_size=20),
+    st.lists(st.one_of(OURS, WAIT, DOWN), max_size=20),
     SCALES,
     st.floats(0.001, 0.1),
-    st.sampled_from([20.0, 60.0, 200.0]),
+    st.sampled_from([50.0, 100.0, 300.0]),
 )
 def test_no_budget_is_passed_however_slow_the_blank_is_up_to_blank_s(
     script, scale, takes_s, budget
 ):
     budgets = {"budget_e_per_A2": budget, "run_budget_e_per_A2": 2 * budget}
+    budgets["down_s"] = 2.5
     hour, table = begun(scale, takes_s, **budgets)
     play(hour, [("ours", ("blank", {"on": False}), 0.0), *script], table)
     truth = hour.truth(POINTS)
@@ -101,3 +103,21 @@ def test_a_budget_is_used_up_and_not_passed(takes_s):
     hour.go(60)
     got = hour.truth([(0.0, 0.0)])["points_e_per_A2"][0]
     assert 85 <= got <= 100
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.96])
+def test_ten_minutes_of_work_are_counted_within_the_uncertainty(scale):
+    hour, table = begun(scale, 0.02)
+    moves = work(hour, 600, table, regions=2)
+    hour.read()
+    side = np.arange(-78.75e-9, 80e-9, 2.5e-9).tolist()
+    for k in range(2):
+        points = [(y, k * REGION_M + x) for y in side for x in side]
+        truth = np.array(hour.truth(points)["points_e_per_A2"])
+        nominal, upper = np.array([hour.account.at(*point) for point in points]).T
+        assert nominal.mean() == pytest.approx(truth.mean(), rel=0.05)
+        assert nominal.mean() == pytest.approx(scale * truth.mean(), rel=0.01)
+        assert (upper >= truth).all()
+    run = hour.account.status(hour.now_ns)["run_e_per_A2"]
+    assert run[0] == pytest.approx(scale * hour.truth()["run_e_per_A2"], rel=2e-3)
+    assert moves > 30

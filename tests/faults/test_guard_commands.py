@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.scope_in_folder import state
-from tests.faults.test_guard_process import Room
+from tests.faults.room import Room
 from typer.testing import CliRunner
 
 from scopeside.cli.main import app

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from scopeside.cli import feedback
+from scopeside.cli.bluesky import bluesky_app
 from scopeside.cli.keys import keys_app
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys_app, name="keys")
+app.add_typer(bluesky_app, name="bluesky")
 
 PipelineFile = Annotated[
     Path, typer.Argument(help="The pipeline file (TOML).", show_default=False)

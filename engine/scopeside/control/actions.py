@@ -17,7 +17,7 @@ from scopeside.errors import RefusedError
 from scopeside.messages import unknown
 
 FieldKind = Literal["number", "switch", "count", "points"]
-MAX_POINTS = 100_000
+MAX_POINTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,8 @@ class Actuator:
         answers: list[dict[str, Any]] = []
         why_not = ""
         for call in send.calls:
-            why_not = self._why_not(order) or self._acted(call, answers)
+            why_not = self._why_not(order, begun=bool(answers))
+            why_not = why_not or self._acted(call, answers)
             if why_not:
                 done = f" ({len(answers)} of {len(send.calls)} calls were done)"
                 why_not += done if len(send.calls) > 1 else ""
@@ -155,14 +156,18 @@ class Actuator:
         readback = self._read_back()
         return Answered(send.id, not why_not, {"calls": answers}, why_not, readback)
 
-    def _why_not(self, order: Order) -> str:
-        """Return why the next call of an order must not be begun."""
+    def _why_not(self, order: Order, *, begun: bool) -> str:
+        """Return why the next call of an order must not be begun.
+
+        The deadline is for the first: half a hand-over from the shifter to the stage is
+        worse than a late one.
+        """
         if self._hold.number != order.hold:
             return "held before it was begun"
         if order.cancelled.is_set():
             return "the guard parked before it was begun"
         late_ns = self._clock.now_ns() - order.send.deadline_ns
-        if late_ns > 0:
+        if late_ns > 0 and not begun:
             return f"its deadline has passed by {late_ns / 1e6:.0f} ms; not begun"
         if not self._connection.is_open:
             return f"no connection to the instrument: {self._lost or 'not open yet'}"

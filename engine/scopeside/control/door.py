@@ -153,7 +153,7 @@ class Door:
 
     def close(self) -> None:
         """Close at once."""
-        self.socket.disable_monitor()
+        self.socket.disable_monitor()  # first: it would wait for one who listens
         self.socket.close(linger=0)
         self._gate.close()
         self._context.destroy(linger=0)

@@ -174,7 +174,7 @@ class DoseAccount:
         for one in lit:
             if one.lacking:
                 return f"the dose budget cannot be kept any more: {one.lacking}"
-        ahead = self._ledger.rate(lit, now_ns) * (self._blank.blank_s + TICK_S)
+        ahead = self._ledger.rate(lit, now_ns) * self._reserved_s
         for one in lit:
             what, left = self._left(one.box, now_ns)
             if left <= ahead:
@@ -199,7 +199,7 @@ class DoseAccount:
             return ""
         if after.lacking:
             return after.lacking
-        seconds = self._blank.blank_s + TICK_S + self._settings.at_least_s
+        seconds = self._reserved_s + self._settings.at_least_s
         seconds += _exposure_s(call, values)
         same = before.on and before.rate == after.rate
         need = self._rate_after(after, now_ns, same=same) * seconds
@@ -227,7 +227,7 @@ class DoseAccount:
         if isinstance(found, str):
             return found
         rate = after.rate.upper
-        seconds = found.seconds + self._blank.blank_s + TICK_S
+        seconds = found.seconds + self._reserved_s
         need = rate * seconds
         what, left = self._left(after.box, now_ns)
         if left < need:
@@ -252,6 +252,11 @@ class DoseAccount:
             return
         dark = self._last is not None and not self._last.beam.on
         self._ledger.add_points(found, rate, dark=dark)
+
+    @property
+    def _reserved_s(self) -> float:
+        """For so long the beam may be on after it has to be blanked, at the worst."""
+        return self._blank.blank_s + TICK_S + self._settings.down_s
 
     # -- what is left --------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class Box(NamedTuple):
     bottom: float
     right: float
 
+    def wider(self, by_m: float) -> Box:
+        """Return one that reaches farther by so much on each side."""
+        top, left, bottom, right = self
+        return Box(top - by_m, left - by_m, bottom + by_m, right + by_m)
+
     def with_(self, other: Box) -> Box:
         """Return the smallest one around both."""
         return Box(
@@ -59,7 +64,9 @@ class Beam:
     on
         Whether it reaches the specimen; also where the instrument does not say.
     box
-        What it lights when it is on, margin included; None if unknown.
+        What it may light when it is on, margin included; None if unknown.
+    field
+        What it lights nominally.
     rate
         Its dose rate when it is on; None if unknown. Where electrons are counted, the
         most that the beam can bring.
@@ -73,6 +80,7 @@ class Beam:
 
     on: bool
     box: Box | None
+    field: Box | None
     rate: Rate | None
     calibration: Calibration | None
     lacking: str
@@ -85,11 +93,12 @@ def beam(settings: DoseSettings, values: Mapping[str, Value]) -> Beam:
     lacking = []
     if not isinstance(blanked, bool):
         lacking.append("the instrument does not say whether the beam is blanked")
-    box, rate = _box(settings, values), _rate(settings, values)
-    lacking += [one for one in (rate, box) if isinstance(one, str)]
+    field, rate = _field(settings, values), _rate(settings, values)
+    lacking += [one for one in (rate, field) if isinstance(one, str)]
     return Beam(
         on=blanked is not True,
-        box=None if isinstance(box, str) else box,
+        box=None if isinstance(field, str) else field.wider(settings.margin_m),
+        field=None if isinstance(field, str) else field,
         rate=None if isinstance(rate, str) else rate[0],
         calibration=None if isinstance(rate, str) else rate[1],
         lacking="; ".join(lacking),
@@ -153,7 +162,7 @@ def turned(settings: DoseSettings, values: Mapping[str, Value]) -> float | str:
     )
 
 
-def _box(settings: DoseSettings, values: Mapping[str, Value]) -> Box | str:
+def _field(settings: DoseSettings, values: Mapping[str, Value]) -> Box | str:
     centre, field = centre_m(settings, values), field_m(settings, values)
     angle = turned(settings, values)
     for one in (centre, field, angle):
@@ -164,8 +173,8 @@ def _box(settings: DoseSettings, values: Mapping[str, Value]) -> Box | str:
     assert not isinstance(angle, str)
     (y, x), (height, width) = centre, field
     c, s = abs(math.cos(angle)), abs(math.sin(angle))
-    half_y = (height * c + width * s) / 2 + settings.margin_m
-    half_x = (width * c + height * s) / 2 + settings.margin_m
+    half_y = (height * c + width * s) / 2
+    half_x = (width * c + height * s) / 2
     return Box(y - half_y, x - half_x, y + half_y, x + half_x)
 
 

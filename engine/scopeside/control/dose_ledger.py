@@ -129,7 +129,8 @@ class Ledger:
             if boxes is None:
                 self.map.add_everywhere(nominal, upper)
             else:
-                self.map.add(boxes, [nominal / len(boxes)] * len(boxes), upper)
+                share = nominal / len(boxes)
+                self.map.add(boxes, upper, [(box, share) for box in boxes])
 
     def _known(self, one: Beam) -> Rate:
         return one.rate or self.highest
@@ -153,8 +154,9 @@ class Ledger:
         if boxes is None:
             self.map.add_everywhere(sum(shares), upper)
         else:
-            shares += [0.0] * (len(boxes) - len(shares))
-            self.map.add(boxes, shares, upper)
+            ends = zip(span.ends, shares, strict=True)
+            nominal = [(end.field, share) for end, share in ends if end.field]
+            self.map.add(boxes, upper, nominal)
 
     def _add_to_run(self, nominal: float, upper: float) -> None:
         self.run = Rate(self.run.nominal + nominal, self.run.upper + upper)

@@ -77,29 +77,37 @@ class DoseMap:
         bottom, right = (self._index(edge, _EDGE) for edge in box[2:])
         return Cells(top, left, bottom + 1, right + 1)
 
-    def add(self, boxes: Sequence[Box], shares: Sequence[float], upper: float) -> None:
-        """Add a dose: `upper` once to all that one of `boxes` touches.
+    def add(
+        self,
+        lit: Sequence[Box],
+        upper: float,
+        nominal: Sequence[tuple[Box, float]] = (),
+    ) -> None:
+        """Add a dose.
 
         Parameters
         ----------
-        shares : nominal dose of each box; they add up where boxes overlap
+        lit, upper : rectangles, and the upper dose that all they touch gets, once
+        nominal : rectangles with the dose that each of them got; a cell gets the share
+            of it that is covered, so that it has the mean of its area. All lie within
+            `lit`.
         """
-        where = [self.cells(box) for box in boxes]
+        where = [self.cells(box) for box in lit]
         lost = False
         for key in self._touched(where):
             tile = self._made(key)
             if tile is None:
                 lost = True
                 continue
-            lit = np.zeros((TILE, TILE), bool)
-            for cells, share in zip(where, shares, strict=True):
-                part = _within(key, cells)
-                tile[0][part] += share
-                lit[part] = True
-            tile[1][lit] += upper
+            inside = np.zeros((TILE, TILE), bool)
+            for cells in where:
+                inside[_within(key, cells)] = True
+            tile[1][inside] += upper
+            for box, dose in nominal:
+                tile[0] += dose * self._covered(key, box)
             self._packed.pop(key, None)
         if lost or any(self._is_vast(cells) for cells in where):
-            self._rest += (math.fsum(shares), upper)
+            self._rest += (math.fsum(dose for _, dose in nominal), upper)
         self.version += 1
 
     def add_counts(
@@ -201,6 +209,14 @@ class DoseMap:
         index = edge_m / self._cell_m + slack
         return math.floor(max(-_FARTHEST, min(_FARTHEST, index)))
 
+    def _covered(self, key: Tile, box: Box) -> FloatArray:
+        """Return the share of each cell of a tile that a rectangle covers."""
+        rows, columns = (
+            _overlap(first * TILE, low / self._cell_m, high / self._cell_m)
+            for first, low, high in zip(key, box[:2], box[2:], strict=True)
+        )
+        return np.outer(rows, columns)
+
     def _is_vast(self, cells: Cells) -> bool:
         """Whether a rectangle covers more tiles than there may be."""
         rows = (cells.bottom - 1) // TILE - cells.top // TILE + 1
@@ -228,6 +244,13 @@ class DoseMap:
             tile[:] = self._rest[:, None, None]
             self._tiles[key] = tile
         return tile
+
+
+def _overlap(first: int, low: float, high: float) -> FloatArray:
+    """Return the share of each cell of a tile that lies between two places."""
+    begin = np.arange(first, first + TILE, dtype=np.float64)
+    part: FloatArray = np.minimum(begin + 1, high) - np.maximum(begin, low)
+    return part.clip(0.0, 1.0)
 
 
 def _within(key: Tile, cells: Cells) -> tuple[slice, slice]:

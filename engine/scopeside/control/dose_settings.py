@@ -116,6 +116,9 @@ class DoseSettings(Params):
     budget."""
     blank_s: Positive
     """What blanking takes at the worst, s, from the decision to no beam."""
+    down_s: float = Field(0.0, ge=0, le=3600)
+    """So long the guard may be dead, until it is started again, without a budget being
+    passed, s; it is reserved as the time of blanking is."""
     at_least_s: float = Field(1.0, ge=0, le=3600)
     """The beam is not let on for less than this, s."""
     warn_at: float = Field(0.8, gt=0, le=1)

@@ -127,7 +127,8 @@ class Gate:
             [b"1.0", request, status, text, found.name.encode(), b""]
         )
         if not found.allowed:
-            self._count(found.cause, parts[3].decode(errors="replace")[:60])
+            address = parts[3] if len(parts) > 3 else b""
+            self._count(found.cause, address.decode(errors="replace")[:60])
 
     def _note(self, event: Mapping[str, Any]) -> None:
         match event["value"]:
