@@ -23,10 +23,13 @@ from tests.doubles import MemorySink
 
 import scopeside
 from scopeside import settings
+from scopeside.acquisition import Acquisition
 from scopeside.cli.main import app
 from scopeside.control.calibration import Calibration
 from scopeside.control.door_settings import DoorClient, DoorSettings, Role
+from scopeside.control.policy import Seen
 from scopeside.control.rule_settings import RuleParams
+from scopeside.control.timeline import Timeline
 from scopeside.control.view_settings import (
     ShifterSettings,
     StageSettings,
@@ -39,8 +42,10 @@ from scopeside.plugins import (
     channel_class,
     detector_class,
     instrument_class,
+    policy_class,
     processor_class,
 )
+from scopeside.result import Result
 from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
 from scopeside_adapters.epics.driver import ArmParams
@@ -279,6 +284,10 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/track.md", processor_class("track").Params),
         ("docs/processors/kinetics.md", processor_class("kinetics").Params),
         ("docs/processors/diffusion.md", processor_class("diffusion").Params),
+        ("docs/policies.md", policy_class("hold_still").Params),
+        ("docs/policies.md", policy_class("go_to_event").Params),
+        ("docs/policies.md", policy_class("visit").Params),
+        ("docs/policies.md", policy_class("adaptive_scan").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):
@@ -430,6 +439,24 @@ def test_the_example_processor_finds_the_brightest_pixel(own_modules):
     (found,) = scopeside.apply(peaks, frames, full_scale=10)
     assert found.data.tolist() == [0.5, 1.1, 1.7, 2.3]
     assert found.complete
+
+
+def test_the_example_policy_follows_a_defocus():
+    (code,) = blocks(ROOT / "docs/policies.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, "policies.md", "exec"), names)
+    policy = names["KeepFocus"](names["KeepFocus"].Params())
+    known = {"exposure_s": 0.01}
+    about = Acquisition("a", (4, 4), np.dtype("u2"), calibration=known)
+    microscope = Timeline()
+    microscope.take(0, {"defocus_m": -1e-6})
+    policy.begin(about)
+    result = Result("defocus", 2e-7, "scalar", frame=0)
+    seen = Seen(about, 0, "c", "sharpness", result, t_ns=50_000_000)
+    (wish,) = policy.hear(seen, microscope)
+    assert wish.fields == {"defocus_m": pytest.approx(-1.1e-6)}
+    microscope.take(45_000_000, {"defocus_m": -2e-6})  # in mid-exposure
+    assert list(policy.hear(seen, microscope)) == []
 
 
 def _camera(frames: Any) -> tuple[int, threading.Thread]:
