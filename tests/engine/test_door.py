@@ -30,6 +30,7 @@ from scopeside.result import Result
 from scopeside.wire import MAGIC, Kind, Message, encode
 
 NOBODY_MS = 150
+DONE = {"ok": True, "state": "done"}
 SEEN = Evidence("m1", 3, 0, 7, 1_000)
 
 
@@ -509,14 +510,14 @@ def test_the_client_asks_for_status_hold_and_blank(house):
     guard = Answering(
         house,
         [
-            [(Kind.STATUS, {"mode": "observe", "epoch": 3})],
-            [(Kind.ANSWER, {"ok": True})],
+            [(Kind.STATUS, {"mode": "observe", "engine": {"epoch": 3}})],
+            [(Kind.ANSWER, {"ok": True, "state": "sent"}), (Kind.ANSWER, DONE)],
             [(Kind.ANSWER, {"ok": True, "reason": "blanked"})],
         ],
     )
     client = house.client("blue")
-    assert client.status()["epoch"] == 3
-    assert client.hold()["ok"]
+    assert client.epoch() == 3
+    assert client.hold()["state"] == "done"
     assert client.blank()["reason"] == "blanked"
     guard.join()
     assert [h.message.header.get("ask") for h in guard.heard] == [
@@ -524,6 +525,26 @@ def test_the_client_asks_for_status_hold_and_blank(house):
         "hold",
         "blank",
     ]
+
+
+def test_a_client_that_may_not_observe_hears_why(house):
+    client = house.client("stop")
+    waiting = threading.Thread(target=house.hear, args=(1000,))
+    waiting.start()
+    with pytest.raises(RefusedError, match="no role 'observe'"):
+        client.epoch()
+    waiting.join()
+
+
+def test_an_answer_that_is_still_on_its_way_is_what_there_is(house):
+    Answering(house, [[(Kind.ANSWER, {"ok": True, "state": "sent"})]])
+    assert house.client("desk", timeout_s=0.3).ask("hold")["state"] == "sent"
+
+
+def test_a_guard_that_has_no_engine_has_no_epoch(house):
+    Answering(house, [[(Kind.STATUS, {"engine": {"epoch": None}})]])
+    with pytest.raises(EngineNotFoundError, match="has not heard of its engine"):
+        house.client("blue").epoch()
 
 
 def test_a_client_that_is_not_known_hears_that_it_may_not_be(house):

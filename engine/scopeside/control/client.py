@@ -4,10 +4,8 @@
 
     with GuardClient("tcp://127.0.0.1:8770", server_key, Path("blue.key_secret"),
                      name="blue") as guard:
-        epoch = guard.status()["epoch"]
-        answer = guard.propose(
-            "set_defocus", {"defocus_m": -5e-7}, evidence_of(result, epoch)
-        )
+        seen = evidence_of(result, guard.epoch())
+        answer = guard.propose("set_defocus", {"defocus_m": -5e-7}, seen)
 """
 
 from __future__ import annotations
@@ -24,12 +22,13 @@ import zmq
 from scopeside.control.keys import checked_key, checked_name, read_secret
 from scopeside.control.permission import caller
 from scopeside.control.proposal import Evidence, Proposal, Source
-from scopeside.errors import ConfigError, EngineNotFoundError
+from scopeside.errors import ConfigError, EngineNotFoundError, RefusedError
 from scopeside.link import Link
 from scopeside.publication import digest
 from scopeside.result import Result
 from scopeside.wire import Kind, Message
 
+_ON_THE_WAY = ("sent", "waiting")
 _ENDED = frozenset({"observed", "done", "refused", "failed"})
 
 
@@ -62,7 +61,7 @@ def evidence_of(result: Result, epoch: int) -> Evidence:
     Parameters
     ----------
     epoch
-        Of the detector's adapter when the result came: `GuardClient.status`.
+        Of the detector's adapter when the result came: `GuardClient.epoch`.
     """
     meta = result.meta
     source = Source(
@@ -191,6 +190,26 @@ class GuardClient:
         """Return how the guard is."""
         return self._request(Kind.STATUS, {})
 
+    def epoch(self) -> int:
+        """Return the epoch of the detector's adapter, which evidence bears.
+
+        Raises
+        ------
+        EngineNotFoundError
+            If the guard has not heard of the engine.
+        RefusedError
+            If this program may not observe.
+        """
+        status = self.status()
+        if not status.get("ok", True):
+            raise RefusedError(str(status.get("reason")), str(status.get("cause")))
+        epoch = status.get("engine", {}).get("epoch")
+        if type(epoch) is not int:
+            raise EngineNotFoundError(
+                f"the guard at {self._endpoint} has not heard of its engine"
+            )
+        return epoch
+
     def hold(self) -> dict[str, Any]:
         """Have nothing sent to the microscope until a person says otherwise."""
         return self.ask("hold")
@@ -200,7 +219,11 @@ class GuardClient:
         return self.ask("blank")
 
     def ask(self, ask: str, **fields: Any) -> dict[str, Any]:
-        """Ask something else; return the answer, ``ok`` saying whether it was done."""
+        """Ask something else; return the answer, ``ok`` saying whether it was done.
+
+        What takes the instrument's time is waited for; if that is longer than an
+        answer is waited for, ``state`` is still ``sent``.
+        """
         return self._request(Kind.ASK, {"ask": ask, **fields})
 
     def close(self) -> None:
@@ -214,13 +237,20 @@ class GuardClient:
         ident = uuid.uuid4().hex
         self._link.send(kind, {**header, "id": ident})
         ends = time.monotonic() + self._timeout_s
+        found: dict[str, Any] | None = None
         while True:
-            message = self._hear(ends)
-            if message.kind is Kind.DECIDED:
+            try:
+                message = self._hear(ends)
+            except EngineNotFoundError:
+                if found is not None:
+                    return found
+                raise
+            said = message.header
+            if message.kind is Kind.DECIDED or said.get("id", "") not in (ident, ""):
                 continue
-            said = message.header.get("id", "")
-            if message.kind is Kind.STATUS or said in (ident, ""):
-                return message.header
+            found = said
+            if said.get("state") not in _ON_THE_WAY:
+                return found
 
     def _hear(self, ends: float) -> Message:
         """Return the next message; what is said of proposals is kept as well."""
