@@ -25,6 +25,8 @@ import scopeside
 from scopeside import settings
 from scopeside.cli.main import app
 from scopeside.control.calibration import Calibration
+from scopeside.control.dose_settings import Calibration as DoseCalibration
+from scopeside.control.dose_settings import DoseSettings
 from scopeside.control.rule_settings import RuleParams
 from scopeside.control.view_settings import (
     ShifterSettings,
@@ -38,6 +40,7 @@ from scopeside.plugins import (
     channel_class,
     detector_class,
     instrument_class,
+    policy_class,
     processor_class,
 )
 from scopeside.settings import AcquisitionSettings, EdgePolicy
@@ -256,6 +259,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/cluster.md", processor_class("cluster").Params),
         ("docs/processors/orientation.md", processor_class("orientation").Params),
         ("docs/processors/particles.md", processor_class("particles").Params),
+        ("docs/dose_budget.md", DoseCalibration),
+        ("docs/dose_budget.md", DoseSettings),
+        ("docs/dose_budget.md", policy_class("on_dose").Params),
         ("docs/rules.md", RuleParams),
         ("docs/view_offset.md", ShifterSettings),
         ("docs/view_offset.md", StageSettings),
