@@ -12,7 +12,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -23,11 +23,15 @@ from tests.doubles import MemorySink
 
 import scopeside
 from scopeside import settings
+from scopeside.acquisition import Acquisition
 from scopeside.cli.main import app
 from scopeside.control.calibration import Calibration
+from scopeside.control.door_settings import DoorClient, DoorSettings, Role
 from scopeside.control.dose_settings import Calibration as DoseCalibration
 from scopeside.control.dose_settings import DoseSettings
+from scopeside.control.policy import Seen
 from scopeside.control.rule_settings import RuleParams
+from scopeside.control.timeline import Timeline
 from scopeside.control.view_settings import (
     ShifterSettings,
     StageSettings,
@@ -43,6 +47,7 @@ from scopeside.plugins import (
     policy_class,
     processor_class,
 )
+from scopeside.result import Result
 from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
 from scopeside_adapters.epics.driver import ArmParams
@@ -242,6 +247,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/timepix3.md", detector_class("timepix3").Params),
         ("docs/detectors/timepix3.md", Timepix3SimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
+        ("docs/bluesky.md", instrument_class("bluesky").Params),
+        ("docs/door.md", DoorSettings),
+        ("docs/door.md", DoorClient),
         ("docs/channels.md", channel_class("csv").Params),
         ("docs/channels.md", channel_class("zmq").Params),
         ("docs/channels.md", channel_class("epics").Params),
@@ -281,6 +289,10 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/track.md", processor_class("track").Params),
         ("docs/processors/kinetics.md", processor_class("kinetics").Params),
         ("docs/processors/diffusion.md", processor_class("diffusion").Params),
+        ("docs/policies.md", policy_class("hold_still").Params),
+        ("docs/policies.md", policy_class("go_to_event").Params),
+        ("docs/policies.md", policy_class("visit").Params),
+        ("docs/policies.md", policy_class("adaptive_scan").Params),
     ],
 )
 def test_every_parameter_is_documented(page, model):
@@ -401,6 +413,24 @@ def test_every_cause_of_a_loss_is_documented():
         assert f"| `{cause}` |" in text_of("docs/operations.md"), cause
 
 
+def test_every_role_and_every_cause_of_the_door_is_documented():
+    control = "engine/scopeside/control"
+    causes = _causes_in(f"{control}/permission.py", r'"([a-z]+_[a-z]+)",?\n')
+    causes |= _causes_in(f"{control}/gate.py", r'cause="([a-z_]+)"')
+    causes |= _causes_in(f"{control}/door.py", r'cause="([a-z_]+)"')
+    assert {"no_role", "other_name", "unknown_key", "socket_name"} <= causes
+    prose = text_of("docs/door.md")
+    for word in causes | set(get_args(Role)):
+        assert f"`{word}`" in prose, word
+
+
+def test_the_example_of_bluesky_is_the_one_in_the_page():
+    shown = blocks(ROOT / "docs/bluesky.md", "python")[0]
+    lines = text_of("examples/bluesky_plan.py").splitlines()
+    for line in shown.splitlines():
+        assert line in lines, line
+
+
 def test_the_example_processor_keeps_the_laws(own_modules):
     _, test, _ = blocks(ROOT / "CONTRIBUTING.md", "python")
     names: dict[str, Any] = {}
@@ -414,6 +444,24 @@ def test_the_example_processor_finds_the_brightest_pixel(own_modules):
     (found,) = scopeside.apply(peaks, frames, full_scale=10)
     assert found.data.tolist() == [0.5, 1.1, 1.7, 2.3]
     assert found.complete
+
+
+def test_the_example_policy_follows_a_defocus():
+    (code,) = blocks(ROOT / "docs/policies.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, "policies.md", "exec"), names)
+    policy = names["KeepFocus"](names["KeepFocus"].Params())
+    known = {"exposure_s": 0.01}
+    about = Acquisition("a", (4, 4), np.dtype("u2"), calibration=known)
+    microscope = Timeline()
+    microscope.take(0, {"defocus_m": -1e-6})
+    policy.begin(about)
+    result = Result("defocus", 2e-7, "scalar", frame=0)
+    seen = Seen(about, 0, "c", "sharpness", result, t_ns=50_000_000)
+    (wish,) = policy.hear(seen, microscope)
+    assert wish.fields == {"defocus_m": pytest.approx(-1.1e-6)}
+    microscope.take(45_000_000, {"defocus_m": -2e-6})  # in mid-exposure
+    assert list(policy.hear(seen, microscope)) == []
 
 
 def _camera(frames: Any) -> tuple[int, threading.Thread]:

@@ -102,6 +102,20 @@ def test_a_table_of_values_is_json_and_an_invalid_result_has_none():
     assert event["data"]["c_sum_mean_reason"] == "no frames"
 
 
+def test_what_does_not_stand_on_all_frames_is_a_stream_of_its_own_with_its_mask():
+    documents = Documents()
+    mask = np.array([True, False])
+    found = documents.take(result(data=np.zeros(2), mask=mask))
+    found += documents.take(result(data=None, valid=False))
+    found += documents.take(result(data=np.ones(2), final=True))
+    assert documents.complete
+    names = [one["name"] for name, one in found if name == "descriptor"]
+    assert names == ["c_sum_mean_partial", "c_sum_mean_none", "c_sum_mean"]
+    assert found[2][1]["data"]["c_sum_mean_mask"] is mask
+    counts = documents.end()[0][1]["num_events"]
+    assert counts == {"c_sum_mean_partial": 1, "c_sum_mean_none": 1, "c_sum_mean": 1}
+
+
 def test_an_array_too_large_for_an_event_is_left_out_and_counted():
     documents = Documents()
     large = np.zeros(LARGEST + 1, np.uint8)

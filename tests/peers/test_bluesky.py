@@ -70,6 +70,27 @@ class Slow(SynAxis):
         return held
 
 
+class Asynchronous:
+    """A device that is read in an event loop, as those of ophyd-async are."""
+
+    def __init__(self, name):
+        self._axis, self.name, self.parent = SynAxis(name=name), name, None
+        self.set = self._axis.set
+
+    async def read(self):
+        await asyncio.sleep(0)
+        return self._axis.read()
+
+    async def describe(self):
+        return self._axis.describe()
+
+    async def read_configuration(self):
+        return {}
+
+    async def describe_configuration(self):
+        return {}
+
+
 class Lab:
     """A RunEngine with four devices, and the guard's two connections to it."""
 
@@ -184,6 +205,16 @@ def test_a_plan_carries_out_what_the_guard_sends_and_the_guard_hears_the_read_ba
     ]
     assert lab.events()[0]["data"]["shift_x"] == pytest.approx(2.0)
     assert lab.documents[-1][1]["exit_status"] == "success"
+
+
+def test_a_device_that_is_read_in_the_engines_loop_is_read_there(tmp_path, stack):
+    lab = Lab(tmp_path, stack, stage=Asynchronous)
+    lab.run(follow(lab.listen()))
+    guard = lab.guard()
+    assert guard.read().values["stage_x_m"] == 0.0
+    moved = guard.act(Call("move_stage", {"x_m": 1e-6}))
+    assert moved == pytest.approx({"stage_x_m": 1e-6})
+    assert guard.read().values["stage_x_m"] == pytest.approx(1e-6)
 
 
 def test_a_device_that_fails_is_told_and_the_plan_goes_on(tmp_path, stack):

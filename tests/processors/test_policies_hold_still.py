@@ -148,13 +148,23 @@ def test_a_new_segment_is_held_where_it_is_found():
 
 def test_a_new_acquisition_is_held_where_it_begins():
     at = desk()
+    at.frame = 1000
     at.drift([0, 0])
     (wish,) = at.drift([2, 0])
-    at.about = acquisition("a2")
+    at.about, at.frame = acquisition("a2"), 0
     at.policy.begin(at.about)
     at.tell(wish, "refused", "other_acquisition")
     assert at.drift([0, 0]) == []
     assert where(at.drift([0, 3])) == pytest.approx((0, 3))
+
+
+def test_a_detector_that_counts_anew_is_followed_at_once():
+    at = desk()
+    at.frame = 1000
+    at.drift([0, 0])
+    at.drift([2, 0])
+    at.frame = 0
+    assert where(at.drift([3, 0])) == pytest.approx((3, 0))
 
 
 def test_results_of_another_acquisition_are_not_heard():

@@ -50,6 +50,7 @@ class SimulatorControl:
     """
 
     Params: ClassVar[type[BaseModel]] = SimulatorControlParams
+    ends_with_engine: ClassVar[bool] = True
 
     def __init__(self, params: SimulatorControlParams) -> None:
         self._params = params

@@ -1,7 +1,10 @@
 """Results as bluesky's documents: start, descriptor, event, stop. No I/O.
 
 One run for each acquisition and one stream for each quantity, named
-``chain_processor_name``. Model: https://blueskyproject.io/event-model.
+``chain_processor_name``; with ``_partial`` behind it for arrays that do not stand on
+all frames yet, which have a mask beside them, and with ``_none`` where there is no
+value, so that the keys of a stream never change. Model:
+https://blueskyproject.io/event-model.
 """
 
 from __future__ import annotations
@@ -28,7 +31,6 @@ class _Stream:
     keys: Mapping[str, Any] = field(default_factory=dict)
     descriptor: str = ""
     events: int = 0
-    final: bool = False
 
 
 @dataclass
@@ -37,6 +39,8 @@ class _Run:
     acquisition: str
     last_s: float
     streams: dict[str, _Stream] = field(default_factory=dict)
+    final: dict[str, bool] = field(default_factory=dict)
+    """By quantity: whether it has said its last value."""
 
 
 class Documents:
@@ -56,9 +60,7 @@ class Documents:
     @property
     def complete(self) -> bool:
         """Whether a run is open and every quantity of it has said its last value."""
-        return self._run is not None and all(
-            stream.final for stream in self._run.streams.values()
-        )
+        return self._run is not None and all(self._run.final.values())
 
     def take(self, result: Result) -> list[Document]:
         """Return the documents that a result makes, in order."""
@@ -78,7 +80,7 @@ class Documents:
         run, self._run = self._run, None
         if run is None:
             return []
-        lacking = [name for name, one in run.streams.items() if not one.final]
+        lacking = [name for name, final in run.final.items() if not final]
         if lacking and not reason:
             reason = f"no last value of {', '.join(lacking)}"
         stop = {
@@ -106,14 +108,18 @@ class Documents:
         meta = result.meta
         who = f"{meta.get('chain', '')}_{meta.get('processor', '')}_{result.name}"
         name = who.replace(".", "_").replace("/", "_")
-        stream = run.streams.setdefault(name, _Stream())
-        stream.final = bool(meta.get("final", False))
+        run.final[name] = bool(meta.get("final", False))
         data = self._data(name, result)
+        stream_name = name if name in data else f"{name}_none"
+        stream_name = f"{name}_partial" if f"{name}_mask" in data else stream_name
+        stream = run.streams.setdefault(stream_name, _Stream())
         keys = {key: _data_key(key, value, result) for key, value in data.items()}
         found: list[Document] = []
         if keys != stream.keys:
             stream.keys, stream.descriptor = keys, str(uuid.uuid4())
-            found.append(("descriptor", _descriptor(run, stream, name, result)))
+            found.append(
+                ("descriptor", _descriptor(run, stream, stream_name, name, result))
+            )
         stream.events += 1
         time_s = int(meta.get("t_frame_ns") or 0) / 1e9 or _published_s(result)
         event = {
@@ -140,7 +146,8 @@ class Documents:
             if value.nbytes > LARGEST or value.dtype.kind not in "biufc":
                 self.left_out += 1
                 return said
-            return {name: value, **said}
+            mask = {} if result.mask is None else {f"{name}_mask": result.mask}
+            return {name: value, **mask, **said}
         if isinstance(value, np.generic):
             value = value.item()
         if value is None:
@@ -155,14 +162,14 @@ def _published_s(result: Result) -> float:
 
 
 def _descriptor(
-    run: _Run, stream: _Stream, name: str, result: Result
+    run: _Run, stream: _Stream, stream_name: str, name: str, result: Result
 ) -> dict[str, Any]:
     meta = result.meta
     return {
         "uid": stream.descriptor,
         "time": _published_s(result),
         "run_start": run.uid,
-        "name": name,
+        "name": stream_name,
         "data_keys": dict(stream.keys),
         "object_keys": {name: list(stream.keys)},
         "hints": {name: {"fields": [name] if name in stream.keys else []}},
@@ -183,7 +190,7 @@ def _data_key(key: str, value: Any, result: Result) -> dict[str, Any]:
         found |= {"shape": list(value.shape), "dtype_numpy": little.str}
         if len(result.axes) == value.ndim:
             found["dims"] = list(result.axes)
-    own = not key.endswith(("_valid", "_reason", "_frame", "_frames"))
+    own = not key.endswith(("_valid", "_reason", "_frame", "_frames", "_mask"))
     if own and result.units:
         found["units"] = result.units
     return found

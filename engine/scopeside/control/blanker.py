@@ -35,6 +35,8 @@ class Blanker:
         None: there is none that could blank, and every blank fails at once.
     lacking
         Why there is none.
+    give_up_s
+        So long it tries; by default `GIVE_UP_S`.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class Blanker:
         connection: Connection | None,
         posts: Sequence[Post],
         lacking: str = "there is no instrument",
+        give_up_s: float | None = None,
     ) -> None:
+        self._give_up_s = give_up_s
         self._connection = connection
         self._lacking = lacking
         self._posts = posts
@@ -61,6 +65,11 @@ class Blanker:
         self._thread.start()
 
     @property
+    def give_up_s(self) -> float:
+        """For how long it tries to blank, s."""
+        return GIVE_UP_S if self._give_up_s is None else self._give_up_s
+
+    @property
     def asked(self) -> int:
         """How many blanks were asked for."""
         return self._asked
@@ -71,7 +80,9 @@ class Blanker:
 
         One that hangs for so long counts as given up: nobody waits for it any more.
         """
-        return self._wanted and time.monotonic() - self._since < GIVE_UP_S + MARGIN_S
+        return (
+            self._wanted and time.monotonic() - self._since < self.give_up_s + MARGIN_S
+        )
 
     @property
     def _wanted(self) -> bool:
@@ -115,7 +126,7 @@ class Blanker:
         try:
             reason = self._blanked()
         except InstrumentError as error:
-            over = time.monotonic() - self._since > GIVE_UP_S
+            over = time.monotonic() - self._since > self.give_up_s
             if over or self._connection is None:
                 self._settle(Blanked(number, False, str(error), True))
                 return

@@ -18,7 +18,6 @@ import zmq
 
 from scopeside.child import Child, main
 from scopeside.control.actuator import Actuator
-from scopeside.control.blanker import GIVE_UP_S
 from scopeside.control.book import Book
 from scopeside.control.connection import Connection
 from scopeside.control.desk import MAX_TURN, Desk
@@ -210,7 +209,7 @@ class GuardProcess:
             return False
         ending_s = time.monotonic() - self._ending_since
         if self._blanker.busy:
-            return ending_s > GIVE_UP_S
+            return ending_s > self._blanker.give_up_s
         return ending_s > LAST_ANSWER_S or not self._doer.in_flight
 
     def _close(self) -> None:

@@ -56,6 +56,9 @@ class Instrument(Protocol):
 
     Everything may raise `InstrumentError`, with a message for the person at the
     microscope; what a library raises is turned into it.
+
+    One that ends with the engine, as a simulated one does, says so by a class attribute
+    ``ends_with_engine = True``: nobody tries for a minute to blank what is not there.
     """
 
     Params: ClassVar[type[BaseModel]]

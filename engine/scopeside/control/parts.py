@@ -57,6 +57,10 @@ def clock_of(settings: ControlSettings) -> Clock:
     return FramesClock() if settings.clock == "frames" else WallClock()
 
 
+ENDED_S = 1.0
+"""An instrument that ends with the engine is tried for so long."""
+
+
 def blanker_of(control: setup.Control, posts: Sequence[Post]) -> Blanker:
     """Return who blanks, with a connection of its own."""
     instrument = control.instrument()
@@ -65,7 +69,9 @@ def blanker_of(control: setup.Control, posts: Sequence[Post]) -> Blanker:
     connection = Connection(instrument)
     if "blank" not in connection.actions:
         return Blanker(None, posts, "this instrument cannot blank")
-    return Blanker(connection, posts)
+    # Of a beam that ends with the engine there is nothing left to blank.
+    give_up_s = ENDED_S if getattr(instrument, "ends_with_engine", False) else None
+    return Blanker(connection, posts, give_up_s=give_up_s)
 
 
 def account_of(settings: ControlSettings, book: Book) -> tuple[Account | None, str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import zmq
 
-from scopeside.control.blanker import GIVE_UP_S, Blanker
+from scopeside.control.blanker import Blanker
 from scopeside.control.desk import MAX_TURN, listen, text_of
 from scopeside.control.hold import Hold
 from scopeside.control.news import Blanked, Failed, Orphaned, Post, Stopped
@@ -205,7 +205,7 @@ class Stopper:
                 self._post.put(Orphaned())
             return
         gone_s = now - self._orphaned_at
-        if gone_s > (GIVE_UP_S if self._blanker.busy else 0.0) + GONE_S:
+        if gone_s > (self._blanker.give_up_s if self._blanker.busy else 0.0) + GONE_S:
             os._exit(3)  # the main loop hangs; what can be made safe, is
 
     def _fail(self, reason: str) -> None:

@@ -60,6 +60,11 @@ class WithView:
         self._view = _view(settings, {})
 
     @property
+    def ends_with_engine(self) -> bool:
+        """As the one within."""
+        return bool(getattr(self._inner, "ends_with_engine", False))
+
+    @property
     def actions(self) -> frozenset[str]:
         """Those of the inner one, and the view offset if it can be made."""
         inner = self._inner.actions - {VIEW_OFFSET}

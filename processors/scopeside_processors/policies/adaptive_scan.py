@@ -41,7 +41,7 @@ class AdaptiveScanParams(Params):
     """An image over the scanned field, as processor.result, such as virtual.adf."""
     dwell_s: Annotated[float, Field(gt=0)]
     """The beam rests so long on each place, s."""
-    most: Annotated[int, Field(ge=1, le=10_000)]
+    most: Annotated[int, Field(ge=1, le=100_000)]
     """Places that are asked for at most, all blocks together."""
     block: Annotated[int, Field(ge=1, le=2000)] = 64
     """Places that are asked for at a time."""

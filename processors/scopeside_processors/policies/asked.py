@@ -58,6 +58,7 @@ class Asked:
         """Forget what was asked; how long it takes is remembered."""
         self._open, self._last = None, None
         self._refused = self._pause = self._not_before = self._held_up = 0
+        self._asked_in = 0
         self._waited = False
         self._unseen.clear()
 
@@ -67,6 +68,8 @@ class Asked:
 
     def free(self, frame: int, every: int) -> bool:
         """Whether a wish may be made in `frame`: none is open, and it is time."""
+        if frame < self._asked_in:
+            self.begin()  # the detector counts anew
         waited = frame - self._asked_in
         if self._open is not None and waited > PATIENCE:
             self._give_up()
@@ -100,11 +103,12 @@ class Asked:
             case "waiting":
                 self._waited = True
                 self._rest(LONGEST_PAUSE)
+                return True
             case "refused" | "failed":
                 self._refused += outcome.cause not in PASSING
                 self._rest(min(2 * self._pause or 1, LONGEST_PAUSE))
                 return self._waited or self._refused >= self._patience
-        return self._waited
+        return False
 
     def goal(self, view: FloatArray) -> FloatArray:
         """Return where the view is going, if it is not there: `view` is that seen."""
