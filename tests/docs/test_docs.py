@@ -27,6 +27,8 @@ from scopeside.acquisition import Acquisition
 from scopeside.cli.main import app
 from scopeside.control.calibration import Calibration
 from scopeside.control.door_settings import DoorClient, DoorSettings, Role
+from scopeside.control.dose_settings import Calibration as DoseCalibration
+from scopeside.control.dose_settings import DoseSettings
 from scopeside.control.policy import Seen
 from scopeside.control.rule_settings import RuleParams
 from scopeside.control.timeline import Timeline
@@ -265,6 +267,9 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/processors/cluster.md", processor_class("cluster").Params),
         ("docs/processors/orientation.md", processor_class("orientation").Params),
         ("docs/processors/particles.md", processor_class("particles").Params),
+        ("docs/dose_budget.md", DoseCalibration),
+        ("docs/dose_budget.md", DoseSettings),
+        ("docs/dose_budget.md", policy_class("on_dose").Params),
         ("docs/rules.md", RuleParams),
         ("docs/view_offset.md", ShifterSettings),
         ("docs/view_offset.md", StageSettings),

@@ -160,6 +160,7 @@ def test_what_is_left_must_pay_for_blanking_and_a_while():
         (Call("set_dose_rate", {"e_per_A2_s": 20.0}), False),
         (Call("set_exposure", {"exposure_s": 0.001}), True),
         (Call("set_exposure", {"exposure_s": 5.0}), False),
+        (Call("set_exposure", {"exposure_s": 0.01}), True),
         (Call("acquire", {"frames": 500}), False),
         (Call("blank", {"on": True}), True),
         (Call("set_view_offset", {"x_m": 50e-9, "y_m": 0.0}), True),
@@ -434,6 +435,20 @@ def test_what_is_not_counted_yet_is_reserved():
     assert account.must_blank(now) == ""
     assert "is spent" in account.must_blank(at(1.4).t_ns)
     assert "left" in account.may([Call("acquire", {"frames": 100})], now)
+
+
+def test_what_makes_the_beam_brighter_is_not_judged_by_what_was_counted():
+    account = counting(budget_e_per_A2=100.0)
+    measure(account, *[20.0] * 10)
+    account.read(at(1))  # 21 of 100 are spent
+    now = at(1).t_ns
+    assert account.may([Call("set_view_offset", {"x_m": 1e-6, "y_m": 0.0})], now) == ""
+    assert account.may([Call("set_dose_rate", {"e_per_A2_s": 5.0})], now) == ""
+    for call in (
+        Call("set_dose_rate", {"e_per_A2_s": 20.0}),
+        Call("set_fov", {"width_m": 100e-9}),
+    ):
+        assert "1.15 s at this rate take 115" in account.may([call], now)
 
 
 def test_what_is_no_measurement_is_not_taken():

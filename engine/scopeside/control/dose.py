@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from scopeside.control.dose_beam import Beam, Box, beam, predicted
@@ -19,25 +18,18 @@ from scopeside.control.dose_ledger import Ledger, Span
 from scopeside.control.dose_notices import Notices
 from scopeside.control.dose_points import PointDoses, point_doses
 from scopeside.control.dose_settings import DoseSettings
+from scopeside.control.dose_step import (
+    BRIGHTENS,
+    Held,
+    exposes,
+    exposure_s,
+    under_way,
+)
 from scopeside.control.instrument import Call, Readback, Value
 
 TICK_S = 0.05
 """Between two times that `must_blank` is asked; the guard asks every 20 ms."""
-SENT_S = 5.0
-"""So long a command that no read-back shows is taken to be still under way."""
-# Also where the beam is on: what lets it on may come after a blank.
-_EXPOSES = frozenset({"set_exposure", "acquire", "blank"})
-_EXPOSURES = frozenset({"set_exposure", "acquire"})
 _NOT_READ = "the instrument has not said yet what it is set to"
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the instrument was set to at a time, or may be since."""
-
-    t_ns: int
-    values: Mapping[str, Value]
-    beam: Beam
 
 
 class DoseAccount:
@@ -94,7 +86,7 @@ class DoseAccount:
     def read(self, readback: Readback) -> None:
         """Take in what holds from ``readback.t_ns`` on, and count until then."""
         values = dict(readback.values)
-        now = Held(readback.t_ns, values, beam(self._settings, values))
+        now = self._held(readback.t_ns, values)
         last = self._last
         if last is not None and now.t_ns < last.t_ns:
             if not self._restored:
@@ -105,7 +97,7 @@ class DoseAccount:
             self._count(last, now)
         self._changes += last is None or now.beam != last.beam
         self._last = now
-        self._sent = _under_way(self._sent, now, self._settings.cell_m)
+        self._sent = under_way(self._sent, now, self._settings.cell_m)
         self._blanked_ns = 0
         self._enforced |= self._settings.budgeted and not now.beam.lacking
         self._ledger.settle(now.t_ns)
@@ -131,8 +123,7 @@ class DoseAccount:
             if call.action == "place_beam":
                 self._place_beam(call, values)
             values = predicted(values, call)
-            held = Held(now_ns, values, beam(self._settings, values))
-            self._sent.append(held)
+            self._sent.append(self._held(now_ns, values))
         self._changes += 1
 
     def blanked(self, now_ns: int) -> None:
@@ -151,11 +142,10 @@ class DoseAccount:
             return ""
         if self._last is None:
             return _NOT_READ
-        before, values = self._last.beam, self._last.values
+        before = self._last
         for call in calls:
-            values = predicted(values, call)
-            after = beam(self._settings, values)
-            if why := self._refusal(call, before, after, values, now_ns):
+            after = self._held(now_ns, predicted(before.values, call))
+            if why := self._refusal(call, before, after, now_ns):
                 return f"{call.action}: {why}"
             before = after
         return ""
@@ -184,26 +174,21 @@ class DoseAccount:
                 )
         return ""
 
-    def _refusal(
-        self,
-        call: Call,
-        before: Beam,
-        after: Beam,
-        values: Mapping[str, Value],
-        now_ns: int,
-    ) -> str:
+    def _refusal(self, call: Call, before: Held, after: Held, now_ns: int) -> str:
         if call.action == "place_beam":
-            return self._no_place_beam(call, after, values, now_ns)
-        exposes = call.action in _EXPOSES or not _no_more(before, after)
-        if not after.on or not exposes:
+            return self._no_place_beam(call, after, now_ns)
+        counted = self._ledger.counted
+        if not exposes(call, before, after, counted=counted is not None):
             return ""
-        if after.lacking:
-            return after.lacking
+        if after.beam.lacking or after.beam.rate is None:
+            return after.beam.lacking
+        rate = after.beam.rate.upper
+        if counted is not None and before.beam.on and call.action not in BRIGHTENS:
+            rate = counted.now(now_ns).upper
         seconds = self._reserved_s + self._settings.at_least_s
-        seconds += _exposure_s(call, values)
-        same = before.on and before.rate == after.rate
-        need = self._rate_after(after, now_ns, same=same) * seconds
-        what, left = self._left(after.box, now_ns)
+        seconds += exposure_s(call, after)
+        need = rate * seconds
+        what, left = self._left(after.beam.box, now_ns)
         if left >= need:
             return ""
         return (
@@ -211,32 +196,23 @@ class DoseAccount:
             f"take {need:.3g}"
         )
 
-    def _rate_after(self, after: Beam, now_ns: int, *, same: bool) -> float:
-        """Return the rate to be reckoned with; a counted one holds if all stays."""
-        if self._ledger.counted is not None and same:
-            return self._ledger.counted.now(now_ns).upper
-        assert after.rate is not None
-        return after.rate.upper
-
-    def _no_place_beam(
-        self, call: Call, after: Beam, values: Mapping[str, Value], now_ns: int
-    ) -> str:
-        if after.lacking or after.rate is None:
-            return after.lacking
-        found = self._points(call, values)
+    def _no_place_beam(self, call: Call, after: Held, now_ns: int) -> str:
+        if after.beam.lacking or after.beam.rate is None:
+            return after.beam.lacking
+        found = self._points(call, after.values)
         if isinstance(found, str):
             return found
-        rate = after.rate.upper
+        rate = after.beam.rate.upper
         seconds = found.seconds + self._reserved_s
         need = rate * seconds
-        what, left = self._left(after.box, now_ns)
+        what, left = self._left(after.beam.box, now_ns)
         if left < need:
             return (
                 f"{what} has {max(left, 0.0):.3g} e⁻/Å² left, and it takes {need:.3g}"
             )
         region = self._settings.budget_e_per_A2
         spent = self._ledger.map.window(found.cells) + rate * found.per_rate
-        peak = float(spent.max()) + self._pending(now_ns)
+        peak = float(spent.max()) + self._pending(now_ns) + need
         if region is not None and peak > region:
             return f"a place would have got {peak:.3g} e⁻/Å², of a budget of {region:g}"
         return ""
@@ -257,6 +233,9 @@ class DoseAccount:
     def _reserved_s(self) -> float:
         """For so long the beam may be on after it has to be blanked, at the worst."""
         return self._blank.blank_s + TICK_S + self._settings.down_s
+
+    def _held(self, t_ns: int, values: Mapping[str, Value]) -> Held:
+        return Held(t_ns, values, beam(self._settings, values))
 
     # -- what is left --------------------------------------------------------------
 
@@ -347,52 +326,7 @@ class DoseAccount:
         found = restored(self._settings, self._ledger, kept)
         self._enforced = found.enforced and self._settings.budgeted
         self._blank.blank_s = max(self._blank.blank_s, found.blank_s)
-        held = [
-            Held(t_ns, values, beam(self._settings, values))
-            for t_ns, values in found.held
-        ]
+        held = [self._held(*one) for one in found.held]
         self._restored = bool(held)
         if held:
             self._last, *self._sent = held
-
-
-def _no_more(before: Beam, after: Beam) -> bool:
-    """Whether a place that was lit gets no more than before."""
-    if not before.on or before.box != after.box or after.lacking:
-        return False
-    assert after.rate is not None
-    return before.rate is not None and after.rate.upper <= before.rate.upper
-
-
-def _exposure_s(call: Call, values: Mapping[str, Value]) -> float:
-    """Return how long an exposure lasts that a call begins or sets, s."""
-    if call.action not in _EXPOSURES:
-        return 0.0
-    exposure = values.get("exposure_s")
-    if isinstance(exposure, bool | str) or exposure is None:
-        return 0.0
-    return max(0.0, exposure) * float(call.fields.get("frames", 1))
-
-
-def _under_way(sent: list[Held], now: Held, cell_m: float) -> list[Held]:
-    """Return what was sent and may still be about to happen.
-
-    A read-back that shows what the last call asked for ends all of them.
-    """
-    waits = [one for one in sent if now.t_ns - one.t_ns < SENT_S * 1e9]
-    if not waits or now.t_ns <= waits[-1].t_ns:
-        return waits
-    return [] if _alike(waits[-1].beam, now.beam, cell_m) else waits
-
-
-def _alike(a: Beam, b: Beam, cell_m: float) -> bool:
-    """Whether two beams are the same but for rounding."""
-    if a.on != b.on or (a.box is None) != (b.box is None):
-        return False
-    if a.box is not None and b.box is not None:
-        pairs = zip(a.box, b.box, strict=True)
-        if any(abs(p - q) > 1e-3 * cell_m for p, q in pairs):
-            return False
-    if a.rate is None or b.rate is None:
-        return a.rate is b.rate
-    return math.isclose(a.rate.upper, b.rate.upper, rel_tol=1e-3)
