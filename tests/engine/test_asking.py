@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import os
 import subprocess
 import sys
 import tempfile
@@ -145,7 +146,11 @@ def test_the_commands_that_stop_need_neither_numpy_nor_rich():
         "print(sorted({'rich', 'pydantic', 'numpy'} & set(sys.modules)))"
     )
     loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ).stdout
     assert "rich" not in loaded
 

