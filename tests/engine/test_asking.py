@@ -1,8 +1,8 @@
 """Persons ask the guard from the command line, and are told the truth."""
 
 import json
-import shutil
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
