@@ -31,6 +31,7 @@ from scopeside.control.dose_settings import Calibration as DoseCalibration
 from scopeside.control.dose_settings import DoseSettings
 from scopeside.control.policy import Seen
 from scopeside.control.rule_settings import RuleParams
+from scopeside.control.settings import ControlSettings
 from scopeside.control.timeline import Timeline
 from scopeside.control.view_settings import (
     ShifterSettings,
@@ -190,7 +191,7 @@ def test_there_are_whole_pipelines_to_look_at():
 
 
 def _as_toml(value: Any) -> str:
-    if isinstance(value, EdgePolicy | str):
+    if isinstance(value, EdgePolicy | str | Path):
         return f'"{value}"'
     if isinstance(value, tuple):
         return json.dumps(list(value))
@@ -203,6 +204,7 @@ TABLES = {
     "channel": settings.ChannelSettings,
     "slab": settings.SlabSettings,
     "engine": settings.EngineSettings,
+    "control": ControlSettings,
 }
 
 
@@ -338,6 +340,11 @@ def _status() -> dict[str, Any]:
         "restarts": {"adapter": 0},
         "processes": [{"name": "adapter", "alive": True, "state": "running"}],
         "channels": {"t": {"samples": 1, "state": "ok", "age_s": 1.0, "value": 2.0}},
+        "control": {
+            "mode": "armed",
+            "counts": {"refused": 1, "cause.stale": 1},
+            "dose": {"highest_e_per_A2": [1.0, 2.0], "budget_e_per_A2": 3.0},
+        },
     }
 
 

@@ -34,6 +34,11 @@ def status():
             "heat": {"samples": 7, "state": "ok", "age_s": 0.5, "value": 21.5},
             "bias": {"samples": 0, "state": "silent", "age_s": None, "value": None},
         },
+        "control": {
+            "mode": "armed",
+            "counts": {"proposals": 9, "done": 6, "refused": 3, "cause.stale": 3},
+            "dose": {"highest_e_per_A2": [10.0, 12.5], "budget_e_per_A2": 50.0},
+        },
     }
 
 
@@ -145,3 +150,12 @@ def test_another_port_is_found_where_this_one_is_taken(port):
         stop()
     assert where.startswith("http://127.0.0.1:")
     assert f":{port}/" not in where
+
+
+def test_feedback_is_shown(samples):
+    assert samples["scopeside_feedback_mode", ("mode", "armed")] == 1
+    assert samples["scopeside_feedback_mode", ("mode", "parked")] == 0
+    assert samples["scopeside_feedback_verdicts_total", ("state", "done")] == 6
+    assert samples["scopeside_feedback_refusals_total", ("cause", "stale")] == 3
+    assert samples["scopeside_feedback_dose", ("what", "highest")] == 12.5
+    assert samples["scopeside_feedback_dose", ("what", "budget")] == 50

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scopeside.acquisition import Acquisition
+from scopeside.control.setup import Control
 from scopeside.device.choose import has_twin, refusal
 from scopeside.pipeline import Chain, Pipeline
 from scopeside.preflight import preview, problems, warnings
@@ -42,11 +43,30 @@ def check_command(path: Path) -> int:
             f"[green]✓[/] channel {one.name!r} ({one.kind}): {one.join} within "
             f"{one.tolerance_s:g} s"
         )
+    if pipeline.control is not None:
+        for line in _feedback(pipeline.control):
+            console.print("[green]✓[/] ", end="")
+            console.print(line, markup=False, soft_wrap=True)
     console.print(
         f"[green]✓[/] slab {pipeline.slab.mib} MiB, batches of "
         f"{pipeline.slab.batch_kib} KiB"
     )
     return 0
+
+
+def _feedback(control: Control) -> list[str]:
+    """Say how far feedback may go, with what, and within which limits."""
+    settings = control.settings
+    adapter = "no microscope" if settings.adapter is None else settings.adapter["kind"]
+    who = ", ".join(one.name for one in control.deciders) or "nobody proposes"
+    allowed = ", ".join(settings.limits) or "none: whatever is proposed is refused"
+    dose = settings.dose
+    budget = None if dose is None else dose.budget_e_per_A2
+    return [
+        f"feedback: {settings.mode} at most; {adapter}; {who}",
+        f"limits for: {allowed}",
+        *([] if budget is None else [f"dose budget: {budget:g} e⁻/Å² at any place"]),
+    ]
 
 
 def _on_gpu(chain: Chain) -> str:

@@ -68,6 +68,7 @@ class EngineMetrics(Collector):
         })  # fmt: skip
         yield _ages(self._ages())
         yield from _channels(status["channels"])
+        yield from _feedback(status["control"])
 
 
 def serve(port: int, metrics: EngineMetrics) -> tuple[str, Callable[[], None]]:
@@ -131,6 +132,39 @@ def _channels(channels: dict[str, dict[str, Any]]) -> Iterator[Metric]:
     yield _gauge("channel_value", "Value of the latest sample", "channel", {
         name: channel["value"]
         for name, channel in channels.items() if channel["value"] is not None
+    })  # fmt: skip
+
+
+MODES = ("observe", "advise", "armed", "parked")
+
+
+def _feedback(control: dict[str, Any]) -> Iterator[Metric]:
+    """Yield what the guard does; nothing without feedback."""
+    if "mode" not in control:
+        return
+    yield _gauge("feedback_mode", "Which mode the guard is in", "mode", {
+        mode: int(control["mode"] == mode) for mode in MODES
+    })  # fmt: skip
+    verdicts = CounterMetricFamily(
+        "scopeside_feedback_verdicts",
+        "Proposals and commands by what became of them",
+        labels=["state"],
+    )
+    causes = CounterMetricFamily(
+        "scopeside_feedback_refusals", "Refusals by cause", labels=["cause"]
+    )
+    for name, n in control.get("counts", {}).items():
+        what, _, cause = name.partition(".")
+        (causes if cause else verdicts).add_metric([cause or what], n)
+    yield verdicts
+    yield causes
+    dose = control.get("dose") or {}
+    yield _gauge("feedback_dose", "Highest dose of a place, and budget, e/A2", "what", {
+        name: value
+        for name, value in {
+            "highest": (dose.get("highest_e_per_A2") or [None, None])[1],
+            "budget": dose.get("budget_e_per_A2"),
+        }.items() if value is not None
     })  # fmt: skip
 
 
