@@ -6,9 +6,13 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Tests that compute, and those that mostly wait for a peer of their own, can share the
 # cores; those that start whole engines have them all, one after the other.
+# These load orix, whose compiled functions spoil their own cache, and with it every later
+# import, if two processes compile them at the same time.
+ORIX := $(addprefix tests/peers/test_stem_,calibrate.py orientation.py radial.py)
 ALONE := tests/cuda tests/docs tests/engine tests/processors \
 	$(addprefix tests/adapters/,channels dectris deserver file merlin microscope simulator \
-	video watch zmq) $(wildcard tests/peers/test_stem_*.py tests/peers/test_insitu_*.py)
+	video watch zmq) $(filter-out $(ORIX),$(wildcard tests/peers/test_stem_*.py \
+	tests/peers/test_insitu_*.py))
 TOGETHER := tests/adapters tests/examples tests/faults tests/peers tests/system
 ALL = $(BIN)/python -m pytest -n 3 --dist loadfile $(ALONE) && \
 	$(BIN)/python -m pytest --durations=15 $(TOGETHER) $(addprefix --ignore=,$(ALONE))
