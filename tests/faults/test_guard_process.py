@@ -135,8 +135,11 @@ def stick(room, closing):
     stuck = fifo.replace(room.audit.with_name("audit.jsonl.dose.new"))
 
     def let_go():
+        # The reader stays: a guard that was let in and finds nobody would try again,
+        # and hang again. What it opens next is a file.
         with contextlib.suppress(OSError):
-            os.close(os.open(stuck, os.O_RDONLY | os.O_NONBLOCK))
+            closing.callback(os.close, os.open(stuck, os.O_RDONLY | os.O_NONBLOCK))
+            stuck.unlink()
 
     closing.callback(let_go)
     return let_go
