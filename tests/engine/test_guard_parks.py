@@ -154,6 +154,17 @@ def test_an_instrument_that_cannot_be_read_for_long_parks(how):
     parks(desk, "no_readback")
 
 
+def test_an_instrument_that_was_never_read_is_waited_for_and_nobody_can_arm():
+    desk = Desk()
+    desk.beat()
+    desk.done(desk.guard.unreadable("not there yet", desk.now))
+    desk.wait(20_000, reads=False)
+    assert desk.mode == "advise"
+    desk.asks({"ask": "arm", "seconds": 60})
+    assert desk.mode == "advise"
+    assert desk.ready().armed().mode == "armed"
+
+
 def test_a_read_back_that_is_old_is_none():
     desk = Desk().armed()
     desk.wait(1020, reads=False)

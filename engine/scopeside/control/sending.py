@@ -144,12 +144,16 @@ class Sending:
         return known.park("second_writer", why, now_ns) if why else []
 
     def unread(self, now_ns: int) -> list[Effect]:
-        """Park when nobody knows for long how the microscope is set."""
+        """Park when nobody knows any more, for long, how the microscope is set.
+
+        One that was never read is only not there yet: nothing can be sent to it, and
+        nobody can arm.
+        """
         known, readings = self._known, self._known.readings
         last = readings.last
-        if known.flight is not None or (last is None and not readings.failing_ns):
+        if known.flight is not None or last is None:
             return []
-        read_ns = readings.failing_ns or (0 if last is None else last.t_ns)
+        read_ns = readings.failing_ns or last.t_ns
         silent_ns = now_ns - max(read_ns, known.changed_ns)
         if silent_ns <= max(known.rules.settings.answer_ms * MS, readings.fresh_ns):
             return []
