@@ -12,6 +12,7 @@ ScopesideError
 ├── InstrumentError          the microscope or its control link: it did not do as asked
 ├── RefusedError             the guard, or who checks for it: this must not be done
 ├── AuditError               the audit log: not what was written, or cannot be written
+├── RunError                 a recorded run: not what was written, or cannot be read
 ├── SlabError                this machine: shared memory is short
 ├── DeviceFailedError        this machine: a GPU is absent, or does not do its work
 ├── EngineError              a process of ours could not go on
@@ -93,6 +94,10 @@ class RefusedError(ScopesideError):
 
 class AuditError(ScopesideError):
     """An audit log is not what was written, or cannot be written."""
+
+
+class RunError(ScopesideError):
+    """A recorded run is not what was written, or is not there."""
 
 
 class SlabError(ScopesideError):

@@ -24,6 +24,7 @@ from scopeside.plugins import (
     processor_class,
 )
 from scopeside.processor import Order, Processor
+from scopeside.record.settings import EDGE, RecordSettings
 from scopeside.settings import (
     AcquisitionSettings,
     ChannelSettings,
@@ -40,10 +41,6 @@ T = TypeVar("T")
 
 CHANNELS = "channels"
 """Results of channels bear this in place of a chain's name."""
-
-_NOT_YET = {
-    "record": "recording is not built yet; take [record] out of the file",
-}
 
 
 class _Head(Params):
@@ -124,6 +121,7 @@ class Pipeline:
     chains: tuple[Chain, ...]
     channels: tuple[Channel, ...]
     control: setup.Control | None
+    record: RecordSettings | None
     slab: SlabSettings
     engine: EngineSettings
     results: ServerSettings
@@ -159,9 +157,6 @@ class Pipeline:
             As `load` does.
         """
         try:
-            for key, why in _NOT_YET.items():
-                if key in raw:
-                    raise ConfigError(f"{key}: {why}")
             checked = validate(RawPipeline, raw, folder=folder)
             look_in(folder)
             kind, values = _head(checked.detector, "detector")[:2]
@@ -189,6 +184,7 @@ class Pipeline:
             chains=chains,
             channels=channels,
             control=control,
+            record=checked.record,
             slab=checked.slab,
             engine=checked.engine,
             results=checked.results,
@@ -280,6 +276,11 @@ def _channels(raw: RawPipeline, folder: Path) -> tuple[Channel, ...]:
             )
         found[name] = channel
     for i, chain in enumerate(raw.chain):
+        if chain.name == EDGE:
+            raise ConfigError(
+                f"chain[{i}].name: {EDGE!r} is the recorder's place in the ledger; "
+                "choose another name"
+            )
         if found and chain.name == CHANNELS:
             raise ConfigError(
                 f"chain[{i}].name: {CHANNELS!r} is where the results of channels are "

@@ -19,6 +19,7 @@ from scopeside.acquisition import Acquisition, Kind
 from scopeside.join import Join
 from scopeside.params import LocalPath, Params
 from scopeside.positions import read_positions
+from scopeside.record.settings import RecordSettings
 from scopeside.scan import Pattern, Scan
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -271,6 +272,7 @@ class RawPipeline(Params):
     chain: tuple[RawChain, ...] = Field(min_length=1)
     channel: tuple[dict[str, Any], ...] = ()
     control: dict[str, Any] | None = None
+    record: RecordSettings | None = None
     slab: SlabSettings = SlabSettings()
     engine: EngineSettings = EngineSettings()
     results: ServerSettings = ServerSettings()

@@ -65,6 +65,12 @@ class Kind(IntEnum):
     CHANNELS = 87
     SAID = 88
 
+    # Of the recorder.
+    SPOOLED = 89
+    EVENTS = 90
+    BOOK = 91
+    RECORDED = 92
+
     # Of control.
     HEARD = 96
     BEAT = 97

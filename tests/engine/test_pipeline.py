@@ -177,10 +177,9 @@ PROCESSOR = r"chain\[0\]\.processor\[0\]"
             "[detector]\nkind = 5\n" + CHAIN + COUNTS,
             "kind: found 5; expected text in quotes",
         ),
-        # what is to come
         (
-            GOOD + "[record]\nto = 'runs'",
-            r"^record: recording is not built yet; take \[record\]",
+            GOOD + "[record]\nbefore_s = 3",
+            r"^record: before_s: only with mode = 'on_event'",
         ),
         (
             GOOD + "[control]\nmode = 'armed'",

@@ -52,8 +52,8 @@ def simulator(**more) -> dict:
             "chain[0].device",
         ),
         (
-            lines(detector=simulator(), chain=SUM, record={"to": "runs"}),
-            "recording is not built yet",
+            lines(detector=simulator(), chain=SUM, record={"too": "runs"}),
+            "did you mean 'to'",
         ),
         (
             lines(detector={"kind": "file", "path": "nowhere.npy"}, chain=SUM),

@@ -1,0 +1,1 @@
+"""The recorder: batches on their way from the slab to disk."""

@@ -1,0 +1,1 @@
+"""Recorded runs as they lie on disk: written, read, followed, mended."""

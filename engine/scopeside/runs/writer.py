@@ -1,0 +1,293 @@
+"""Writes the segments and the index of one run; append only.
+
+One thread appends; another may call `sync` at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import xxhash
+
+from scopeside.errors import RunError
+from scopeside.runs.form import LINE, Packed, entry_of, pack, segment_head
+from scopeside.runs.scan import INDEX, SegmentScan, entries_of, segments_of
+from scopeside.wire import Buffer, Kind
+
+SEGMENT_BYTES = 1 << 30
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A segment file that is open."""
+
+    path: Path
+    fd: int
+    number: int
+    end: int
+    records: int
+    seal: Any
+    """XXH3-128 of the heads: of the segment, then of each record."""
+    finished: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {
+            "name": self.path.name,
+            "bytes": self.end,
+            "records": self.records,
+            "seal": self.seal.hexdigest(),
+        }
+
+
+class RunWriter:
+    """A folder of segments that grows.
+
+    Attributes
+    ----------
+    record
+        Number of the next record.
+    written
+        Bytes in all segments.
+    """
+
+    def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.folder = folder
+        self.record = 0
+        self.written = 0
+        self._segment_bytes = segment_bytes
+        self._described: list[dict[str, Any]] = []
+        self._segment: _Segment | None = None
+        self._to_finish: list[_Segment] = []
+        self._lock = threading.Lock()
+        self._index = -1
+
+    @classmethod
+    def create(cls, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> Self:
+        """Begin a run in a folder that is not there yet.
+
+        Raises
+        ------
+        FileExistsError, OSError
+        """
+        folder.mkdir(parents=True)
+        writer = cls(folder, segment_bytes)
+        writer._open_index(0)
+        _sync_folder(folder.parent)
+        return writer
+
+    @classmethod
+    def resume(cls, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> Self:
+        """Go on with a run whose writer was killed, behind its last good record.
+
+        What lies behind that is cut off, and the index is made to fit.
+
+        Raises
+        ------
+        RunError
+            If its segments are not what was written.
+        """
+        writer = cls(folder, segment_bytes)
+        entries = entries_of(folder)
+        ends = {int(e["segment"]): int(e["offset"] + e["size"]) for e in entries}
+        for path in segments_of(folder):
+            if int(path.stem) not in ends:
+                path.unlink()  # begun, and nothing good in it
+            else:
+                writer._reopen(path, ends[int(path.stem)])
+        writer.record = len(entries)
+        writer._open_index(entries.nbytes, entries.tobytes())
+        return writer
+
+    def append(
+        self,
+        kind: Kind,
+        header: Mapping[str, Any],
+        parts: Sequence[Buffer] = (),
+        *,
+        n: int = 0,
+        first: int = -1,
+        last: int = -1,
+        t_ns: int = -1,
+        t_last_ns: int = -1,
+    ) -> int:
+        """Write a record and return its number.
+
+        Raises
+        ------
+        OSError
+            If it could not be written as a whole: nothing of it is left, and the next
+            one may be tried.
+        """
+        packed = pack(self.record, kind, header, parts, n=n, first=first, t_ns=t_ns)
+        segment = self._with_room(packed.head.size)
+        offset = segment.end
+        self._write(segment, packed)
+        entry = entry_of(
+            packed.head,
+            header,
+            segment=segment.number,
+            offset=offset,
+            last=last,
+            t_last_ns=t_last_ns,
+        )
+        try:
+            self._extend_index(entry.tobytes())
+        except OSError:
+            os.ftruncate(segment.fd, offset)
+            raise
+        segment.end += packed.head.size
+        segment.records += 1
+        segment.seal.update(packed.pieces[0])
+        self.written += packed.head.size
+        self.record += 1
+        return self.record - 1
+
+    def sync(self) -> None:
+        """Bring all that was appended before this call to the disk.
+
+        Raises
+        ------
+        OSError
+        """
+        with self._lock:
+            finished, self._to_finish = self._to_finish, []
+            current = self._segment
+            for segment in finished:
+                os.ftruncate(segment.fd, segment.end)
+                os.fsync(segment.fd)
+                os.close(segment.fd)
+            if current is not None:
+                os.fdatasync(current.fd)
+            if self._index >= 0:
+                os.fdatasync(self._index)
+
+    def close(self) -> list[dict[str, Any]]:
+        """Finish the last segment and return what the manifest says of all.
+
+        Raises
+        ------
+        OSError
+        """
+        self._finish_segment()
+        self.sync()
+        with self._lock:
+            if self._index >= 0:
+                os.close(self._index)
+                self._index = -1
+        _sync_folder(self.folder)
+        return self._described
+
+    # ---------------------------------------------------------------------------
+
+    def _with_room(self, size: int) -> _Segment:
+        """Return the segment that takes a record of `size`; begins one if need be."""
+        current = self._segment
+        if current is not None and (
+            current.end + size <= self._segment_bytes or current.records == 0
+        ):
+            return current
+        self._finish_segment()
+        number = len(self._described)
+        path = self.folder / f"{number:06d}.seg"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        head = segment_head(number, self.record)
+        try:
+            _allocate(fd, self._segment_bytes)
+            _write_all(fd, [head], 0)
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
+        segment = _Segment(path, fd, number, LINE, 0, xxhash.xxh3_128(head))
+        with self._lock:
+            self._segment = segment
+        _sync_folder(self.folder)
+        return segment
+
+    def _finish_segment(self) -> None:
+        with self._lock:
+            if self._segment is not None:
+                self._described.append(self._segment.describe())
+                self._to_finish.append(self._segment)
+                self._segment = None
+
+    def _write(self, segment: _Segment, packed: Packed) -> None:
+        try:
+            _write_all(segment.fd, packed.pieces, segment.end)
+        except OSError:
+            # What is left of it is no record; the next one goes in its place.
+            os.ftruncate(segment.fd, segment.end)
+            raise
+
+    def _extend_index(self, data: bytes) -> None:
+        try:
+            _write_all(self._index, [data], self.record * len(data))
+        except OSError:
+            os.ftruncate(self._index, self.record * len(data))
+            raise
+
+    def _open_index(self, size: int, data: bytes = b"") -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._index = os.open(self.folder / INDEX, flags, 0o644)
+        if data:
+            _write_all(self._index, [data], 0)
+        os.ftruncate(self._index, size)
+
+    def _reopen(self, path: Path, end: int) -> None:
+        """Take up a segment, cut off at `end`, as the current one."""
+        self._finish_segment()
+        scan = SegmentScan(path)
+        with path.open("rb") as file:
+            seal = xxhash.xxh3_128(file.read(LINE))
+        records = 0
+        for found in scan.records(verify=False):
+            if found.offset >= end:
+                break
+            seal.update(found.head.to_bytes())
+            records += 1
+        if scan.number != len(self._described):
+            raise RunError(f"{path.name} says that it is segment {scan.number}")
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        os.ftruncate(fd, end)
+        self._segment = _Segment(path, fd, scan.number, end, records, seal)
+        self.written += end - LINE
+
+
+def _allocate(fd: int, size: int) -> None:
+    """Reserve room ahead where there is some; without, each write finds its own."""
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError:
+        os.ftruncate(fd, 0)
+
+
+_AT_ONCE = 512
+"""Pieces in one call; the kernel takes 1024."""
+
+
+def _write_all(fd: int, pieces: Sequence[Buffer], offset: int) -> None:
+    """Write `pieces` one behind the other at `offset`, however often it takes."""
+    rest = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
+    while rest:
+        written = os.pwritev(fd, rest[:_AT_ONCE], offset)
+        offset += written
+        while rest and written >= rest[0].nbytes:
+            written -= rest[0].nbytes
+            rest.pop(0)
+        if written:
+            rest[0] = rest[0][written:]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
