@@ -37,6 +37,7 @@ from scopeside.ingest.sink import (
 from scopeside.ingest.ticket import ticket_of
 from scopeside.ledger import FrameRanges
 from scopeside.link import Link
+from scopeside.record.settings import EDGE
 from scopeside.slab import Slab, batch_at
 from scopeside.wire import Kind, Message, decode_own, encode
 
@@ -157,6 +158,7 @@ class Tee:
         account = self._open[event.acquisition]
         account.changes += self.changes.begin(event.acquisition, event.runs[0][0])
         account.receive(event.runs, event.n, event.events or 0)
+        account.newest_ns = event.timestamp_ns
         self._slots = event.layout.slots
         self._seq += 1
         ticket = ticket_of(
@@ -249,7 +251,7 @@ class Tee:
         self._collector = collector
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=collector)
-            account.announced_end = False
+            account.announced_end = account.announced_drained = False
             for chain, said in merged.get(account.acquisition.id, {}).items():
                 self._catch_up(account, self.edges[chain], said)
 
@@ -356,6 +358,7 @@ class Tee:
         if self._collector is None:
             return
         for name, account in self._open.items():
+            self._tell_drained(name, account)
             if account.settled and not account.announced_end:
                 account.announced_end = True
                 self._dirty = True
@@ -364,6 +367,19 @@ class Tee:
                     {"acq": name, "epoch": self._epoch, "ledger": account.to_dict()},
                     to=self._collector,
                 )
+
+    def _tell_drained(self, name: str, account: OpenAcquisition) -> None:
+        """Tell the collector that all but the recorder have seen all frames.
+
+        A recorder of events decides only then on the last frames; until it has, they
+        are in flight, and the acquisition cannot be closed.
+        """
+        if EDGE not in self.edges or account.announced_drained:
+            return
+        if account.drained(EDGE):
+            account.announced_drained = True
+            header = {"acq": name, "epoch": self._epoch}
+            self.router.send(Kind.DRAINED, header, to=self._collector)
 
     def _start_of(self, account: OpenAcquisition) -> Any:
         return encode(
@@ -393,6 +409,7 @@ class Tee:
         self._board.update(
             epoch=self._epoch,
             open={name: account.to_dict() for name, account in self._open.items()},
+            newest={name: account.newest_ns for name, account in self._open.items()},
             frames=stages.frames,
             bytes=stages.bytes,
             rejected=dict(self._stray),
