@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.recorded import Recording, batch, frames_of, movie
+from tests.engine.small_runs import Recording, batch, frames_of, movie
 
 import scopeside
 from scopeside.errors import RunError
