@@ -16,7 +16,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from scopeside.ledger import FrameRanges
 from scopeside.record.gate import Gate
 from scopeside.record.item import Answers, Item
 from scopeside.record.notebook import Gap, Notebook
@@ -346,14 +345,18 @@ class Recorder:
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes that wait for the disk."""
+        """Bytes that wait for the disk; those in a ring wait for an event first."""
+        if self._gate is not None:
+            return sum(item.size for item in self._begun)
         in_slab = sum(item.size for item in (*self._begun, *self._slab) if item.in_slab)
         return self._spool.used + in_slab
 
     @property
     def oldest_ns(self) -> int | None:
-        """When the oldest that waits was heard, monotonic; None if none does."""
-        oldest = next(self._all(), None)
+        """Since when the oldest waits for the disk, monotonic; None if none does."""
+        oldest = next(
+            iter(self._begun if self._gate is not None else self._all()), None
+        )
         return None if oldest is None else oldest.since_ns
 
     def spooled_seqs(self, epoch: int) -> list[int]:

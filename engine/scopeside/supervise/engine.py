@@ -382,6 +382,7 @@ class Engine:
                 self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
             if member.spec.role == "recorder":
                 self.recording.repeat()
+                self._say("collector", Kind.RESEND)
         elif member.spec.role == "adapter":
             self._processes.say_to_others(
                 member, Kind.EPOCH, epoch=self._processes.epoch
