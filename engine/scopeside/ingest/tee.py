@@ -294,7 +294,9 @@ class Tee:
             self.router.forward(self._start_of(account), to=worker)
         edge.join(worker)
         if self._recording is not None and chain == EDGE:
-            self._recording.joined(header["have"])
+            again = self._recording.joined(header["have"])
+            said = {"epoch": self._epoch, "again": again}
+            self.router.send(Kind.SPOOLED, said, to=worker)
 
     def _join_collector(
         self, collector: bytes, merged: dict[str, dict[str, Any]]

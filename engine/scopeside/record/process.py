@@ -143,6 +143,7 @@ class RecorderProcess:
             case Kind.BOOK:
                 self._book(header)
             case Kind.DRAIN:
+                self._recorder.awaited = set()
                 self._draining = True
             case Kind.STOP:
                 self._stopping = True
@@ -171,6 +172,8 @@ class RecorderProcess:
                         now,
                     )
                 )
+            case Kind.SPOOLED:
+                self._recorder.awaited = set(header["again"])
             case Kind.END if "seq" in header:
                 self._ended.add(header["acq"])
                 self._recorder.answers.done.append(header["seq"])
@@ -198,6 +201,7 @@ class RecorderProcess:
             return  # said again to one that was restarted, and heard twice
         acquisition = {"acquisition": book["acquisition"], "change": 0, "changes": []}
         self._start({**acquisition, "epoch": self._epoch}, now)
+        self._recorder.awaited = set()  # whoever could send something again is gone
         self._recorder.put(Item(Kind.BOOK, name, self._epoch, -1, header, now))
         self._ended.add(name)
 
