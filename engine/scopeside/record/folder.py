@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
 
 from scopeside.ledger import Account, FrameRanges
@@ -31,6 +32,8 @@ OWN_CAUSES = frozenset(
 """Why the recorder itself gives frames up."""
 UNRECORDED = "not_recorded"
 """Frames that came, and of which the recorder has heard nothing."""
+LAST = 64
+"""More than a recorder can have written without having said so."""
 MAX_RECEIVED_RUNS = 1000
 """Of the frames received only so many runs are told; beyond, gaps are not sought."""
 
@@ -50,6 +53,8 @@ class RunOnDisk:
         Of parameters, as in START and PARAM.
     done
         The highest batch (epoch, seq) that is written, or given up on disk.
+    last
+        The last batches that a recorder before this one wrote: epoch, seq, frames.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class RunOnDisk:
         self.changes: list[dict[str, Any]] = []
         self.done = (0, -1)
         self.given_up: list[tuple[int, int, int, str]] = []
+        self.last: list[tuple[int, int, int]] = []
         self.writer: RunWriter | None = None
         self.manifest: dict[str, Any] = {}
         self.ended = False
@@ -354,12 +360,22 @@ class RunOnDisk:
     def _remember_last(self) -> None:
         batches = entries_of(self.folder)
         batches = batches[batches["kind"] == Kind.BATCH]
-        if len(batches):
-            self._see_seq(self._read(batches[-1])[0])
+        for entry in batches[-LAST:]:
+            header = self._header(entry)
+            self._see_seq(header)
+            self.last.append((header["epoch"], header["seq"], int(entry["n"])))
 
     def _see_seq(self, header: Mapping[str, Any]) -> None:
         if header.get("seq", -1) >= 0:
             self.done = max(self.done, (header.get("epoch", 0), header["seq"]))
+
+    def _header(self, entry: Any) -> dict[str, Any]:
+        """Return the header of a record, without its payload."""
+        with (self.folder / f"{int(entry['segment']):06d}.seg").open("rb") as file:
+            file.seek(int(entry["offset"]))
+            head = RecordHead.from_bytes(file.read(LINE))
+            found: dict[str, Any] = msgpack.unpackb(file.read(head.header_bytes))
+            return found
 
     def _read(self, entry: Any) -> tuple[dict[str, Any], list[memoryview]]:
         path = self.folder / f"{int(entry['segment']):06d}.seg"
