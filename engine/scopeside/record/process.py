@@ -283,7 +283,7 @@ class RecorderProcess:
             if said.trouble:
                 self._refused(said)
                 continue
-            if self._recorder.trouble:
+            if self._recorder.trouble and said.item.kind is Kind.BATCH:
                 self._note("the disk can be written to again")
             self._recorder.written(said.item)
             self._tell_written(said)
@@ -330,6 +330,7 @@ class RecorderProcess:
         if not recorder.trouble or not over or recorder.with_writer or self._may_hope:
             return
         if recorder.batches:
+            self._told_lost.add(recorder.trouble)
             given_up = recorder.give_up_waiting()
             self._note(
                 f"{given_up} batches that waited for the disk are given up: it could "

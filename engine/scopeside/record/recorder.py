@@ -218,7 +218,8 @@ class Recorder:
         """Take note that the oldest that was begun is on disk."""
         assert self._begun[0] is item
         self._begun.popleft()
-        self.trouble = ""
+        if item.kind is Kind.BATCH or not self.batches:
+            self.trouble = ""  # what is small may find room where a batch does not
         if item.entry is not None:
             self._spool.pop(item.entry)
         if item.gap is not None:
