@@ -224,6 +224,12 @@ def test_every_key_of_the_pipeline_file_is_documented_with_its_default(table):
         assert any(cell.startswith(expected) for cell in cells), (name, expected, cells)
 
 
+@pytest.mark.parametrize("name", ["before_s", "after_s", "on", "late_s", "spool_mib"])
+def test_what_is_kept_around_events_is_documented_with_its_default(name):
+    default = _as_toml(RecordSettings.model_fields[name].default)
+    assert rows("docs/record_events.md")[name][0][2] == f"`{default}`"
+
+
 def test_every_table_of_the_pipeline_file_is_documented():
     prose = text_of("docs/pipeline.md")
     for name in settings.RawPipeline.model_fields:
