@@ -15,12 +15,14 @@ from scopeside.acquisition import Acquisition
 from scopeside.batch import Array, IntArray
 from scopeside.errors import RunError
 from scopeside.packed import AnyBatch
-from scopeside.runs import follow, frames, lock, manifest
+from scopeside.runs import follow, frames, lock, manifest, results
 from scopeside.runs.form import LINE, RecordHead, check_body, unpack
 from scopeside.runs.index import Index
 from scopeside.runs.locate import Locator
 from scopeside.runs.message import batch_of
+from scopeside.runs.results import Results
 from scopeside.runs.scan import beyond
+from scopeside.runs.verify import Damage, damages
 from scopeside.wire import Kind, Message
 
 
@@ -57,6 +59,7 @@ class Run:
         self._manifest_was: tuple[int, ...] = ()
         self._batches = self._locator = self._gaps = None  # type: Any
         self._acquisition: Acquisition | None = None
+        self._results: Results | None = None
         self.refresh()
         self._look_beyond()
 
@@ -318,6 +321,30 @@ class Run:
         """(from, to, labels) of what was kept around events, ns, in order of time."""
         windows = self.manifest.get("windows", [])
         return sorted((a, b, list(labels)) for a, b, labels in windows)
+
+    @property
+    def results(self) -> Results:
+        """Results by ``chain.processor.name``, as they are on disk now."""
+        if self._results is None:
+            self._results = Results(self.folder)
+        return self._results
+
+    def samples(self, channel: str) -> tuple[IntArray, npt.NDArray[np.float64]]:
+        """Return times (n,), ns, and values (n,) of a channel, once it is closed.
+
+        Raises
+        ------
+        KeyError
+            If there is no such channel.
+        RunError
+            If its file is damaged.
+        """
+        times, values = results.samples(self.folder, channel)
+        return times, values
+
+    def verify(self) -> list[Damage]:
+        """Read every byte of it; return what is not as it was written."""
+        return list(damages(self.folder))
 
     # -- the files --------------------------------------------------------------
 
