@@ -12,9 +12,9 @@ from tests.engine.small import acquisition, eventually
 from scopeside.ledger import Account
 from scopeside.record import folder as module
 from scopeside.record.item import Item
+from scopeside.record.losses import item_of
 from scopeside.record.notebook import Gap, Notebook
 from scopeside.record.pace import Backlog, Pace
-from scopeside.record.recorder import _item_of
 from scopeside.record.settings import RecordSettings
 from scopeside.record.spool import Spool
 from scopeside.record.writing import Writer
@@ -57,7 +57,7 @@ def param(seq):
 
 
 def gap(first, last, cause="disk_slow"):
-    return _item_of(Gap(NAME, EPOCH, cause, (first, last), [[first, last]]), 0)
+    return item_of(Gap(NAME, EPOCH, cause, (first, last), [[first, last]]), 0)
 
 
 class Disk:
