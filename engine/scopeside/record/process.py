@@ -398,7 +398,7 @@ class RecorderProcess:
                 continue
             self._told_lost.add(cause)
             if cause == RING_FULL:
-                words = holds_words(self._settings, self._pace.in_bytes_per_s)
+                words = holds_words(self._settings, self._recorder.ring_bytes_per_s)
                 why = words or "events are told so late that the ring is full before"
                 self._note(f"RING FULL: the oldest frames are given up: {why}")
             else:
