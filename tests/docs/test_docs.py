@@ -204,6 +204,7 @@ TABLES = {
     "chain": settings.RawChain,
     "channel": settings.ChannelSettings,
     "slab": settings.SlabSettings,
+    "record": RecordSettings,
     "engine": settings.EngineSettings,
     "control": ControlSettings,
 }
@@ -256,6 +257,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/timepix3.md", detector_class("timepix3").Params),
         ("docs/detectors/timepix3.md", Timepix3SimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
+        ("docs/recording.md", RecordSettings),
         ("docs/bluesky.md", instrument_class("bluesky").Params),
         ("docs/door.md", DoorSettings),
         ("docs/door.md", DoorClient),
@@ -347,6 +349,16 @@ def _status() -> dict[str, Any]:
         "restarts": {"adapter": 0},
         "processes": [{"name": "adapter", "alive": True, "state": "running"}],
         "channels": {"t": {"samples": 1, "state": "ok", "age_s": 1.0, "value": 2.0}},
+        "record": {
+            "state": "ok",
+            "bytes": 1,
+            "backlog_bytes": 0,
+            "spool_share": 0.0,
+            "in_mb_per_s": 1.0,
+            "disk_mb_per_s": 1.0,
+            "free_bytes": 1,
+            "lost": {"disk_slow": 1},
+        },
         "control": {
             "mode": "armed",
             "counts": {"refused": 1, "cause.stale": 1},

@@ -72,16 +72,21 @@ class Disk:
     def again(self):
         """A new recorder, after the death of the one before."""
         if self.writer is not None:
-            self.writer.stop(5.0)
-            os.close(self.writer.wake)
+            self.stop()
         about = {"pipeline": {}, "record": {}}
         self.writer = Writer(self.settings, Notebook(self.fd), about)
         self.problems = self.writer.recover()
         self.writer.start()
 
-    def close(self):
+    def stop(self):
         self.writer.stop(5.0)
         os.close(self.writer.wake)
+        for run in self.writer.runs.values():
+            if run.writer is not None:
+                run.writer.abandon()
+
+    def close(self):
+        self.stop()
         os.close(self.fd)
 
     def write(self, *items):
