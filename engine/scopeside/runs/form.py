@@ -217,6 +217,9 @@ def entry_of(
 ) -> npt.NDArray[np.void]:
     """Return the entry of the index for a record, (1,) of `ENTRY`."""
     entry = np.zeros(1, ENTRY)
+    change = header.get("change", 0)
+    if isinstance(change, Mapping):
+        change = change.get("number", 0)  # of a PARAM, which holds the whole change
     entry[0] = (
         head.record,
         offset,
@@ -229,7 +232,7 @@ def entry_of(
         head.n,
         head.kind,
         min(int(header.get("epoch", 0)), 0xFFFF),
-        int(header.get("change", 0)),
+        int(change),
         0,
     )
     entry["check"] = xxhash.xxh3_64_intdigest(entry.tobytes()[:-8])
