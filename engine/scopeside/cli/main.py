@@ -11,6 +11,7 @@ import typer
 from scopeside.cli import feedback
 from scopeside.cli.bluesky import bluesky_app
 from scopeside.cli.keys import keys_app
+from scopeside.cli.replay import replay
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.command()(replay)
 app.add_typer(keys_app, name="keys")
 app.add_typer(bluesky_app, name="bluesky")
 
