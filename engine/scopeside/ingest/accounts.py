@@ -75,17 +75,19 @@ class OpenAcquisition:
             account.announced += n
             account.dropped[cause] += n
 
-    def end(self, ended: Ended) -> None:
-        """Take note of the end, and of frames that were promised and never came."""
+    def end(self, ended: Ended) -> list[Run]:
+        """Take note of the end; return frames that were promised and never came."""
         known = FrameRanges([*self.ingest.received, *self.ingest.missing])
         promised = max(known.highest + 1, ended.total or 0)
         if ended.state == "complete" and self.acquisition.frames is not None:
             promised = max(promised, self.acquisition.frames)
-        for first, last in list(known.holes(0, promised - 1)):
+        missing = list(known.holes(0, promised - 1))
+        for first, last in missing:
             self.miss(first, last, "missing")
         self.ended = ended
         if self.acquisition.scan is not None:
             self.ingest.scan = self.acquisition.scan.account(self.ingest.received)
+        return missing
 
     @property
     def off_the_scan(self) -> str:

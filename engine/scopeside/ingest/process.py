@@ -12,6 +12,7 @@ from scopeside.child import Child, main
 from scopeside.detector import Detector, Preparing, Replaying, StopRequested
 from scopeside.edge import Edge
 from scopeside.errors import ScopesideError
+from scopeside.ingest.recording import RecordEdge
 from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.tee import BOARD_PERIOD_S, Tee
 from scopeside.link import Link
@@ -43,7 +44,10 @@ def run(child: Child) -> None:
         router=Link.listen(child.context, spec.endpoint(f"tee-{spec.epoch}")),
         sink=sink,
         slab=slab,
-        edges=[_edge(chain, detector) for chain in pipeline.chains],
+        edges=[
+            *(_edge(chain, detector) for chain in pipeline.chains),
+            *([] if pipeline.record is None else [RecordEdge()]),
+        ],
         board=child.board,
         epoch=spec.epoch,
         wait_s=pipeline.engine.wait_s,
@@ -83,8 +87,10 @@ def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
                         sink.finish("stopped", "")
                 case Kind.DEGRADE:
                     tee.degrade(message.header["chain"])
+                case Kind.FENCE:
+                    tee.fence_recorder(message.header["worker"])
                 case Kind.ABORT:
-                    tee.abandon()
+                    tee.abandon(recording=message.header["recording"])
                 case Kind.PARAM:
                     tee.change(message.header)
                 case other:

@@ -22,7 +22,7 @@ from scopeside.wire import Buffer, Kind
 SEGMENT_BYTES = 1 << 30
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Segment:
     """A segment file that is open."""
 
@@ -32,6 +32,7 @@ class _Segment:
     end: int
     records: int
     seal: Any
+    allocated: int = 0
     """XXH3-128 of the heads: of the segment, then of each record."""
     finished: bool = False
 
@@ -65,6 +66,7 @@ class RunWriter:
         self._segment: _Segment | None = None
         self._to_finish: list[_Segment] = []
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()
         self._index = -1
 
     @classmethod
@@ -103,6 +105,12 @@ class RunWriter:
         writer.record = len(entries)
         writer._open_index(entries.nbytes, entries.tobytes())
         return writer
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that are reserved on the disk and not written to yet."""
+        segment = self._segment
+        return 0 if segment is None else max(0, segment.allocated - segment.end)
 
     def append(
         self,
@@ -155,17 +163,21 @@ class RunWriter:
         ------
         OSError
         """
-        with self._lock:
-            finished, self._to_finish = self._to_finish, []
-            current = self._segment
+        # Whoever appends must not wait for the disk: it takes only the other lock.
+        with self._syncing:
+            with self._lock:
+                finished, current = list(self._to_finish), self._segment
+                index = self._index
             for segment in finished:
                 os.ftruncate(segment.fd, segment.end)
                 os.fsync(segment.fd)
                 os.close(segment.fd)
+                with self._lock:
+                    self._to_finish.remove(segment)
             if current is not None:
                 os.fdatasync(current.fd)
-            if self._index >= 0:
-                os.fdatasync(self._index)
+            if index >= 0:
+                os.fdatasync(index)
 
     def close(self) -> list[dict[str, Any]]:
         """Finish the last segment and return what the manifest says of all.
@@ -176,7 +188,7 @@ class RunWriter:
         """
         self._finish_segment()
         self.sync()
-        with self._lock:
+        with self._syncing, self._lock:
             if self._index >= 0:
                 os.close(self._index)
                 self._index = -1
@@ -198,13 +210,14 @@ class RunWriter:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         head = segment_head(number, self.record)
         try:
-            _allocate(fd, self._segment_bytes)
+            allocated = _allocate(fd, self._segment_bytes)
             _write_all(fd, [head], 0)
         except OSError:
             os.close(fd)
             path.unlink()
             raise
         segment = _Segment(path, fd, number, LINE, 0, xxhash.xxh3_128(head))
+        segment.allocated = allocated
         with self._lock:
             self._segment = segment
         _sync_folder(self.folder)
@@ -259,12 +272,17 @@ class RunWriter:
         self.written += end - LINE
 
 
-def _allocate(fd: int, size: int) -> None:
-    """Reserve room ahead where there is some; without, each write finds its own."""
+def _allocate(fd: int, size: int) -> int:
+    """Reserve room ahead where there is some; without, each write finds its own.
+
+    Returns how many bytes are reserved.
+    """
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError:
         os.ftruncate(fd, 0)
+        return 0
+    return size
 
 
 _AT_ONCE = 512
