@@ -13,6 +13,7 @@ from scopeside.detector import EndState, Sink
 from scopeside.errors import RunError, SourceError
 from scopeside.ledger import FrameRanges
 from scopeside.packed import AnyBatch
+from scopeside.record.folder import OWN_CAUSES
 from scopeside.replay.damage import READING, Damage, damage_at
 from scopeside.replay.part import Part
 from scopeside.runs.message import batch_of
@@ -23,8 +24,7 @@ from scopeside_adapters.replay.pace import RecordedPace
 
 Entries = npt.NDArray[np.void]
 
-RECORDERS_OWN = ("disk_slow", "disk_full", "spool_full", "ring_full", "no_event")
-"""Causes for which it was the recorder that had no such frame."""
+NOT_RECORDED = "not_recorded"
 
 
 class Playing:
@@ -158,8 +158,8 @@ class Playing:
     def _gap(self, entry: Any) -> None:
         header = self._header(entry)
         cause = str(header.get("cause", "damaged"))
-        if cause in RECORDERS_OWN:
-            cause = "not_recorded"
+        if cause in OWN_CAUSES:
+            cause = NOT_RECORDED
         self._declare(int(entry["first"]), int(entry["last"]), cause)
 
     def _lose(self, damage: Damage, *, contiguous: bool) -> None:

@@ -136,21 +136,32 @@ def _verify(
         console.print(f"[bold red]damaged[/] {escape(line)}", soft_wrap=True)
     if len(damage) > MAX_DAMAGE:
         console.print(f"… and {len(damage) - MAX_DAMAGE} more")
+    if damage:
+        # What stands on damaged frames cannot come out the same.
+        return _say(
+            console, Verification(damage), "without --verify the rest is played"
+        )
     options = replace(options, results=options.results or own / "results")
     preflight(pipeline, options)
     outcome = run_shown(
         console, pipeline, options, headless=wanted.headless, changes_closed=CLOSED
     )
     assert options.results is not None
-    done = compare(run, damage, outcome.report, options.results, own / AUDIT)
+    done = compare(run, outcome.report, options.results, own / AUDIT)
     _report(options.report, run, done)
     console.print(table(done))
-    for hint in done.hints if done.first else ():
-        console.print(f"[yellow]hint[/] {escape(hint)}", soft_wrap=True)
+    return _say(console, done)
+
+
+def _say(console: Console, done: Verification, also: str = "") -> int:
+    """Print the last lines and return the exit code."""
     if not done.first:
         console.print("[green]identical:[/] every result is as it was recorded")
         return 0
-    console.print(Text.assemble(("not identical: ", "bold red"), done.first))
+    for hint in (*done.hints, *([also] if also else ())):
+        console.print(f"[yellow]hint[/] {escape(hint)}", soft_wrap=True)
+    last = Text.assemble(("not identical: ", "bold red"), done.first)
+    console.print(last, soft_wrap=True)
     return 1
 
 

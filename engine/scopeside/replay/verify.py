@@ -92,20 +92,18 @@ def readable_frames(run: Run) -> FrameRanges:
 
 
 def compare(
-    run: Run, damage: list[str], report: Mapping[str, Any], results: Path, audit: Path
+    run: Run, report: Mapping[str, Any], results: Path, audit: Path
 ) -> Verification:
     """Hold the end of a replay against the recording.
 
     Parameters
     ----------
-    damage
-        That of the recording.
     report
         Of the replay's engine.
     results, audit
         What the replay has written: a folder of results, and a log of decisions.
     """
-    done = Verification(damage=list(damage), hints=software_hints(run.manifest))
+    done = Verification(hints=software_hints(run.manifest))
     book = report.get("acquisitions", {}).get(run.acquisition.id)
     if book is None:
         why = f"the replay has not ended as it should: {report['exit']['reason']}"
