@@ -11,7 +11,6 @@ from scopeside.detector import Sink
 from scopeside.errors import ConfigError, RunError
 from scopeside.ledger import FrameRanges
 from scopeside.params import LocalPath, Params
-from scopeside.replay.events import events_of
 from scopeside.replay.part import Part, checked, part_of
 from scopeside.runs.run import Run
 from scopeside.settings import AcquisitionSettings
@@ -91,4 +90,5 @@ class ReplayDetector:
 
     def _part(self, run: Run) -> Part:
         asked = self._params
-        return part_of(run.batch_entries, events_of(run), asked.since, asked.until)
+        events = [begins_ns for begins_ns, *_ in run.events]
+        return part_of(run.batch_entries, events, asked.since, asked.until)

@@ -72,9 +72,9 @@ def part_of(
     ----------
     batches : (n,) of `scopeside.runs.form.ENTRY`
     events_ns
-        When the events were, in order.
+        Where what was kept around each event begins, in order.
     since, until
-        Seconds after the first frame, or ``event:N``, from 1; None: all.
+        Seconds after the first frame, or ``event:N``, from 0; None: all.
 
     Raises
     ------
@@ -107,6 +107,7 @@ def _time(place: float | str, began_ns: int, events_ns: Sequence[int]) -> int:
     if not isinstance(place, str):
         return began_ns + round(place * 1e9)
     number = int(place.partition(":")[2])
-    if not 1 <= number <= len(events_ns):
-        raise ConfigError(f"{place}: the recording has {len(events_ns)} events")
-    return events_ns[number - 1]
+    if number >= len(events_ns):
+        known = f"{len(events_ns)} events, counted from 0" if events_ns else "no events"
+        raise ConfigError(f"{place}: the recording has {known}")
+    return events_ns[number]

@@ -10,7 +10,7 @@ from typing import Any
 from scopeside.errors import AuditError
 from scopeside.ledger import FrameRanges
 from scopeside.replay import decisions
-from scopeside.replay.damage import READING, damages
+from scopeside.replay.damage import damages
 from scopeside.replay.held_against import Line, doubts_of, held_against
 from scopeside.replay.values import first_difference
 from scopeside.runs import manifest
@@ -74,23 +74,6 @@ def damage_in(run: Run) -> list[str]:
     return found
 
 
-def readable_frames(run: Run) -> FrameRanges:
-    """Return the frames of all batches that are as they were written."""
-    found = FrameRanges()
-    for entry in run.batch_entries:
-        try:
-            batch = run.batch(entry)
-        except READING:
-            continue  # it is among the damage
-        first, last = int(entry["first"]), int(entry["last"])
-        if last - first == len(batch) - 1:
-            found.add(first, last)
-        else:
-            for frame in sorted(batch.index.tolist()):
-                found.add(frame, frame)
-    return found
-
-
 def compare(
     run: Run, report: Mapping[str, Any], results: Path, audit: Path
 ) -> Verification:
@@ -111,7 +94,7 @@ def compare(
         return done
     done.lines += [_end(run.manifest, book)]
     chains = [chain["name"] for chain in run.manifest["pipeline"]["chain"]]
-    doubts = doubts_of(run.manifest, readable_frames(run), chains)
+    doubts = doubts_of(run.manifest, FrameRanges(run.present()), chains)
     recorded = run.manifest.get("results", {})
     lines = held_against(recorded, book["results"], doubts)
     done.lines += [_located(line, run.folder / "results", results) for line in lines]

@@ -194,14 +194,14 @@ def test_a_part_may_begin_with_an_event(tmp_path):
         recording.batch(batch)
     windows = [[T0, T0 + 1, []], [T0 + 350_000_000, T0 + 500_000_000, ["x.y here"]]]
     path = recording.end(13, windows=windows)
-    assert_same(played(path, since="event:2").batches, sent[2:])
+    assert_same(played(path, since="event:1").batches, sent[2:])
 
 
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
         ({"since": 5.0}, "no frame lies between 5.0 and the end: .* lasts 1.200 s"),
-        ({"since": "event:1"}, "event:1: the recording has 0 events"),
+        ({"since": "event:1"}, "event:1: the recording has no events"),
     ],
 )
 def test_what_is_not_there_is_told_beforehand(tmp_path, asked, why):
