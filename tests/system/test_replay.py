@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processors.movies import movie
 from tests.system.engine_runs import nothing_left, running, scopeside
 from tests.system.plugins import lines
+from tests.system.test_channels import Logger, heat, played
+from tests.system.test_feedback_replay import CONTROL
 
 import scopeside as api
 
@@ -25,7 +28,7 @@ def pipeline_of(folder: Path) -> Path:
         detector={"kind": "file", "path": "scan.npy", "fps": 2000.0},
         acquisition={"scan": list(SCAN)},
         slab={"mib": 8, "batch_kib": 64},
-        record={"to": "runs", "spool_mib": 16, "segment_mib": 1, "keep_free_mib": 1},
+        record=RECORD,
         chain=[
             {"name": "stem", "workers": 2, "processor": steps},
             {"name": "few", "edge": "sample:3", "processor": [{"kind": "sum"}]},
@@ -34,6 +37,9 @@ def pipeline_of(folder: Path) -> Path:
     path = folder / "pipeline.toml"
     path.write_text(text.replace("= 0", f"= {{ bf = {{ disk = {OLD} }} }}", 1))
     return path
+
+
+RECORD = {"to": "runs", "spool_mib": 16, "segment_mib": 1, "keep_free_mib": 1}
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +93,53 @@ def test_one_byte_that_was_changed_is_found_with_its_file_record_and_frames(scan
     assert said.returncode == 1
     assert f"{segment.name}: record" in said.stdout
     assert "frames" in said.stdout.splitlines()[-1]
+
+
+def film_of(folder: Path) -> Path:
+    """A pipeline with all that order, time and feedback make of a movie."""
+    drift = np.cumsum(np.full((120, 2), 0.05), axis=0)
+    disk = (40, 50, lambda t: 0.4 * max(0, t - 40) ** 0.5, 0.5)
+    np.save(folder / "film.npy", movie(drift, shape=(64, 64), dose=30, disks=[disk]))
+    level = {"kind": "tests.system.feedback_plugins:Level", "name": "level"}
+    steps = [{"kind": "drift"}, {"kind": "nucleation", "warm_up_frames": 20}, level]
+    path = folder / "pipeline.toml"
+    path.write_text(
+        lines(
+            detector={"kind": "file", "path": "film.npy", "fps": 120.0},
+            acquisition={"kind": "movie"},
+            slab={"mib": 8, "batch_kib": 64},
+            record=RECORD,
+            chain=[{"name": "insitu", "processor": steps}],
+            channel=[heat()],
+            control=CONTROL,
+        )
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    """The folder of a movie with events, decisions, and a heater's log."""
+    folder = tmp_path_factory.mktemp("film")
+    with played(Logger(folder / "heat.csv")):
+        said = scopeside(folder, "run", film_of(folder))
+    assert said.returncode == 0, said.stdout + said.stderr
+    return folder
+
+
+def test_a_movie_comes_out_the_same_and_a_digest_that_was_changed_is_found(film):
+    path = only_run(film) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    forged = "insitu.nucleation.nuclei"
+    manifest["results"][forged] = "0" * 16
+    path.write_text(json.dumps(manifest))
+    said = scopeside(film, "replay", only_run(film), "--verify", "--report", "v.json")
+    found = verdicts(film)
+    verdict, why = found.pop(forged)
+    assert verdict == "different"
+    assert "the digest in the manifest" in why
+    assert {verdict for verdict, _ in found.values()} == {"same"}, said.stdout
+    assert {"insitu.drift.drift", "channels.channels.heat"} <= found.keys()
+    assert found["decisions"][1] == "120 decisions, byte for byte"
+    assert said.returncode == 1
+    assert said.stdout.splitlines()[-1].startswith(f"not identical: {forged}: its")
