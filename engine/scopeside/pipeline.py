@@ -170,6 +170,7 @@ class Pipeline:
             control = _control(checked.control, chains, folder)
             if control is not None and hasattr(detector, "frames_of"):
                 _refuse_to_command(kind, control)
+            _check_events(checked.record, chains)
         except ConfigError as error:
             lines = str(error).splitlines()
             raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from (
@@ -192,6 +193,11 @@ class Pipeline:
             results=checked.results,
             metrics=checked.metrics,
         )
+
+    @property
+    def records_on_event(self) -> bool:
+        """Whether only what surrounds events is recorded."""
+        return self.record is not None and self.record.mode == "on_event"
 
     def chain(self, name: str) -> Chain:
         """Return the chain of that name."""
@@ -284,6 +290,29 @@ def _refuse_to_command(kind: str, control: setup.Control) -> None:
             f"control.adapter.kind: found {found!r}; a replay has no microscope: "
             "'paper', or no adapter"
         )
+
+
+def _check_events(record: RecordSettings | None, chains: tuple[Chain, ...]) -> None:
+    """Refuse to wait for events that nobody can tell of."""
+    if record is None:
+        return
+    steps = {step.name: step for chain in chains for step in chain.steps}
+    for i, want in enumerate(record.on):
+        processor, dot, what = want.partition(".")
+        if not (processor and dot and what):
+            raise ConfigError(
+                f"record.on[{i}]: found {want!r}; expected processor.result, as "
+                "'nucleation.event'"
+            )
+        if processor not in steps:
+            raise ConfigError(
+                f"record.on[{i}]: {want!r}: {unknown('processor', processor, steps)}"
+            )
+        if steps[processor].cls.order is not Order.ORDERED:
+            raise ConfigError(
+                f"record.on[{i}]: {want!r}: {processor!r} tells of nothing while "
+                "frames come: its results are merged; processors that work in order do"
+            )
 
 
 def _channels(raw: RawPipeline, folder: Path) -> tuple[Channel, ...]:

@@ -57,7 +57,10 @@ class OpenAcquisition:
         self.ingest = Ingest()
         self.edges = {name: Account() for name in edges}
         self.ended: Ended | None = None
+        self.newest_ns: int | None = None
+        """Time stamp of its newest frame; None: none has come."""
         self.announced_end = False
+        self.announced_drained = False
 
     def receive(self, runs: Iterable[Run], n: int, events: int = 0) -> None:
         """Announce frames that lie in the slab."""
@@ -111,6 +114,12 @@ class OpenAcquisition:
         if self.ended.state == "complete" and self.ingest.lost:
             return "incomplete"
         return self.ended.state
+
+    def drained(self, except_for: str) -> bool:
+        """Whether it has ended and all edges but one have seen all its frames."""
+        return self.ended is not None and all(
+            account.closed for name, account in self.edges.items() if name != except_for
+        )
 
     @property
     def settled(self) -> bool:

@@ -116,8 +116,11 @@ class Recording:
         )
         self.edge.offer(Ticket(seq, acquisition, NO_SLOT, 0, (), message, users=1))
 
-    def joined(self, have: Mapping[str, Any]) -> None:
+    def joined(self, have: Mapping[str, Any]) -> list[int]:
         """Bring the accounts up to what a recorder has that was restarted.
+
+        Returns the batches that it will be sent again and that come before others that
+        it has: a recorder before it died while it wrote them.
 
         Parameters
         ----------
@@ -139,6 +142,8 @@ class Recording:
         for ticket in self.edge.spooled:
             if ticket.seq not in spooled:
                 self._settle(ticket.seq, failed="recorder_died")
+        last = max(spooled, default=-1)
+        return [t.seq for t in self.edge.outstanding() if t.seq < last]
 
     def acknowledged(self, header: Mapping[str, Any]) -> None:
         """Take an ACK: done, failed, released, dropped, and cut (kept in part)."""

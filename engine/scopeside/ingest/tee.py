@@ -196,6 +196,7 @@ class Tee:
                 Kind.PARAM, event.acquisition, change=change.to_dict(), more=more
             )
         account.receive(event.runs, event.n, event.events or 0)
+        account.newest_ns = event.timestamp_ns
         if self._slots != event.layout.slots and self._recording is not None:
             self._recording.edge.lay_out(event.layout.slots)
         self._slots = event.layout.slots
@@ -298,7 +299,9 @@ class Tee:
             self.router.forward(self._start_of(account), to=worker)
         edge.join(worker)
         if self._recording is not None and chain == EDGE:
-            self._recording.joined(header["have"])
+            again = self._recording.joined(header["have"])
+            said = {"epoch": self._epoch, "again": again}
+            self.router.send(Kind.SPOOLED, said, to=worker)
 
     def _join_collector(
         self, collector: bytes, merged: dict[str, dict[str, Any]]
@@ -307,7 +310,7 @@ class Tee:
         self._collector = collector
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=collector)
-            account.announced_end = False
+            account.announced_end = account.announced_drained = False
             for chain, said in merged.get(account.acquisition.id, {}).items():
                 self._catch_up(account, self.edges[chain], said)
 
@@ -435,6 +438,7 @@ class Tee:
         if self._collector is None:
             return
         for name, account in self._open.items():
+            self._tell_drained(name, account)
             owed = self._recording is not None and self._recording.edge.owes(name)
             if account.settled and not owed and not account.announced_end:
                 account.announced_end = True
@@ -444,6 +448,19 @@ class Tee:
                     {"acq": name, "epoch": self._epoch, "ledger": account.to_dict()},
                     to=self._collector,
                 )
+
+    def _tell_drained(self, name: str, account: OpenAcquisition) -> None:
+        """Tell the collector that all but the recorder have seen all frames.
+
+        A recorder of events decides only then on the last frames; until it has, they
+        are in flight, and the acquisition cannot be closed.
+        """
+        if EDGE not in self.edges or account.announced_drained:
+            return
+        if account.drained(EDGE):
+            account.announced_drained = True
+            header = {"acq": name, "epoch": self._epoch}
+            self.router.send(Kind.DRAINED, header, to=self._collector)
 
     def _start_of(self, account: OpenAcquisition) -> Any:
         return encode(
@@ -473,6 +490,7 @@ class Tee:
         self._board.update(
             epoch=self._epoch,
             open={name: account.to_dict() for name, account in self._open.items()},
+            newest={name: account.newest_ns for name, account in self._open.items()},
             frames=stages.frames,
             bytes=stages.bytes,
             rejected=dict(self._stray),

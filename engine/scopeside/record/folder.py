@@ -265,6 +265,7 @@ class RunOnDisk:
             "processed": said["processed"],
             "failed": said["failed"],
             "channels": book["channels"],
+            **({"windows": said["windows"]} if "windows" in said else {}),
         }
 
     def _account(self, said: Mapping[str, Any], dropped: Mapping[str, int]) -> Account:

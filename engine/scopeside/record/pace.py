@@ -21,7 +21,6 @@ class Backlog:
 
     bytes: int
     oldest_ns: int | None
-    used: int
     capacity: int
     trouble: str = ""
 
@@ -47,7 +46,7 @@ class Pace:
     def see(self, now_ns: int, came: int, written: int, waits: Backlog) -> list[str]:
         """Take note of the counts at this time; return what is to be said."""
         self._rates(now_ns, came, written)
-        share = waits.used / waits.capacity
+        share = waits.bytes / waits.capacity
         age_ns = 0 if waits.oldest_ns is None else now_ns - waits.oldest_ns
         if share > LAGGING_SHARE or age_ns > LAGGING_NS:
             self.lagging = True
@@ -86,4 +85,4 @@ class Pace:
     def full_in_s(self, waits: Backlog) -> float | None:
         """Return in how many seconds the spool is full; None: not, at this pace."""
         grows = self.in_bytes_per_s - self.out_bytes_per_s
-        return (waits.capacity - waits.used) / grows if grows > 0 else None
+        return max(0, waits.capacity - waits.bytes) / grows if grows > 0 else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from typing import Any
 
 import zmq
@@ -12,10 +11,11 @@ import zmq
 from scopeside.child import Child, main
 from scopeside.link import Link
 from scopeside.record.folder import free_bytes
+from scopeside.record.gate import Gate
 from scopeside.record.item import Item
 from scopeside.record.notebook import Notebook
 from scopeside.record.pace import Backlog, Pace
-from scopeside.record.recorder import Recorder
+from scopeside.record.recorder import RING_FULL, Recorder
 from scopeside.record.settings import EDGE, RecordSettings
 from scopeside.record.spool import Spool
 from scopeside.record.writing import Writer, Written
@@ -55,7 +55,12 @@ class RecorderProcess:
             "record": self._settings.model_dump(mode="json"),
         }
         self._writer = Writer(self._settings, self._notebook, about)
-        self._recorder = Recorder(self._spool, self._notebook)
+        self._gate: Gate | None = None
+        self._events: Link | None = None
+        if self._settings.mode == "on_event":
+            self._gate = Gate(self._settings)
+            self._events = Link.listen(child.context, spec.endpoint("recorder"))
+        self._recorder = Recorder(self._spool, self._notebook, self._gate)
         self._recover()
         self._pace = Pace()
         self._tee: Link | None = None
@@ -66,12 +71,14 @@ class RecorderProcess:
         self._probe_ns = 0
         self._trouble_since_ns = 0
         self._board_ns = 0
-        self._told_lost: Counter[str] = Counter()
+        self._told_lost: set[str] = set()
         self._draining = False
         self._stopping = False
         self._poller = zmq.Poller()
         self._poller.register(child.control.socket, zmq.POLLIN)
         self._poller.register(self._writer.wake, zmq.POLLIN)
+        if self._events is not None:
+            self._poller.register(self._events.socket, zmq.POLLIN)
         self._writer.start()
         child.tell(Kind.READY)
 
@@ -124,6 +131,9 @@ class RecorderProcess:
         if self._tee is not None:
             while (message := self._tee.receive()) is not None:
                 self._hear_tee(message)
+        while self._events is not None and (found := self._events.receive_from()):
+            if self._gate is not None and found[1].kind is Kind.EVENTS:
+                self._gate.hear(found[1].header)
 
     def _obey(self, message: Message) -> None:
         header = message.header
@@ -133,6 +143,7 @@ class RecorderProcess:
             case Kind.BOOK:
                 self._book(header)
             case Kind.DRAIN:
+                self._recorder.awaited = set()
                 self._draining = True
             case Kind.STOP:
                 self._stopping = True
@@ -161,6 +172,8 @@ class RecorderProcess:
                         now,
                     )
                 )
+            case Kind.SPOOLED:
+                self._recorder.awaited = set(header["again"])
             case Kind.END if "seq" in header:
                 self._ended.add(header["acq"])
                 self._recorder.answers.done.append(header["seq"])
@@ -188,6 +201,7 @@ class RecorderProcess:
             return  # said again to one that was restarted, and heard twice
         acquisition = {"acquisition": book["acquisition"], "change": 0, "changes": []}
         self._start({**acquisition, "epoch": self._epoch}, now)
+        self._recorder.awaited = set()  # whoever could send something again is gone
         self._recorder.put(Item(Kind.BOOK, name, self._epoch, -1, header, now))
         self._ended.add(name)
 
@@ -245,6 +259,11 @@ class RecorderProcess:
                 return
             self._writer.retry()
         while (item := recorder.next()) is not None:
+            if self._gate is not None:
+                item.since_ns = time.monotonic_ns()  # until now it waited for an event
+            if item.kind is Kind.BOOK and self._gate is not None:
+                windows = self._gate.windows(item.acquisition)
+                item.header = {**item.header, "windows": windows}
             self._writer.give(item, recorder.dropped_of(item.acquisition))
             if recorder.trouble:
                 return  # one, to see whether it can be written again
@@ -271,6 +290,8 @@ class RecorderProcess:
         elif item.kind is Kind.BOOK:
             assert said.answer is not None
             self._recorder.forget(item.acquisition)
+            if self._gate is not None:
+                self._gate.forget(item.acquisition)
             self._ended.discard(item.acquisition)
             self._look(now=True)
             self._child.tell(Kind.RECORDED, acq=item.acquisition, **said.answer)
@@ -287,8 +308,8 @@ class RecorderProcess:
             what = _IN_WORDS.get(said.item.kind, "frames")
             self._note(
                 f"{words}: {what} cannot be written to {self._settings.to}: "
-                f"{said.why}; up to {self._settings.spool_mib} MiB wait in memory, then frames are "
-                "not recorded; it is tried again every second"
+                f"{said.why}; up to {self._settings.spool_mib} MiB wait in memory, "
+                "then frames are not recorded; it is tried again every second"
             )
         self._recorder.refused(said.item, said.trouble)
 
@@ -317,7 +338,6 @@ class RecorderProcess:
         waits = Backlog(
             recorder.backlog_bytes,
             recorder.oldest_ns,
-            spool.used,
             spool.capacity,
             recorder.trouble,
         )
@@ -358,15 +378,19 @@ class RecorderProcess:
         }
 
     def _tell_losses(self) -> None:
-        """Say once that frames are given up, as long as it is for the same cause."""
-        lost = self._recorder.lost
-        for cause in lost:
-            if cause not in self._told_lost:
+        """Say once for each cause that frames are given up; each gap is told later."""
+        mib = self._settings.spool_mib
+        for cause in self._recorder.lost:
+            if cause in self._told_lost:
+                continue
+            self._told_lost.add(cause)
+            if cause == RING_FULL:
+                self._note(_ring_is_small(self._settings, self._pace.in_bytes_per_s))
+            else:
                 self._note(
-                    f"the spool of {self._settings.spool_mib} MiB is full: frames are "
-                    f"not recorded ({cause}) until it has room; everything else goes on"
+                    f"the spool of {mib} MiB is full: frames are not recorded "
+                    f"({cause}) until it has room again; everything else goes on"
                 )
-        self._told_lost.update(lost.keys())
 
     def _note(self, text: str) -> None:
         self._child.tell(Kind.NOTE, message=text)
@@ -379,6 +403,8 @@ class RecorderProcess:
                 "of its end (scopeside runs recover)"
             )
         self._writer.stop(2.0)
+        if self._events is not None:
+            self._events.close()
 
 
 _IN_WORDS = {
@@ -387,6 +413,18 @@ _IN_WORDS = {
     Kind.GAP: "a gap",
     Kind.PARAM: "a change of parameters",
 }
+
+
+def _ring_is_small(settings: RecordSettings, bytes_per_s: float) -> str:
+    """Say for how long the ring holds frames, and how large it should be."""
+    asked_s = settings.before_s + settings.late_s
+    holds_s = (settings.spool_mib << 20) / max(bytes_per_s, 1.0)
+    return (
+        f"RING FULL: spool_mib = {settings.spool_mib} holds the last {holds_s:.1f} s "
+        f"of frames at this rate, and before_s + late_s = {asked_s:g} s are asked for: "
+        "older frames are given up before it is known whether an event needs them; "
+        f"spool_mib = {int(asked_s * bytes_per_s * 1.2) >> 20} would do"
+    )
 
 
 def run(child: Child) -> None:

@@ -3,6 +3,7 @@
 No socket, no clock, no thread, no disk. All that is heard waits in one order::
 
     begun     with the writer, at most `depth`
+    again     sent again, because a recorder before this one died while it wrote them
     spooled   copied into the spool: the slab does not wait for the disk
     in slab   at most a few: a disk that keeps up is written to straight from there
 
@@ -12,11 +13,11 @@ is given up, as a gap with its exact range, until a tenth of it is free again.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from scopeside.ledger import FrameRanges
 from scopeside.record.gate import Gate
 from scopeside.record.item import Answers, Item
 from scopeside.record.notebook import Gap, Notebook
@@ -54,6 +55,9 @@ class Recorder:
         Acquisitions whose START is on disk or on its way; of others nothing is written.
     epoch
         Of the adapter process that waits for answers.
+    awaited
+        Batches that are sent again, and come before what the spool holds; None: it is
+        not known yet which.
     """
 
     def __init__(
@@ -65,10 +69,12 @@ class Recorder:
         self.lost: Counter[str] = Counter()
         self.started: set[str] = set()
         self.epoch = 0
+        self.awaited: set[int] | None = set()
         self._spool = spool
         self._notebook = notebook
         self._gate = gate
         self._begun: deque[Item] = deque()
+        self._again: deque[Item] = deque()
         self._spooled: deque[Item] = deque()
         self._slab: deque[Item] = deque()
         self._giving_up = False
@@ -88,6 +94,7 @@ class Recorder:
                 self._spool.pop(entry)
             else:
                 self._spooled.append(item)
+                self.awaited = None
         for gap in self._notebook.gaps:
             if written(gap.acquisition, gap.epoch, gap.seqs[1]):
                 self._notebook.wrote(gap)
@@ -105,7 +112,11 @@ class Recorder:
         """Take what is to be written after all that was taken before."""
         if item.kind is Kind.BATCH:
             self._fit(item.header.get("slots", 0))
-        self._slab.append(item)
+        if self.awaited and item.epoch == self.epoch and item.seq in self.awaited:
+            self.awaited.remove(item.seq)
+            self._again.append(item)
+        else:
+            self._slab.append(item)
 
     def put_first(self, item: Item) -> None:
         """Take a START that others wait for already."""
@@ -141,8 +152,10 @@ class Recorder:
             if not item.begun:
                 item.begun = True
                 return item
+        if self.awaited is None or self.awaited:
+            return None
         while len(self._begun) < self._depth:
-            waiting = self._spooled or self._slab
+            waiting = self._oldest()
             if not waiting:
                 return None
             item = waiting[0]
@@ -159,6 +172,13 @@ class Recorder:
             self._begun.append(item)
             return item
         return None
+
+    def _oldest(self) -> deque[Item]:
+        """Return the queue whose first item is next."""
+        if not (self._again and self._spooled):
+            return self._again or self._spooled or self._slab
+        first, other = self._again[0], self._spooled[0]
+        return self._again if first.seq < other.seq else self._spooled
 
     def _wanted(self, item: Item) -> bool | None:
         """Return whether any of it is to be written; None: it cannot be said yet."""
@@ -222,7 +242,7 @@ class Recorder:
         """Let go of the slab for good; return whether nothing lies in it any more."""
         while self._slab:
             self._aside(self._slab.popleft())
-        for item in self._begun:
+        for item in (*self._begun, *self._again):
             if item.in_slab and not item.begun:
                 assert item.message is not None
                 parts = [bytes(part) for part in item.message.parts]
@@ -308,6 +328,7 @@ class Recorder:
         cause = self.trouble or "disk_slow"
         waiting = list(self._all())
         self._begun.clear()
+        self._again.clear()
         self._spooled.clear()
         self._slab.clear()
         given_up = 0
@@ -332,7 +353,7 @@ class Recorder:
     @property
     def idle(self) -> bool:
         """Whether everything is written."""
-        return not (self._begun or self._spooled or self._slab)
+        return next(self._all(), None) is None
 
     @property
     def with_writer(self) -> bool:
@@ -346,14 +367,18 @@ class Recorder:
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes that wait for the disk."""
+        """Bytes that wait for the disk; those in a ring wait for an event first."""
+        if self._gate is not None:
+            return sum(item.size for item in self._begun)
         in_slab = sum(item.size for item in (*self._begun, *self._slab) if item.in_slab)
         return self._spool.used + in_slab
 
     @property
     def oldest_ns(self) -> int | None:
-        """When the oldest that waits was heard, monotonic; None if none does."""
-        oldest = next(self._all(), None)
+        """Since when the oldest waits for the disk, monotonic; None if none does."""
+        oldest = next(
+            iter(self._begun if self._gate is not None else self._all()), None
+        )
         return None if oldest is None else oldest.since_ns
 
     def spooled_seqs(self, epoch: int) -> list[int]:
@@ -381,7 +406,7 @@ class Recorder:
 
     def _all(self) -> Iterator[Item]:
         yield from self._begun
-        yield from self._spooled
+        yield from heapq.merge(self._again, self._spooled, key=lambda item: item.seq)
         yield from self._slab
 
 

@@ -39,6 +39,7 @@ from scopeside.slab import Slab
 from scopeside.supervise import crew
 from scopeside.supervise.books import Books, book_of
 from scopeside.supervise.fences import Fences
+from scopeside.supervise.marks import Marks
 from scopeside.supervise.member import Member, State
 from scopeside.supervise.parameters import Parameters
 from scopeside.supervise.phase import Phase
@@ -107,6 +108,7 @@ class Engine:
         self._stop_asked = ""
         self._deadline: float | None = None
         self._abandoned = False
+        self._blind: set[str] = set()
         self._beaten = 0.0
         self._resumes = getattr(
             pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
@@ -142,6 +144,7 @@ class Engine:
         self.parameters = Parameters(
             pipeline, self._say, self._answer, self.note, self._running
         )
+        self._marks = Marks(pipeline.record, self._say, self._answer_mark, self._newest)
         self.servers: dict[str, str] = {}
         self.on_status_asked: Callable[[], dict[str, Any]] | None = None
 
@@ -269,7 +272,13 @@ class Engine:
         if not self._processes.restart(member) and not self._processes.workers_of(
             chain, *left
         ):
-            self._say("adapter", Kind.DEGRADE, chain=chain)
+            self._degrade(chain)
+
+    def _degrade(self, chain: str) -> None:
+        """Tell that nobody works for a chain any more."""
+        self._blind.add(chain)
+        self._say("adapter", Kind.DEGRADE, chain=chain)
+        self._say("collector", Kind.DEGRADE, chain=chain)
 
     def _collector_died(self, member: Member) -> None:
         if self._processes.restart(member):
@@ -318,6 +327,9 @@ class Engine:
         if member is None and message.kind is Kind.PARAM:
             self.parameters.ask(sender, header)
             return
+        if member is None and message.kind is Kind.KEEP:
+            self._marks.ask(sender, header)
+            return
         current = member is not None and incarnation == str(member.spec.incarnation)
         if not current and message.kind is not Kind.CLOSED:
             return  # the last words of one that is gone
@@ -328,6 +340,8 @@ class Engine:
                 self.note(name, header["message"])
             case Kind.PARAM:
                 self.parameters.hear(header)
+            case Kind.KEEP:
+                self._marks.hear(header)
             case Kind.FENCED:
                 self._fences.confirmed(header["worker"])
             case Kind.DRAINED:
@@ -350,6 +364,9 @@ class Engine:
             member.spec = replace(member.spec, results_port=port)
             self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
             self._fences.repeat()
+            self._marks.again()
+            for chain in self._blind:
+                self._say(member.name, Kind.DEGRADE, chain=chain)
             again = member.spec.incarnation > 1
             for other in self.members.values():
                 sends = other.spec.role in ("worker", "channels")
@@ -365,6 +382,7 @@ class Engine:
                 self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
             if member.spec.role == "recorder":
                 self.recording.repeat()
+                self._say("collector", Kind.RESEND)
         elif member.spec.role == "adapter":
             self._processes.say_to_others(
                 member, Kind.EPOCH, epoch=self._processes.epoch
@@ -375,6 +393,18 @@ class Engine:
 
     def _answer(self, client: bytes, header: dict[str, Any]) -> None:
         self._control.send(Kind.PARAM, header, to=client)
+
+    def _answer_mark(self, client: bytes, header: dict[str, Any]) -> None:
+        self._control.send(Kind.KEEP, header, to=client)
+
+    def _newest(self) -> dict[str, int]:
+        """Return the time stamp of the newest frame of each open acquisition, ns."""
+        found = self.members["adapter"].board.read().get("newest", {})
+        return {
+            name: t_ns
+            for name, t_ns in found.items()
+            if t_ns is not None and name not in self.books
+        }
 
     def _running(self) -> list[dict[str, Any]]:
         """Return the acquisitions that the adapter has open and not ended."""
@@ -443,7 +473,7 @@ class Engine:
                 workers[EDGE] = int(states["recorder"] is State.RUNNING)
             for chain, n in workers.items():
                 if n == 0:
-                    self._say("adapter", Kind.DEGRADE, chain=chain)
+                    self._degrade(chain)
             self._say("adapter", Kind.GO, workers=workers)
             self.phase = Phase.RUNNING
 
