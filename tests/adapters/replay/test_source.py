@@ -1,7 +1,12 @@
 """A recording comes as it was received: batch by batch, gap by gap, to its end."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.adapters.replay.recording import Recording
 from tests.doubles import MemorySink
 
@@ -81,6 +86,31 @@ def test_batches_have_the_boundaries_that_they_had(tmp_path, encoding):
     assert sink.acquisitions == [acquisition(encoding)]
     assert sink.ends == [("complete", "", sum(SIZES))]
     assert sink.gaps == []
+
+
+PIECES = st.lists(
+    st.lists(st.integers(0, 40), min_size=1, max_size=5), min_size=1, max_size=5
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(pieces=PIECES, gap=st.tuples(st.integers(0, 40), st.integers(0, 40)))
+def test_whatever_came_comes_and_no_gap_takes_a_frame_that_does(pieces, gap):
+    seen, sent = set(), []
+    for piece in pieces:
+        fresh = list(dict.fromkeys(k for k in piece if k not in seen))
+        seen.update(fresh)
+        if fresh:
+            sent.append(made("frames", np.array(fresh)))
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Recording(Path(folder) / "a", acquisition())
+        for batch in sent:
+            recording.batch(batch)
+        recording.gap(min(gap), max(gap), "disk_slow")
+        sink = played(recording.end(41))
+    assert_same(sink.batches, sent)
+    lost = [k for a, b, _ in sink.gaps for k in range(a, b + 1)]
+    assert lost == [k for k in range(min(gap), max(gap) + 1) if k not in seen]
 
 
 def test_frames_out_of_order_stay_so(tmp_path):
