@@ -63,6 +63,10 @@ class RecordEdge(Edge):
         """Take out a batch that was released, and is done or given up."""
         return self._spooled.pop(seq, None)
 
+    def has_released(self, seq: int) -> bool:
+        """Whether a batch was released and is not settled."""
+        return seq in self._spooled
+
     @property
     def spooled(self) -> list[Ticket]:
         """Batches that were released."""
@@ -126,7 +130,8 @@ class Recording:
         ----------
         have
             ``upto``: the last batch on disk, by acquisition; ``spooled``: batches;
-            ``dropped``: first batch, last batch, cause.
+            ``dropped``: first batch, last batch, cause; ``kept``, of a recorder that
+            keeps what surrounds events: batch and its frames on disk, of the last.
         """
         self.tell_shed()
         spooled = set(have["spooled"])
@@ -137,6 +142,8 @@ class Recording:
                 self._released(seq)
             elif given_up:
                 self._settle(seq, dropped=given_up[0])
+            elif "kept" in have:
+                self._decided(ticket, have)
             elif seq <= have["upto"].get(ticket.acquisition, -1):
                 self._settle(seq)
         for ticket in self.edge.spooled:
@@ -144,6 +151,19 @@ class Recording:
                 self._settle(ticket.seq, failed="recorder_died")
         last = max(spooled, default=-1)
         return [t.seq for t in self.edge.outstanding() if t.seq < last]
+
+    def _decided(self, ticket: Ticket, have: Mapping[str, Any]) -> None:
+        """Settle a batch that a recorder of events had decided on, and not said so.
+
+        It decides in order, so what is not in its ring any more and comes before what
+        is on disk, or had been in the ring, is on disk, or no event had asked for it.
+        """
+        seq, name = ticket.seq, ticket.acquisition
+        kept = dict(have["kept"].get(name, ())).get(seq, 0)
+        if kept == ticket.n:
+            self._settle(seq)
+        elif seq <= have["upto"].get(name, -1) or self.edge.has_released(seq):
+            self._settle(seq, dropped="no_event", kept=kept)
 
     def acknowledged(self, header: Mapping[str, Any]) -> None:
         """Take an ACK: done, failed, released, dropped, and cut (kept in part)."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
 
 from scopeside.ledger import Account, FrameRanges
@@ -31,6 +32,8 @@ OWN_CAUSES = frozenset(
 """Why the recorder itself gives frames up."""
 UNRECORDED = "not_recorded"
 """Frames that came, and of which the recorder has heard nothing."""
+LAST = 64
+"""More than a recorder can have written without having said so."""
 MAX_RECEIVED_RUNS = 1000
 """Of the frames received only so many runs are told; beyond, gaps are not sought."""
 
@@ -50,6 +53,8 @@ class RunOnDisk:
         Of parameters, as in START and PARAM.
     done
         The highest batch (epoch, seq) that is written, or given up on disk.
+    last
+        The last batches that a recorder before this one wrote: epoch, seq, frames.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class RunOnDisk:
         self.changes: list[dict[str, Any]] = []
         self.done = (0, -1)
         self.given_up: list[tuple[int, int, int, str]] = []
+        self.last: list[tuple[int, int, int]] = []
         self.writer: RunWriter | None = None
         self.manifest: dict[str, Any] = {}
         self.ended = False
@@ -95,12 +101,6 @@ class RunOnDisk:
         """How many frames are on disk."""
         return self._n
 
-    @property
-    def closed(self) -> bool:
-        """Whether its manifest says what it came to."""
-        state: str = self.manifest.get("state", manifest.RECORDING)
-        return state != manifest.RECORDING
-
     # -- writing ----------------------------------------------------------------
 
     def start(self, header: Mapping[str, Any]) -> None:
@@ -112,10 +112,8 @@ class RunOnDisk:
         """
         if self.writer is None:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            check_room(self.folder.parent, self._settings, 0, 0)
-            self.writer = RunWriter.create(
-                self.folder, self._settings.segment_mib << 20
-            )
+            segment = self._settings.segment_mib << 20
+            self.writer = RunWriter.create(self.folder, segment)
         if not self.manifest:
             first = {
                 "state": manifest.RECORDING,
@@ -127,8 +125,9 @@ class RunOnDisk:
             self.manifest = first
         if self.writer.record == 0:
             kept = {k: header[k] for k in ("acquisition", "epoch", "change", "changes")}
-            self.changes += header["changes"]
+            self._see_room()
             self.writer.append(Kind.START, kept)
+            self.changes += header["changes"]
 
     def write(self, item: Item) -> None:
         """Write a batch, a gap, or a change.
@@ -139,8 +138,8 @@ class RunOnDisk:
             If there is no room, or it cannot be written.
         """
         assert self.writer is not None
-        check_room(self.folder, self._settings, item.size, self.writer.ahead)
         if item.kind is Kind.BATCH:
+            self._check_room(item.size)
             self._batch(item)
         elif item.gap is not None:
             self._own_gap(item)
@@ -193,6 +192,30 @@ class RunOnDisk:
         header = {"acq": name, "epoch": epoch, "seq": seq, **kept}
         self.writer.append(Kind.GAP, header, first=first, last=last)
 
+    def _see_room(self) -> int:
+        """Return what may be written yet, bytes; reserve nothing that is not there."""
+        assert self.writer is not None
+        left = free_bytes(self.folder) - (self._settings.keep_free_mib << 20)
+        self.writer.preallocate = left > self._settings.segment_mib << 20
+        return left + self.writer.ahead
+
+    def _check_room(self, size: int) -> None:
+        """Raise if a batch would take what is to be left free of the disk.
+
+        Gaps and the manifest may take of it: they are small, and say what is missing.
+
+        Raises
+        ------
+        OSError
+            ENOSPC, as if the disk itself had said so.
+        """
+        left = self._see_room()
+        if left < size:
+            keep = self._settings.keep_free_mib
+            free = (left >> 20) + keep
+            text = f"{free} MiB are free, and [record] keep_free_mib = {keep}"
+            raise OSError(errno.ENOSPC, text)
+
     # -- the end ----------------------------------------------------------------
 
     def close(
@@ -237,7 +260,6 @@ class RunOnDisk:
             "account": account.to_dict(),
         }
         manifest.write(self.folder, self._last_word(said, account, segments))
-        self.manifest["state"] = book["state"]
         return answer
 
     def _last_word(
@@ -248,7 +270,7 @@ class RunOnDisk:
         edges = {**book["edges"], EDGE: account.to_dict()}
         return {
             **self.manifest,
-            "state": book["state"],
+            "state": self._state(book["state"]),
             "reason": book["reason"],
             "ended_ns": time.time_ns(),
             "frames": {
@@ -267,6 +289,10 @@ class RunOnDisk:
             "channels": book["channels"],
             **({"windows": said["windows"]} if "windows" in said else {}),
         }
+
+    def _state(self, state: str) -> str:
+        """Return the state of the recording: what came whole may have gaps here."""
+        return "incomplete" if state == "complete" and self.gaps else state
 
     def _account(self, said: Mapping[str, Any], dropped: Mapping[str, int]) -> Account:
         """Return the account of our edge; of an adapter that is gone we know better."""
@@ -334,12 +360,22 @@ class RunOnDisk:
     def _remember_last(self) -> None:
         batches = entries_of(self.folder)
         batches = batches[batches["kind"] == Kind.BATCH]
-        if len(batches):
-            self._see_seq(self._read(batches[-1])[0])
+        for entry in batches[-LAST:]:
+            header = self._header(entry)
+            self._see_seq(header)
+            self.last.append((header["epoch"], header["seq"], int(entry["n"])))
 
     def _see_seq(self, header: Mapping[str, Any]) -> None:
         if header.get("seq", -1) >= 0:
             self.done = max(self.done, (header.get("epoch", 0), header["seq"]))
+
+    def _header(self, entry: Any) -> dict[str, Any]:
+        """Return the header of a record, without its payload."""
+        with (self.folder / f"{int(entry['segment']):06d}.seg").open("rb") as file:
+            file.seek(int(entry["offset"]))
+            head = RecordHead.from_bytes(file.read(LINE))
+            found: dict[str, Any] = msgpack.unpackb(file.read(head.header_bytes))
+            return found
 
     def _read(self, entry: Any) -> tuple[dict[str, Any], list[memoryview]]:
         path = self.folder / f"{int(entry['segment']):06d}.seg"
@@ -360,27 +396,6 @@ def folder_for(root: Path, acquisition: str, notebook: Notebook) -> Path:
         folder = root / f"{acquisition}.{number}"
     notebook.begin(acquisition, str(folder))
     return folder
-
-
-def check_room(folder: Path, settings: RecordSettings, size: int, ahead: int) -> None:
-    """Raise if writing `size` bytes would take what is to be left free of the disk.
-
-    `ahead`: bytes that are reserved for us already.
-
-    Raises
-    ------
-    OSError
-        ENOSPC, as if the disk itself had said so.
-    """
-    if size <= ahead and settings.keep_free_mib == 0:
-        return
-    free = free_bytes(folder) + ahead
-    if free < size + (settings.keep_free_mib << 20):
-        raise OSError(
-            errno.ENOSPC,
-            f"{free >> 20} MiB are free, and [record] keep_free_mib = "
-            f"{settings.keep_free_mib}",
-        )
 
 
 def free_bytes(folder: Path) -> int:

@@ -26,6 +26,7 @@ class Gate:
             for seconds in (settings.before_s, settings.after_s, settings.late_s)
         ]
         self._keepers: dict[str, Keeper] = {}
+        self._told: set[str] = set()
 
     def hear(self, header: Mapping[str, Any]) -> None:
         """Take the collector's EVENTS."""
@@ -44,6 +45,20 @@ class Gate:
             return None if verdict is None else batch
         return cut(batch, verdict) if verdict.any() else batch._replace(n=0)
 
+    def news(self) -> list[str]:
+        """Return what the operator should know, once."""
+        doubted = [
+            name
+            for name, keeper in self._keepers.items()
+            if keeper.doubted and name not in self._told
+        ]
+        self._told.update(doubted)
+        return [
+            f"{name}: frames without a time stamp, or whose clock was set back, are "
+            "recorded: it cannot be known what they surround"
+            for name in doubted
+        ]
+
     def windows(self, acquisition: str) -> list[list[Any]]:
         """Return [from, to, labels] of what is kept of an acquisition, ns."""
         return [
@@ -54,6 +69,7 @@ class Gate:
     def forget(self, acquisition: str) -> None:
         """Forget an acquisition whose run is closed."""
         self._keepers.pop(acquisition, None)
+        self._told.discard(acquisition)
 
     def _keeper(self, acquisition: str) -> Keeper:
         if acquisition not in self._keepers:

@@ -54,7 +54,9 @@ class Pace:
             self.lagging = False
             self._told_ns = now_ns - TOLD_NS
             return ["the disk has caught up; nothing waits for it any more"]
-        if not self.lagging or now_ns - self._told_ns < TOLD_NS or waits.trouble:
+        early = now_ns - self._seen[0][0] < LAGGING_NS
+        told = now_ns - self._told_ns < TOLD_NS
+        if not self.lagging or told or early or waits.trouble:
             return []
         self._told_ns = now_ns
         return [self._words(waits)]

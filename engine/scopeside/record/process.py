@@ -8,6 +8,7 @@ from typing import Any
 
 import zmq
 
+from scopeside.acquisition import Acquisition
 from scopeside.child import Child, main
 from scopeside.link import Link
 from scopeside.record.folder import free_bytes
@@ -16,6 +17,7 @@ from scopeside.record.item import Item
 from scopeside.record.notebook import Notebook
 from scopeside.record.pace import Backlog, Pace
 from scopeside.record.recorder import RING_FULL, Recorder
+from scopeside.record.ring import holds_words, ring_warning
 from scopeside.record.settings import EDGE, RecordSettings
 from scopeside.record.spool import Spool
 from scopeside.record.writing import Writer, Written
@@ -193,6 +195,9 @@ class RecorderProcess:
         else:
             recorder.put(item)
         recorder.started.add(name)
+        about = Acquisition.from_dict(header["acquisition"])
+        if words := ring_warning(self._settings, about):
+            self._note(f"{name}: {words}")
 
     def _book(self, header: dict[str, Any]) -> None:
         now = time.monotonic_ns()
@@ -233,7 +238,12 @@ class RecorderProcess:
         dropped += [
             [*gap.seqs, gap.cause] for gap in self._notebook.gaps if gap.epoch == epoch
         ]
+        kept = {
+            name: [[seq, n] for one, seq, n in run.last if one == epoch]
+            for name, run in runs.items()
+        }
         return {
+            **({} if self._gate is None else {"kept": kept}),
             "upto": {n: run.done[1] for n, run in runs.items() if run.done[0] == epoch},
             "spooled": self._recorder.spooled_seqs(epoch),
             "dropped": dropped,
@@ -273,7 +283,7 @@ class RecorderProcess:
             if said.trouble:
                 self._refused(said)
                 continue
-            if self._recorder.trouble:
+            if self._recorder.trouble and said.item.kind is Kind.BATCH:
                 self._note("the disk can be written to again")
             self._recorder.written(said.item)
             self._tell_written(said)
@@ -320,6 +330,7 @@ class RecorderProcess:
         if not recorder.trouble or not over or recorder.with_writer or self._may_hope:
             return
         if recorder.batches:
+            self._told_lost.add(recorder.trouble)
             given_up = recorder.give_up_waiting()
             self._note(
                 f"{given_up} batches that waited for the disk are given up: it could "
@@ -344,6 +355,8 @@ class RecorderProcess:
         for words in self._pace.see(now_ns, self._came, self._writer.bytes, waits):
             self._note(words)
         self._tell_losses()
+        for words in () if self._gate is None else self._gate.news():
+            self._note(words)
         lagging = "lagging" if self._pace.lagging else "ok"
         self._child.board.update(
             busy_ns=self._writer.busy_ns,
@@ -385,7 +398,9 @@ class RecorderProcess:
                 continue
             self._told_lost.add(cause)
             if cause == RING_FULL:
-                self._note(_ring_is_small(self._settings, self._pace.in_bytes_per_s))
+                words = holds_words(self._settings, self._pace.in_bytes_per_s)
+                why = words or "events are told so late that the ring is full before"
+                self._note(f"RING FULL: the oldest frames are given up: {why}")
             else:
                 self._note(
                     f"the spool of {mib} MiB is full: frames are not recorded "
@@ -413,18 +428,6 @@ _IN_WORDS = {
     Kind.GAP: "a gap",
     Kind.PARAM: "a change of parameters",
 }
-
-
-def _ring_is_small(settings: RecordSettings, bytes_per_s: float) -> str:
-    """Say for how long the ring holds frames, and how large it should be."""
-    asked_s = settings.before_s + settings.late_s
-    holds_s = (settings.spool_mib << 20) / max(bytes_per_s, 1.0)
-    return (
-        f"RING FULL: spool_mib = {settings.spool_mib} holds the last {holds_s:.1f} s "
-        f"of frames at this rate, and before_s + late_s = {asked_s:g} s are asked for: "
-        "older frames are given up before it is known whether an event needs them; "
-        f"spool_mib = {int(asked_s * bytes_per_s * 1.2) >> 20} would do"
-    )
 
 
 def run(child: Child) -> None:

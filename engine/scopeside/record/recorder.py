@@ -182,14 +182,28 @@ class Recorder:
 
     def _wanted(self, item: Item) -> bool | None:
         """Return whether any of it is to be written; None: it cannot be said yet."""
-        if self._gate is None or item.message is None:
+        if self._gate is None or (item.message is None and item.gap is None):
             return True
+        if item.message is None:
+            return None if self._grows(item) else True
         kept = self._gate.kept(item.acquisition, item.message)
         if kept is None:
             return None
         if 0 < kept.n < item.n:
             item.cut_to(kept)
         return kept.n > 0
+
+    def _grows(self, gap: Item) -> bool:
+        """Whether a gap at the head of the ring may become longer."""
+        assert self._gate is not None
+        if not self._spooled or self._spooled[0] is not gap:
+            return False
+        behind = self._spooled[1] if len(self._spooled) > 1 else None
+        if behind is None:
+            return True
+        if behind.message is None:
+            return False
+        return self._gate.kept(behind.acquisition, behind.message) is None
 
     def _leave_out(self, item: Item, cause: str = NO_EVENT) -> None:
         """Drop the oldest batch of the ring, which no event asks for."""
@@ -204,7 +218,8 @@ class Recorder:
         """Take note that the oldest that was begun is on disk."""
         assert self._begun[0] is item
         self._begun.popleft()
-        self.trouble = ""
+        if item.kind is Kind.BATCH or not self.batches:
+            self.trouble = ""  # what is small may find room where a batch does not
         if item.entry is not None:
             self._spool.pop(item.entry)
         if item.gap is not None:
@@ -236,12 +251,14 @@ class Recorder:
             self._giving_up = False
         may_wait = 0 if self._gate is not None else self._may_wait
         while sum(item.seq >= 0 for item in self._slab) > may_wait:
-            self._aside(self._slab.popleft())
+            if not self._aside(self._slab.popleft()):
+                return
 
     def leave_slab(self) -> bool:
         """Let go of the slab for good; return whether nothing lies in it any more."""
         while self._slab:
-            self._aside(self._slab.popleft())
+            if not self._aside(self._slab.popleft()):
+                return False
         for item in (*self._begun, *self._again):
             if item.in_slab and not item.begun:
                 assert item.message is not None
@@ -249,14 +266,15 @@ class Recorder:
                 item.message = item.message._replace(parts=list(parts))
         return not any(item.in_slab and item.begun for item in self._begun)
 
-    def _aside(self, item: Item) -> None:
+    def _aside(self, item: Item) -> bool:
+        """Copy an item aside, or give it up; False if it can be waited with."""
         if item.seq < 0 or item.gap is not None:
             self._spooled.append(item)
-            return
+            return True
         batch = item.kind is Kind.BATCH
         if batch and self._giving_up:
             self._give_up(item, self.trouble or "disk_slow")
-            return
+            return True
         placed = item.into(self._spool, spare=SPARE if batch else 0)
         while not placed and self._gate is not None and self._free_ring():
             placed = item.into(self._spool, spare=SPARE if batch else 0)
@@ -264,11 +282,21 @@ class Recorder:
             self._spooled.append(item)
             if self._asked(item):
                 self.answers.released.append(item.seq)
+        elif self._may_hold:
+            self._slab.appendleft(item)  # there is room when the oldest is written
+            return False
         elif batch:
             self._giving_up = True
             self._give_up(item, self.trouble or "disk_slow")
         else:
             self._spooled.append(item)  # the tee keeps it until it is written
+        return True
+
+    @property
+    def _may_hold(self) -> bool:
+        """Whether the slab can wait a little for room in the ring."""
+        waiting = sum(item.seq >= 0 for item in self._slab)
+        return self._gate is not None and not self.trouble and waiting <= self._may_wait
 
     def _free_ring(self) -> bool:
         """Give up the oldest that waits for a verdict; return whether there was one."""
@@ -280,8 +308,8 @@ class Recorder:
         if oldest is None or oldest.kind is not Kind.BATCH or oldest.entry is None:
             return False
         del self._spooled[place]
-        self._spool.pop(oldest.entry)
         new = self._gap_of(oldest, RING_FULL, gap)
+        self._spool.pop(oldest.entry)
         if new is not None:
             self._spooled.insert(place, new)
         return True

@@ -55,19 +55,20 @@ class Keeper:
     ----------
     windows
         Those known so far, in order of time, disjoint.
-    in_doubt
-        Frames that were kept because their time says nothing.
+    doubted
+        Whether frames were kept because their time says nothing.
     """
 
     def __init__(self, before_ns: int, after_ns: int, late_ns: int) -> None:
         self.windows: list[Window] = []
-        self.in_doubt = 0
+        self.doubted = False
         self._before_ns = before_ns
         self._after_ns = after_ns
         self._late_ns = late_ns
         self._upto_ns = -1
         self._final = False
         self._newest_ns = 0
+        self._last = np.empty(0, np.int64)
         self._starts = np.empty(0, np.int64)
         self._ends = np.empty(0, np.int64)
 
@@ -109,15 +110,17 @@ class Keeper:
         """Return which frames of a batch are kept, (n,); None: it has to wait.
 
         `times_ns`: (n,) int64, the time stamps of its frames. A batch that has to wait
-        is asked about again before those that came after it.
+        is asked about again before those that came after it. One that is decided may
+        be asked about again at once: the answer is the same.
         """
+        if len(self._last) and not np.array_equal(times_ns, self._last):
+            self._newest_ns = max(self._newest_ns, int(self._last.max()))
         doubtful = self._doubtful(times_ns)
         kept = self._covered(times_ns) | doubtful
         if not (kept | (times_ns < self.decided_before_ns)).all() and not self._final:
             return None
-        self.in_doubt += int(doubtful.sum())
-        if len(times_ns):
-            self._newest_ns = max(self._newest_ns, int(times_ns.max()))
+        self.doubted |= bool(doubtful.any())
+        self._last = times_ns.copy()
         return kept
 
     # ---------------------------------------------------------------------------

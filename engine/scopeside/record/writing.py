@@ -77,6 +77,7 @@ class Writer:
         self._news: SimpleQueue[Written] = SimpleQueue()
         self._round = 0
         self._stuck = -1
+        self._said = ""
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._write_all, name="writer", daemon=True),
@@ -152,8 +153,11 @@ class Writer:
             why = error.strerror or str(error)
             return Written(item, "disk_full" if full else "disk_failed", why)
         except Exception as error:
-            log.exception("the recorder could not write a %s", item.kind.name)
-            return Written(item, "disk_failed", f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            if why != self._said:
+                self._said = why
+                log.exception("the recorder could not write a %s", item.kind.name)
+            return Written(item, "disk_failed", why)
         return Written(item, answer=answer)
 
     def _write(self, item: Item, dropped: Mapping[str, int]) -> dict[str, Any] | None:

@@ -56,12 +56,15 @@ class RunWriter:
         Number of the next record.
     written
         Bytes in all segments.
+    preallocate
+        Whether room for a whole segment is reserved when it is begun.
     """
 
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder = folder
         self.record = 0
         self.written = 0
+        self.preallocate = True
         self._segment_bytes = segment_bytes
         self._described: list[dict[str, Any]] = []
         self._segment: _Segment | None = None
@@ -225,7 +228,7 @@ class RunWriter:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         head = segment_head(number, self.record)
         try:
-            allocated = _allocate(fd, self._segment_bytes)
+            allocated = _allocate(fd, self._segment_bytes) if self.preallocate else 0
             _write_all(fd, [head], 0)
         except OSError:
             os.close(fd)

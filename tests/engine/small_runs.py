@@ -19,8 +19,11 @@ T0_NS = 1_700_000_000_000_000_000
 FRAME_NS = 1_000_000
 
 
-def movie(name: str = "m1", shape: tuple[int, int] = SHAPE, **more: Any) -> Acquisition:
-    return Acquisition(name, shape, np.dtype("u2"), **more)
+SHAPE = (4, 6)
+
+
+def movie(name: str = "m1", **more: Any) -> Acquisition:
+    return Acquisition(name, SHAPE, np.dtype("u2"), **more)
 
 
 def frames_of(index: Any) -> Any:
