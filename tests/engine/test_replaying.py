@@ -1,7 +1,5 @@
 """The command that replays says what cannot be, before any process is started."""
 
-import json
-
 import numpy as np
 import pytest
 from tests.adapters.replay.recording import Recording
@@ -13,6 +11,7 @@ from scopeside.cli.replaying import Wanted, replay_command, table
 from scopeside.errors import ConfigError, RunError
 from scopeside.replay.held_against import Line
 from scopeside.replay.verify import Verification
+from scopeside.runs import manifest
 from scopeside.supervise.session import Options
 
 CHAIN = {"name": "c", "processor": [{"kind": "sum"}]}
@@ -76,9 +75,7 @@ def test_what_is_no_recording_is_told(tmp_path):
 
 
 def test_a_run_that_still_grows_cannot_be_verified_yet(run):
-    path = run / "manifest.json"
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "state": "recording"}))
+    manifest.write(run, {**manifest.read(run), "state": "recording"})
     with pytest.raises(RunError, match="is being recorded, or its recorder was killed"):
         asked(run, verify=True)
 
@@ -90,7 +87,8 @@ def test_a_recording_that_is_damaged_is_not_played_to_be_verified(run, capsys):
     segment.write_bytes(data)
     assert asked(run, verify=True) == 1
     *_, last = capsys.readouterr().out.splitlines()
-    assert last.startswith(f"not identical: {segment}: record 1 (BATCH), frames 0 to 2")
+    assert last.startswith(f"not identical: {segment}, record 1 at byte")
+    assert "(frames 0 to 2)" in last
 
 
 def test_the_table_has_a_row_for_each_line():

@@ -12,6 +12,7 @@ from tests.system.test_channels import Logger, heat, played
 from tests.system.test_feedback_replay import CONTROL
 
 import scopeside as api
+from scopeside.runs import manifest
 
 pytestmark = pytest.mark.system
 
@@ -128,11 +129,10 @@ def film(tmp_path_factory) -> Path:
 
 
 def test_a_movie_comes_out_the_same_and_a_digest_that_was_changed_is_found(film):
-    path = only_run(film) / "manifest.json"
-    manifest = json.loads(path.read_text())
+    said = manifest.read(only_run(film))
     forged = "insitu.nucleation.nuclei"
-    manifest["results"][forged] = "0" * 16
-    path.write_text(json.dumps(manifest))
+    said["results"][forged] = "0" * 16
+    manifest.write(only_run(film), said)
     said = scopeside(film, "replay", only_run(film), "--verify", "--report", "v.json")
     found = verdicts(film)
     verdict, why = found.pop(forged)

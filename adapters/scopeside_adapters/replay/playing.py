@@ -14,10 +14,11 @@ from scopeside.errors import RunError, SourceError
 from scopeside.ledger import FrameRanges
 from scopeside.packed import AnyBatch
 from scopeside.record.folder import OWN_CAUSES
-from scopeside.replay.damage import READING, Damage, damage_at
+from scopeside.replay.damage import READING, damage_at
 from scopeside.replay.part import Part
 from scopeside.runs.message import batch_of
 from scopeside.runs.run import Run
+from scopeside.runs.verify import Damage
 from scopeside.slab import PACKED
 from scopeside.wire import Kind
 from scopeside_adapters.replay.pace import RecordedPace

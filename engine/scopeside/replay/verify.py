@@ -10,11 +10,11 @@ from typing import Any
 from scopeside.errors import AuditError
 from scopeside.ledger import FrameRanges
 from scopeside.replay import decisions
-from scopeside.replay.damage import damages
 from scopeside.replay.held_against import Line, doubts_of, held_against
 from scopeside.replay.values import first_difference
 from scopeside.runs import manifest
 from scopeside.runs.run import Run
+from scopeside.runs.verify import damages
 
 AUDIT = "audit.jsonl"
 
@@ -61,7 +61,7 @@ class Verification:
 
 def damage_in(run: Run) -> list[str]:
     """Read all of a recording; return what is not as it was written."""
-    found = [str(damage) for damage in damages(run)]
+    found = [str(damage) for damage in damages(run.folder)]
     said = run.manifest.get("frames", {}).get("recorded", run.frames)
     if said != run.frames:
         found.append(

@@ -48,5 +48,6 @@ class Recording:
 
     def close(self, **more: Any) -> Path:
         segments = self._writer.close()
-        manifest.write(self.folder, {**self._about, "segments": segments, **more})
+        said = {"state": "complete", **self._about, "segments": segments, **more}
+        manifest.write(self.folder, said)
         return self.folder
