@@ -1,5 +1,7 @@
 """The command that replays says what cannot be, before any process is started."""
 
+import json
+
 import numpy as np
 import pytest
 from tests.adapters.replay.recording import Recording
@@ -27,10 +29,10 @@ def run(tmp_path):
     return recording.end(3, pipeline=RAW, pipeline_folder=str(tmp_path))
 
 
-def asked(run, **more):
+def asked(run, report=None, **more):
     nothing = dict.fromkeys(("pipeline", "pace", "since", "until"))
     wanted = {**nothing, "verify": False, "headless": True, **more}
-    return replay_command(Wanted(run, **wanted), Options())
+    return replay_command(Wanted(run, **wanted), Options(report=report))
 
 
 def pipeline(folder, **control):
@@ -85,7 +87,11 @@ def test_a_recording_that_is_damaged_is_not_played_to_be_verified(run, capsys):
     data = bytearray(segment.read_bytes())
     data[data.index(np.ones((3, 4, 6), "<u2").tobytes())] ^= 1
     segment.write_bytes(data)
-    assert asked(run, verify=True) == 1
+    report = run.parent / "r.json"
+    assert asked(run, report, verify=True) == 1
+    found = json.loads(report.read_text())
+    assert not found["replay"]["identical"]
+    assert "(frames 0 to 2)" in found["exit"]["reason"]
     *_, last = capsys.readouterr().out.splitlines()
     assert last.startswith(f"not identical: {segment}, record 1 at byte")
     assert "(frames 0 to 2)" in last

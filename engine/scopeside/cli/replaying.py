@@ -138,9 +138,9 @@ def _verify(
         console.print(f"… and {len(damage) - MAX_DAMAGE} more")
     if damage:
         # What stands on damaged frames cannot come out the same.
-        return _say(
-            console, Verification(damage), "without --verify the rest is played"
-        )
+        done = Verification(damage, hints=["without --verify the rest is played"])
+        _report(options.report, run, done, {})
+        return _say(console, done)
     options = replace(options, results=options.results or own / "results")
     preflight(pipeline, options)
     outcome = run_shown(
@@ -148,17 +148,17 @@ def _verify(
     )
     assert options.results is not None
     done = compare(run, outcome.report, options.results, own / AUDIT)
-    _report(options.report, run, done)
+    _report(options.report, run, done, outcome.report)
     console.print(table(done))
     return _say(console, done)
 
 
-def _say(console: Console, done: Verification, also: str = "") -> int:
+def _say(console: Console, done: Verification) -> int:
     """Print the last lines and return the exit code."""
     if not done.first:
         console.print("[green]identical:[/] every result is as it was recorded")
         return 0
-    for hint in (*done.hints, *([also] if also else ())):
+    for hint in done.hints:
         console.print(f"[yellow]hint[/] {escape(hint)}", soft_wrap=True)
     last = Text.assemble(("not identical: ", "bold red"), done.first)
     console.print(last, soft_wrap=True)
@@ -176,10 +176,16 @@ def table(done: Verification) -> Table:
     return found
 
 
-def _report(path: Path | None, run: Run, done: Verification) -> None:
-    """Put the verification into the report of the replay."""
-    if path is None or not path.is_file():
+def _report(
+    path: Path | None, run: Run, done: Verification, report: Mapping[str, Any]
+) -> None:
+    """Write the report of the replay, with what came of the verification."""
+    if path is None:
         return
-    report = json.loads(path.read_text(encoding="utf-8"))
-    report["replay"] = {"run": str(run.folder), **done.to_dict()}
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    said = {"code": int(bool(done.first)), "reason": done.first or "identical"}
+    found = {**report, "replay": {"run": str(run.folder), **done.to_dict()}}
+    text = json.dumps({**found, "exit": said}, indent=2) + "\n"
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"the report could not be written: {error}") from error
