@@ -183,7 +183,14 @@ def test_the_first_decision_that_differs_is_named():
 
 def test_a_decision_that_is_missing_is_told():
     found = decisions.compare([decision(1), decision(2)], [decision(1)])
-    assert found.why == "there were 2 and are 1; the first 1 are the same"
+    assert found.verdict == "different"
+    assert found.why == "there were 2, and only the first 1 are made again"
+
+
+def test_decisions_that_came_after_the_end_of_the_recording_are_told():
+    found = decisions.compare([decision(1)], [decision(1), decision(2)])
+    assert found.verdict == "same"
+    assert found.why.endswith("1 more came after the recording was closed")
 
 
 def test_an_instrument_that_was_never_moved_can_be_put_on_paper():

@@ -60,21 +60,20 @@ def constant_state(decisions: Iterable[Decision]) -> Mapping[str, Any] | None:
 def compare(recorded: Sequence[Decision], found: Sequence[Decision]) -> Line:
     """Return whether the same was decided, byte for byte.
 
-    The number of the adapter process is not compared: a replay has one.
+    The number of the adapter process is not compared: a replay has one. The recording
+    may have been closed before the last decisions were made.
     """
     before, now = [[_comparable(d) for d in all_] for all_ in (recorded, found)]
     for k, (one, other) in enumerate(zip(before, now, strict=False)):
         if canonical(one) != canonical(other):
             name = (one.get("proposal") or {}).get("id", f"number {k + 1}")
             return Line(NAME, "different", f"{name}: {difference_of(one, other)}")
-    if len(before) != len(now):
-        return Line(
-            NAME,
-            "different",
-            f"there were {len(before)} and are {len(now)}; the first "
-            f"{min(len(before), len(now))} are the same",
-        )
-    return Line(NAME, "same", f"{len(before)} decisions, byte for byte")
+    if len(before) > len(now):
+        why = f"there were {len(before)}, and only the first {len(now)} are made again"
+        return Line(NAME, "different", why)
+    late = len(now) - len(before)
+    also = f"; {late} more came after the recording was closed" if late else ""
+    return Line(NAME, "same", f"{len(before)} decisions, byte for byte{also}")
 
 
 def _evidence(decision: Decision) -> Mapping[str, Any]:
