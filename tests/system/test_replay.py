@@ -31,7 +31,7 @@ def pipeline_of(folder: Path) -> Path:
         slab={"mib": 8, "batch_kib": 64},
         record=RECORD,
         chain=[
-            {"name": "stem", "workers": 2, "processor": steps},
+            {"name": "stem", "processor": steps},
             {"name": "few", "edge": "sample:3", "processor": [{"kind": "sum"}]},
         ],
     )
