@@ -280,6 +280,15 @@ def test_a_chain_that_is_degraded_makes_all_be_kept_from_then_on(tmp_path):
     assert "'find0' is degraded" in note
 
 
+def test_an_event_long_before_the_end_of_its_part_has_its_own_time(tmp_path):
+    it = one(tmp_path)
+    said = header(event(8, {"birth_frame": 6}), event(40), n=5)
+    said["stamps"] = [stamps_of(5 * k, 5) for k in range(20)]
+    it.take(said)
+    assert events_of(it) == [[6 * MICRO, 8 * MICRO], [40 * MICRO, 40 * MICRO]]
+    assert not it.notes
+
+
 def test_times_are_forgotten_when_no_event_can_reach_back_to_them(tmp_path):
     it = one(tmp_path)
     for k in range(100):

@@ -134,6 +134,14 @@ def test_answers_go_only_to_the_tee_that_asked(desk):
     assert desk.told("done") == []
 
 
+def test_a_run_that_is_closed_already_is_answered_for_again(desk):
+    desk.recorder.started.clear()
+    desk.hear(Item(Kind.BOOK, NAME, EPOCH, -1, {}, 0))
+    desk.write()
+    assert [record[1] for record in desk.disk] == ["BOOK"]
+    assert desk.recorder.idle
+
+
 STEPS = st.lists(
     st.one_of(
         st.integers(1, 30).map(lambda n: ("hear", n)),

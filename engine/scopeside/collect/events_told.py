@@ -50,13 +50,15 @@ class _Looked:
     n: int = 0
     batches: deque[tuple[IntArray, IntArray]] = field(default_factory=deque)
 
-    def add(self, index: IntArray, times: IntArray, late_ns: int) -> None:
-        """Take a batch; forget those that no event may reach back to any more."""
-        if not len(index):
-            return
-        self.batches.append((index, times))
-        self.n += len(index)
-        self.upto_ns = max(self.upto_ns, int(times.max()))
+    def add(self, index: IntArray, times: IntArray) -> None:
+        """Take a batch."""
+        if len(index):
+            self.batches.append((index, times))
+            self.n += len(index)
+            self.upto_ns = max(self.upto_ns, int(times.max()))
+
+    def forget(self, late_ns: int) -> None:
+        """Forget the batches that no event to come may reach back to."""
         oldest_ns = self.upto_ns - late_ns
         while len(self.batches) > 1 and (
             self.n > MAX_STAMPS or int(self.batches[0][1].max()) < oldest_ns
@@ -127,11 +129,12 @@ class EventsTold:
         if looked is None:
             return
         for index, times in header.get("stamps", ()):
-            looked.add(_ints(index), _ints(times), self._late_ns)
+            looked.add(_ints(index), _ints(times))
             self.changed += 1
         for step, own, _ in header["said"]:
             if self._wanted(step, own):
                 self._event(looked, step, own, header["t_ns"])
+        looked.forget(self._late_ns)  # now that its own events are told
 
     def keep(self, t_ns: int, before_ns: int, after_ns: int, note: str) -> None:
         """Take a person's word that something is going on at `t_ns`."""

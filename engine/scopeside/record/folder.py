@@ -396,8 +396,11 @@ class RunOnDisk:
 def folder_for(root: Path, acquisition: str, notebook: Notebook) -> Path:
     """Return the folder that a run is to have, and remember it."""
     known = notebook.folder_of(acquisition)
-    if known is not None:
-        return Path(known)
+    return new_folder(root, acquisition, notebook) if known is None else Path(known)
+
+
+def new_folder(root: Path, acquisition: str, notebook: Notebook) -> Path:
+    """Return a folder that is not there yet, and remember it."""
     folder, number = root / acquisition, 1
     while folder.exists():
         number += 1

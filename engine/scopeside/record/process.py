@@ -186,7 +186,7 @@ class RecorderProcess:
                 self._ended.add(header["acq"])
                 self._recorder.answers.done.append(header["seq"])
             case Kind.END:
-                self._ended.discard(header["acq"])
+                pass  # the tee has forgotten it; its book is on the way
             case other:
                 log.warning("the recorder does not know what to do on %s", other)
 
@@ -332,10 +332,10 @@ class RecorderProcess:
     def _lose_patience(self) -> None:
         """Give up what waits for a disk that stays full after the last frame."""
         recorder = self._recorder
-        over = recorder.acquisitions <= self._ended or self._stopping
-        if not recorder.trouble or not over or recorder.with_writer or self._may_hope:
+        if not recorder.trouble or recorder.with_writer or self._may_hope:
             return
-        if recorder.batches:
+        over = recorder.acquisitions <= self._ended or self._stopping
+        if over and recorder.batches:
             self._told_lost.add(recorder.trouble)
             given_up = recorder.give_up_waiting()
             self._note(
@@ -368,6 +368,7 @@ class RecorderProcess:
             busy_ns=self._writer.busy_ns,
             record={
                 "state": recorder.trouble or lagging,
+                "writing": recorder.with_writer,
                 "bytes": self._writer.bytes,
                 "backlog_bytes": waits.bytes,
                 "spool_share": round(spool.share, 4),

@@ -159,7 +159,7 @@ class Recorder:
             if not waiting:
                 return None
             item = waiting[0]
-            if item.acquisition not in self.started:
+            if item.kind is not Kind.BOOK and item.acquisition not in self.started:
                 return None
             wanted = self._wanted(item)
             if wanted is None or (not wanted and self._ring_is_read):
