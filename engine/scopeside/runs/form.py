@@ -221,9 +221,6 @@ def entry_of(
     if isinstance(change, Mapping):  # a PARAM: what changes, with its number
         change = change.get("number", 0)
     entry = np.zeros(1, ENTRY)
-    change = header.get("change", 0)
-    if isinstance(change, Mapping):
-        change = change.get("number", 0)  # of a PARAM, which holds the whole change
     entry[0] = (
         head.record,
         offset,
