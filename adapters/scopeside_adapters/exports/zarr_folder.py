@@ -1,0 +1,155 @@
+"""A folder in the form of Zarr, version 2: groups, attributes, arrays in chunks.
+
+After "Zarr storage specification version 2". That version is read by the libraries
+zarr 2 and 3, by xarray, dask and RosettaSciIO; it is JSON and files of bytes, so that
+no library is needed to write it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+_LEVEL = 1
+
+
+class ZarrArray:
+    """An array whose chunks are written one by one, each once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        chunks: tuple[int, ...],
+        *,
+        compressed: bool,
+        fill: float | int,
+    ) -> None:
+        self._folder = folder
+        self._chunks = chunks
+        self._dtype = dtype
+        self._fill = fill
+        self._compressed = compressed
+        self._shuffled = compressed and dtype.itemsize > 1
+        folder.mkdir()
+        shuffle = [{"id": "shuffle", "elementsize": dtype.itemsize}]
+        self.described = {
+            "zarr_format": 2,
+            "shape": list(shape),
+            "chunks": list(chunks),
+            "dtype": dtype.str,
+            "compressor": {"id": "zlib", "level": _LEVEL} if compressed else None,
+            "filters": shuffle if self._shuffled else None,
+            "fill_value": "NaN" if fill != fill else fill,  # noqa: PLR0124 - NaN
+            "order": "C",
+            "dimension_separator": "/",
+        }
+
+    def write(self, chunk: tuple[int, ...], values: Array) -> None:
+        """Write the chunk with these numbers; at an edge `values` may be smaller."""
+        if values.shape != self._chunks:
+            whole = np.full(self._chunks, self._fill, self._dtype)
+            whole[tuple(slice(0, n) for n in values.shape)] = values
+            values = whole
+        flat = np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8)
+        if self._shuffled:
+            flat = np.ascontiguousarray(flat.reshape(-1, self._dtype.itemsize).T)
+        data = zlib.compress(flat.data, _LEVEL) if self._compressed else flat.data
+        path = self._folder.joinpath(*(str(k) for k in chunk))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+class ZarrFolder:
+    """Groups and arrays below one folder; `close` writes what opens them at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._described: dict[str, Any] = {}
+        self.group("")
+
+    def group(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Make a group and those above it; with attributes, if there are any."""
+        (self._root / name).mkdir(parents=True, exist_ok=True)
+        for above in _above(name):
+            self._write(above, ".zgroup", {"zarr_format": 2})
+        if attributes:
+            self._write(name, ".zattrs", attributes)
+
+    def tree(self, name: str, tree: Mapping[str, Any]) -> None:
+        """Write nested plain values: mappings as groups, arrays as arrays."""
+        self.group(
+            name,
+            {
+                str(key): value
+                for key, value in tree.items()
+                if not isinstance(value, Mapping | np.ndarray)
+            },
+        )
+        for key, value in tree.items():
+            below = f"{name}/{str(key).replace('/', '-') or '-'}"
+            if isinstance(value, Mapping):
+                self.tree(below, value)
+            elif isinstance(value, np.ndarray):
+                self.whole(below, value)
+
+    def array(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        chunks: tuple[int, ...],
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        compressed: bool = True,
+        fill: float | int = 0,
+    ) -> ZarrArray:
+        """Begin an array."""
+        array = ZarrArray(
+            self._root / name, shape, dtype, chunks, compressed=compressed, fill=fill
+        )
+        self._write(name, ".zarray", array.described)
+        if attributes:
+            self._write(name, ".zattrs", attributes)
+        return array
+
+    def whole(
+        self, name: str, values: Array, attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write an array that is in memory, as one chunk."""
+        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        chunks = tuple(max(1, n) for n in values.shape)
+        array = self.array(name, values.shape, little.dtype, chunks, attributes)
+        if values.size:
+            array.write((0,) * max(1, values.ndim), little)
+
+    def close(self) -> None:
+        """Write all descriptions into one file beside the others."""
+        together = {"zarr_consolidated_format": 1, "metadata": self._described}
+        _put(self._root / ".zmetadata", together)
+
+    def _write(self, name: str, what: str, value: Mapping[str, Any]) -> None:
+        key = f"{name}/{what}" if name else what
+        self._described[key] = value
+        _put(self._root / key, value)
+
+
+def _above(name: str) -> Iterator[str]:
+    """Yield the root, the groups below it, and `name`."""
+    yield ""
+    parts = name.split("/") if name else []
+    for k in range(len(parts)):
+        yield "/".join(parts[: k + 1])
+
+
+def _put(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
