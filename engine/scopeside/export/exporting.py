@@ -75,6 +75,7 @@ def export(
         validate(exporter_type.Params, settings or {}, where=f"export to {kind}")
     )
     with Run(folder) as run:
+        name = _name_of(run)
         skip = _only_events(run) if skip_absent is None else skip_absent
         source = Source(
             run,
@@ -82,7 +83,6 @@ def export(
             if exporter_type.takes_frames
             else None,
         )
-        name = _name_of(run)
         if problems := exporter.check(source):
             raise ConfigError("\n".join(problems))
         names = exporter.names(target_of(out, name, exporter_type.suffix))

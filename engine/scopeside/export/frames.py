@@ -152,10 +152,24 @@ class RunFrames:
             self._open.move_to_end(number)
             return self._open[number]
         batch = self.run.batch(self._entries[number])
+        self._check(batch, number)
         self._open[number] = batch
         if len(self._open) > _OPEN_BATCHES:
             self._open.popitem(last=False)
         return batch
+
+    def _check(self, batch: AnyBatch, number: int) -> None:
+        """Refuse frames of another kind than those that the run is said to have."""
+        if isinstance(batch, Batch):
+            found = batch.pixels.shape[1:], batch.pixels.dtype
+        else:
+            found = batch.frame_shape, batch.dtype
+        expected = self.acquisition.frame_shape, self.acquisition.dtype
+        if found != expected:
+            raise RunError(
+                f"record {self._entries[number]['record']} has frames of {found[0]} "
+                f"{found[1]}, and the run has {expected[0]} {expected[1]}"
+            )
 
     def _mark(self, number: int, error: Exception) -> None:
         """Count all frames of a batch that cannot be read as absent."""

@@ -18,6 +18,8 @@ from scopeside.scan import Scan
 
 IntArray = npt.NDArray[np.int64]
 
+MAX_PLACES = 1 << 28
+"""Places of one export: 24 bytes are kept for each."""
 _CHUNK = 1 << 20
 _LIST = {"movie": "time", "tilt_series": "tilt"}
 """Name of the axis of a list of frames, by the kind of the acquisition."""
@@ -67,14 +69,16 @@ def places_of(
     Raises
     ------
     ConfigError
-        If `frames` leaves none.
+        If `frames` leaves none, or there are too many (`MAX_PLACES`).
     """
     scan = acquisition.scan
     if scan is not None and frames is None:
+        _check_number(scan.expected)
         return _of_path(scan) if scan.visited else _of_grid(scan)
     start, stop, _ = slice(*(frames or (None, None))).indices(total)
     if start >= stop:
         raise ConfigError(f"--frames leaves none of the {total} frames of the run")
+    _check_number(stop - start)
     return list_of(acquisition, np.arange(start, stop))
 
 
@@ -89,6 +93,15 @@ def list_of(acquisition: Acquisition, frame: IntArray) -> Places:
     if not len(frame):
         raise ConfigError("none of the frames that were asked for has a position")
     return Places((len(frame),), ("position",), frame, _split(where, scan))
+
+
+def _check_number(places: int) -> None:
+    if places > MAX_PLACES:
+        raise ConfigError(
+            f"the run has places for {places} frames, and {MAX_PLACES} can be exported "
+            "at once: name a part with --frames A:B, or leave out what is absent with "
+            "--absent skip"
+        )
 
 
 def _of_grid(scan: Scan) -> Places:
