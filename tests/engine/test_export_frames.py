@@ -194,7 +194,7 @@ def test_frames_of_another_size_than_the_run_has_are_absent_and_named(tmp_path):
 
 @pytest.mark.parametrize("scan", [None, Scan((1 << 20, 1 << 20))])
 def test_places_beyond_any_memory_are_refused_before_they_are_made(scan):
-    with pytest.raises(ConfigError, match=r"268435456 can be exported at once"):
+    with pytest.raises(ConfigError, match=r"67108864 can be exported at once"):
         places_of(acquisition(scan), 1 << 40)
 
 

@@ -1,7 +1,8 @@
 """The frames of a run as one dense array, read piece by piece in order of place.
 
 Nothing of the pixels is kept: a batch lies in its file, and events or packed frames are
-made dense as far as they are asked for. What is kept is 24 bytes for each frame.
+made dense as far as they are asked for. An export needs about 100 bytes of memory for
+each frame, for its number, its time and where it lies.
 """
 
 from __future__ import annotations

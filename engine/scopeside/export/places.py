@@ -18,8 +18,8 @@ from scopeside.scan import Scan
 
 IntArray = npt.NDArray[np.int64]
 
-MAX_PLACES = 1 << 28
-"""Places of one export: 24 bytes are kept for each."""
+MAX_PLACES = 1 << 26
+"""Places of one export: about 100 bytes of memory are needed for each."""
 _CHUNK = 1 << 20
 _LIST = {"movie": "time", "tilt_series": "tilt"}
 """Name of the axis of a list of frames, by the kind of the acquisition."""

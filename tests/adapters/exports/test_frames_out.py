@@ -22,8 +22,15 @@ CALIBRATION = {
     "scan_step_m": 1e-10,
     "detector_rad_per_px": 2e-4,
 }
-FILES = {"hspy": ".hspy", "mib": ".mib", "npy": ".npy", "tiff": ".tif", "nexus": ".nxs"}
-KEYS = {"nexus": {"key": "data"}}
+FILES = {
+    "hspy": ".hspy",
+    "mib": ".mib",
+    "nexus": ".nxs",
+    "npy": ".npy",
+    "npz": ".npz",
+    "tiff": ".tif",
+}
+KEYS = {"nexus": {"key": "data"}, "npz": {"key": "data"}}
 
 
 def scan_run(folder, dtype="<u2", scan=SCAN):
