@@ -32,12 +32,10 @@ class ZarrArray:
         chunks: tuple[int, ...],
         *,
         compressed: bool,
-        fill: float | int,
     ) -> None:
         self._folder = folder
         self._chunks = chunks
         self._dtype = dtype
-        self._fill = fill
         self._compressed = compressed
         self._shuffled = compressed and dtype.itemsize > 1
         folder.mkdir()
@@ -49,7 +47,8 @@ class ZarrArray:
             "dtype": dtype.str,
             "compressor": {"id": "zlib", "level": _LEVEL} if compressed else None,
             "filters": shuffle if self._shuffled else None,
-            "fill_value": "NaN" if fill != fill else fill,  # noqa: PLR0124 - NaN
+            # Every chunk is written; xarray takes what stands here for "no value".
+            "fill_value": None,
             "order": "C",
             "dimension_separator": "/",
         }
@@ -57,7 +56,7 @@ class ZarrArray:
     def write(self, chunk: tuple[int, ...], values: Array) -> None:
         """Write the chunk with these numbers; at an edge `values` may be smaller."""
         if values.shape != self._chunks:
-            whole = np.full(self._chunks, self._fill, self._dtype)
+            whole = np.zeros(self._chunks, self._dtype)
             whole[tuple(slice(0, n) for n in values.shape)] = values
             values = whole
         flat = np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8)
@@ -111,11 +110,10 @@ class ZarrFolder:
         attributes: Mapping[str, Any] | None = None,
         *,
         compressed: bool = True,
-        fill: float | int = 0,
     ) -> ZarrArray:
         """Begin an array."""
         array = ZarrArray(
-            self._root / name, shape, dtype, chunks, compressed=compressed, fill=fill
+            self._root / name, shape, dtype, chunks, compressed=compressed
         )
         self._write(name, ".zarray", array.described)
         if attributes:

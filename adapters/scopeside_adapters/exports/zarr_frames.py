@@ -32,7 +32,6 @@ def write_frames(
         (*(1,) * (len(navigation) - 1), n, *frames.acquisition.frame_shape),
         attributes,
         compressed=params.compression != "none",
-        fill=frames.fill,
     )
     total = len(frames.places)
     for first, pixels in frames.blocks(n):

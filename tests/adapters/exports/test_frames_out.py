@@ -99,6 +99,7 @@ def test_zarr_reads_named_axes_and_equal_pixels(compression, dtype, tmp_path):
     assert data.dtype == np.dtype(dtype)
     assert data.chunks == (1, 3, *SHAPE)
     np.testing.assert_array_equal(data[:], as_scanned(pixels))
+    assert data.fill_value is None  # xarray would make zeros of counts NaN
     names = data.attrs["_ARRAY_DIMENSIONS"]
     assert names == ["scan_y", "scan_x", "detector_y", "detector_x"]
     assert group["scan_y"][:].tolist() == pytest.approx([0, 1e-10, 2e-10])
