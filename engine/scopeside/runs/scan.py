@@ -103,11 +103,11 @@ def entries_of(folder: Path, *, known: int = 0) -> npt.NDArray[np.void]:
             entries = good_entries(file.read())
     except FileNotFoundError:
         entries = np.empty(0, ENTRY)
-    beyond = list(_beyond(folder, entries))
-    return np.concatenate([entries[known:], *beyond]) if beyond else entries[known:]
+    more = list(beyond(folder, entries))
+    return np.concatenate([entries[known:], *more]) if more else entries[known:]
 
 
-def _beyond(
+def beyond(
     folder: Path, entries: npt.NDArray[np.void]
 ) -> Iterator[npt.NDArray[np.void]]:
     """Yield entries of records that lie behind those of the index."""

@@ -15,6 +15,7 @@ from typing import Any, Self
 import xxhash
 
 from scopeside.errors import RunError
+from scopeside.runs import lock
 from scopeside.runs.form import LINE, Packed, entry_of, pack, segment_head
 from scopeside.runs.scan import INDEX, SegmentScan, entries_of, segments_of
 from scopeside.wire import Buffer, Kind
@@ -77,7 +78,7 @@ class RunWriter:
         """
         folder.mkdir(parents=True)
         writer = cls(folder, segment_bytes)
-        writer._open_index(0)
+        writer._open_index()
         _sync_folder(folder.parent)
         return writer
 
@@ -90,9 +91,10 @@ class RunWriter:
         Raises
         ------
         RunError
-            If its segments are not what was written.
+            If its segments are not what was written, or another one writes it.
         """
         writer = cls(folder, segment_bytes)
+        writer._open_index()
         entries = entries_of(folder)
         ends = {int(e["segment"]): int(e["offset"] + e["size"]) for e in entries}
         for path in segments_of(folder):
@@ -101,7 +103,8 @@ class RunWriter:
             else:
                 writer._reopen(path, ends[int(path.stem)])
         writer.record = len(entries)
-        writer._open_index(entries.nbytes, entries.tobytes())
+        _write_all(writer._index, [entries.tobytes()], 0)
+        os.ftruncate(writer._index, entries.nbytes)
         return writer
 
     def append(
@@ -183,6 +186,18 @@ class RunWriter:
         _sync_folder(self.folder)
         return self._described
 
+    def abandon(self) -> None:
+        """Let go of the files as they are, as if this process were killed."""
+        with self._lock:
+            for segment in (*self._to_finish, self._segment):
+                if segment is not None:
+                    os.close(segment.fd)
+            self._to_finish.clear()
+            self._segment = None
+            if self._index >= 0:
+                os.close(self._index)
+                self._index = -1
+
     # ---------------------------------------------------------------------------
 
     def _with_room(self, size: int) -> _Segment:
@@ -232,12 +247,10 @@ class RunWriter:
             os.ftruncate(self._index, self.record * len(data))
             raise
 
-    def _open_index(self, size: int, data: bytes = b"") -> None:
+    def _open_index(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._index = os.open(self.folder / INDEX, flags, 0o644)
-        if data:
-            _write_all(self._index, [data], 0)
-        os.ftruncate(self._index, size)
+        lock.take(self._index, self.folder)
 
     def _reopen(self, path: Path, end: int) -> None:
         """Take up a segment, cut off at `end`, as the current one."""
