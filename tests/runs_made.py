@@ -25,6 +25,7 @@ def write_run(
     batches: Iterable[AnyBatch],
     *,
     segment_bytes: int = 1 << 24,
+    gaps: Iterable[tuple[int, int, str]] = (),
     end: int | None = None,
     **told: Any,
 ) -> Path:
@@ -36,6 +37,9 @@ def write_run(
     for seq, batch in enumerate(batches):
         said = message_of(acquisition.id, batch, seq=seq)
         writer.append(Kind.BATCH, said.header, said.parts, **_where(said))
+    for first, last, cause in gaps:
+        gap = {"acq": acquisition.id, "first": first, "last": last, "cause": cause}
+        writer.append(Kind.GAP, gap, first=first, last=last)
     if end is not None:
         writer.append(Kind.END, {"acq": acquisition.id, "total": end})
     segments = writer.close()

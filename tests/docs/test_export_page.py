@@ -37,7 +37,8 @@ def au(tmp_path, monkeypatch):
     pixels = frames_of(32, (8, 8), "<u2")
     index = np.array([k for k in range(32) if k not in (3, 4, 9)])
     batch = Batch(pixels[index], index, times_of(index))
-    run = write_run(tmp_path / "runs/au-1", acquisition, [batch])
+    gaps = [(3, 4, "dropped_by_peer")]
+    run = write_run(tmp_path / "runs/au-1", acquisition, [batch], gaps=gaps)
     write(run / "results", "stem", "virtual", Result("bf", np.ones((4, 6))), {})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

@@ -39,7 +39,7 @@ def whole(frames, at_once=3):
 
 
 def opened(folder, acq, batches, **how):
-    more = {key: how.pop(key) for key in ("end", "segment_bytes") if key in how}
+    more = {key: how.pop(key) for key in ("end", "gaps") if key in how}
     return RunFrames(Run(write_run(folder, acq, batches, **more)), **how)
 
 
@@ -123,6 +123,17 @@ def test_an_absent_frame_is_filled_and_marked(dtype, tmp_path):
     assert frames.present.tolist() == [True, True, False, True, False, False]
     assert frames.absent.tolist() == [[2, 2], [4, 5]]
     assert frames.index.tolist() == [0, 1, -1, 3, -1, -1]
+
+
+def test_it_is_told_why_frames_are_absent_as_far_as_it_was_declared(tmp_path):
+    pixels = frames_of(3, SHAPE, "<u2")
+    gaps = [(3, 4, "disk_slow"), (8, 9, "disk_full")]
+    frames = opened(
+        tmp_path / "r", acquisition(), [batch_of([0, 1, 2], pixels)], gaps=gaps
+    )
+    assert len(frames.places) == 10
+    expected = {"disk_slow": 2, "disk_full": 2, "not_recorded": 3}
+    assert frames.absent_by_cause == expected
 
 
 def test_absent_frames_can_be_left_out_instead(tmp_path):

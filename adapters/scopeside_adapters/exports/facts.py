@@ -49,6 +49,7 @@ def account_of(frames: RunFrames) -> dict[str, Any]:
     return {
         "frames": len(frames.places),
         "frames_absent": int((~frames.present).sum()),
+        "absent_by_cause": frames.absent_by_cause,
         "absent_places": frames.absent.tolist(),
         "fill_value": str(frames.fill),
         "frames_not_exported": frames.unplaced,

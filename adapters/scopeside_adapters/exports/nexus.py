@@ -21,6 +21,7 @@ from scopeside_adapters.exports.hdf5_frames import (
     load_h5py,
     write_frames,
 )
+from scopeside_adapters.exports.hdf5_tree import text_of
 from scopeside_adapters.exports.kept import kept_of
 
 _QUANTITIES = (
@@ -121,7 +122,7 @@ def _write_instrument(entry: Any, source: Source) -> None:
     groups = {name: _group(instrument, name, kind) for name, kind in _CLASSES.items()}
     groups["source"]["probe"] = "electron"
     if acquisition.detector:
-        groups["detector"]["description"] = acquisition.detector
+        groups["detector"]["description"] = text_of(acquisition.detector)
     for group, name, keys, unit in _QUANTITIES:
         value = number(acquisition.calibration, *keys)
         if value is None:

@@ -85,21 +85,18 @@ class ZarrFolder:
             self._write(name, ".zattrs", attributes)
 
     def tree(self, name: str, tree: Mapping[str, Any]) -> None:
-        """Write nested plain values: mappings as groups, arrays as arrays."""
+        """Write mappings that hold arrays as groups, what else there is as attributes.
+
+        A name out of a recording never becomes one of a file: attributes are JSON.
+        """
         self.group(
-            name,
-            {
-                str(key): value
-                for key, value in tree.items()
-                if not isinstance(value, Mapping | np.ndarray)
-            },
+            name, {str(key): v for key, v in tree.items() if not _holds_arrays(v)}
         )
         for key, value in tree.items():
-            below = f"{name}/{str(key).replace('/', '-') or '-'}"
-            if isinstance(value, Mapping):
-                self.tree(below, value)
-            elif isinstance(value, np.ndarray):
-                self.whole(below, value)
+            if isinstance(value, np.ndarray):
+                self.whole(f"{name}/{key}", value)
+            elif _holds_arrays(value):
+                self.tree(f"{name}/{key}", value)
 
     def array(
         self,
@@ -139,6 +136,12 @@ class ZarrFolder:
         key = f"{name}/{what}" if name else what
         self._described[key] = value
         _put(self._root / key, value)
+
+
+def _holds_arrays(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_arrays(one) for one in value.values())
+    return isinstance(value, np.ndarray)
 
 
 def _above(name: str) -> Iterator[str]:

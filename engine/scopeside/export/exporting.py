@@ -104,9 +104,10 @@ def notes_of(source: Source) -> list[str]:
         return notes
     absent = int((~frames.present).sum())
     if absent:
+        causes = ", ".join(f"{k} {n}" for k, n in frames.absent_by_cause.items())
         notes.append(
-            f"{absent} of {len(frames.present)} frames are absent and filled with "
-            f"{frames.fill}"
+            f"{absent} of {len(frames.present)} frames are absent ({causes}) and "
+            f"filled with {frames.fill}"
         )
     if frames.unplaced:
         notes.append(

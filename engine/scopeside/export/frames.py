@@ -66,7 +66,14 @@ class RunFrames:
         self.damaged += found.damaged
         if not len(found.index):
             raise ConfigError(f"{run.folder} holds no frames yet")
-        self.places = _places(run, found.index, frames, skip_absent=skip_absent)
+        self._gaps: list[tuple[int, int, str]] = []
+        self.places = _places(
+            run.acquisition,
+            found.index,
+            max(self._told(), int(found.index[-1]) + 1),
+            frames,
+            skip_absent=skip_absent,
+        )
         at = np.searchsorted(found.index, self.places.frame)
         at = np.minimum(at, len(found.index) - 1)
         self.present: npt.NDArray[np.bool_] = found.index[at] == self.places.frame
@@ -101,6 +108,21 @@ class RunFrames:
     def absent(self) -> IntArray:
         """Runs [first, last] of flat places whose frame is absent, (m, 2)."""
         return runs_of(np.flatnonzero(~self.present))
+
+    @property
+    def absent_by_cause(self) -> dict[str, int]:
+        """How many frames are absent, by the cause that the run has declared.
+
+        ``not_recorded``: it has declared none, as where the detector was stopped.
+        """
+        frame = np.sort(self.places.frame[~self.present])
+        counts: dict[str, int] = {}
+        for first, last, cause in self._gaps:
+            low, high = np.searchsorted(frame, [first, last + 1])
+            if high > low:
+                counts[cause] = counts.get(cause, 0) + int(high - low)
+        rest = len(frame) - sum(counts.values())
+        return {**counts, **({"not_recorded": rest} if rest > 0 else {})}
 
     def blocks(self, frames: int) -> Iterator[tuple[int, Array]]:
         """Yield all frames: (first flat place, (n, height, width)).
@@ -172,6 +194,29 @@ class RunFrames:
                 f"{found[1]}, and the run has {expected[0]} {expected[1]}"
             )
 
+    def _told(self) -> int:
+        """Return how many frames the detector is known to have had; take in the gaps.
+
+        What is damaged says nothing.
+        """
+        total = 0
+        entries = self.run.entries
+        for entry in entries[np.isin(entries["kind"], (Kind.END, Kind.GAP))]:
+            try:
+                message = self.run.message(entry)
+            except RunError as error:
+                self.damaged.append(str(error))
+                continue
+            if message.kind is Kind.END:
+                said = message.header.get("total")
+                total = max(total, said) if type(said) is int else total
+            else:
+                first, last = int(entry["first"]), int(entry["last"])
+                cause = str(message.header.get("cause", "unknown"))
+                self._gaps.append((first, last, cause))
+                total = max(total, last + 1)
+        return total
+
     def _mark(self, number: int, error: Exception) -> None:
         """Count all frames of a batch that cannot be read as absent."""
         lost = self._entry == number
@@ -224,28 +269,18 @@ def runs_of(ascending: IntArray) -> IntArray:
 
 
 def _places(
-    run: Run,
+    acquisition: Acquisition,
     recorded: IntArray,
+    total: int,
     frames: tuple[int | None, int | None] | None,
     *,
     skip_absent: bool,
 ) -> Places:
-    """Return the places, as far as the frames that are there reach."""
-    total = max(_told(run), int(recorded[-1]) + 1)
+    """Return the places of all `total` frames, or of those that were recorded."""
     if not skip_absent:
-        return places_of(run.acquisition, total, frames)
+        return places_of(acquisition, total, frames)
     start, stop, _ = slice(*(frames or (None, None))).indices(total)
     kept = recorded[(recorded >= start) & (recorded < stop)]
     if not len(kept):
         raise ConfigError(f"--frames leaves none of the {len(recorded)} frames")
-    return list_of(run.acquisition, kept)
-
-
-def _told(run: Run) -> int:
-    """Return how many frames the detector is known to have had, by END and gaps."""
-    total = 0
-    for entry in run.entries[run.entries["kind"] == Kind.END]:
-        said = run.message(entry).header.get("total")
-        total = max(total, said) if type(said) is int else total
-    gaps = run.entries[run.entries["kind"] == Kind.GAP]
-    return max(total, int(gaps["last"].max()) + 1) if len(gaps) else total
+    return list_of(acquisition, kept)
