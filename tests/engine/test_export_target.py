@@ -181,8 +181,18 @@ def test_the_command_says_what_it_wrote_and_what_is_absent(run, out):
         ["export", str(run), "--to", "npz", "--out", str(out), "--frames", "30:"],
     )
     assert said.exit_code == 0, said.output
-    assert "30 recorded frames were not exported" in said.output
+    assert "30 recorded frames are left out, as --frames says" in said.output
     assert f"written: {out / 'r-1.npz'}" in said.output.replace("\n", "")
+
+
+def test_where_there_is_no_terminal_progress_is_lines(run, out, monkeypatch):
+    from scopeside.cli import exporting
+
+    monkeypatch.setattr(exporting, "LINE_EVERY_S", 0.0)
+    said = CliRunner().invoke(
+        app, ["export", str(run), "--to", "npy", "--out", str(out)]
+    )
+    assert "export to npy: 40 of 40\n" in said.output
 
 
 def test_the_command_without_a_format_says_what_to_do(run, capsys):

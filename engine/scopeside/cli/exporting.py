@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from scopeside.errors import ConfigError
 from scopeside.export.exporter import Progress as Told
 from scopeside.export.exporting import Exported, Range, export
 
+LINE_EVERY_S = 2.0
 _OUT_WITH_BOTH = "--out names one file; with --to and --results it is a folder"
 
 
@@ -93,16 +95,17 @@ def range_of(text: str) -> Range:
 
 @contextmanager
 def _shown(console: Console, kind: str) -> Iterator[Told]:
-    """Show how far it is, on a terminal."""
+    """Show how far it is: a bar on a terminal, else a line every two seconds."""
+    if not console.is_terminal:
+        yield _lines(console, kind)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    bar = Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    )
+    bar = Progress(*columns, console=console, transient=True)
     with bar:
         task = bar.add_task(f"export to {kind}", total=None)
 
@@ -110,6 +113,18 @@ def _shown(console: Console, kind: str) -> Iterator[Told]:
             bar.update(task, completed=done, total=total)
 
         yield told
+
+
+def _lines(console: Console, kind: str) -> Told:
+    due = time.monotonic() + LINE_EVERY_S
+
+    def told(done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + LINE_EVERY_S
+            console.print(f"export to {kind}: {done} of {total}", markup=False)
+
+    return told
 
 
 @contextmanager

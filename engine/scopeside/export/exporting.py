@@ -110,9 +110,12 @@ def notes_of(source: Source) -> list[str]:
             f"filled with {frames.fill}"
         )
     if frames.unplaced:
+        why = "" if frames.whole else "lie outside of --frames, or "
         notes.append(
-            f"{frames.unplaced} recorded frames were not exported: fly-back, or not "
-            "asked for"
+            f"{frames.unplaced} recorded frames are left out: they {why}have no probe "
+            "position"
+            if frames.acquisition.scan is not None
+            else f"{frames.unplaced} recorded frames are left out, as --frames says"
         )
     if frames.repeated:
         notes.append(f"{frames.repeated} frames were recorded twice; the first counts")

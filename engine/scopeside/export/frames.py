@@ -42,6 +42,8 @@ class RunFrames:
     present
         (n,) bool: whether the frame of each place is there. It is final when all
         frames have been read: one that is found damaged is absent.
+    whole
+        Whether no part was asked for.
     unplaced
         Recorded frames that have no place, such as those of fly-back.
     repeated
@@ -59,6 +61,7 @@ class RunFrames:
     ) -> None:
         self.run = run
         self.acquisition: Acquisition = run.acquisition
+        self.whole = frames is None
         self.damaged: list[str] = []
         self._entries = run.batch_entries
         found = _Index(run, self._entries)
