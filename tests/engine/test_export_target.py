@@ -19,6 +19,9 @@ from scopeside.export import target
 from scopeside.export.exporting import export
 from scopeside.export.target import target_of
 from scopeside.runs import manifest
+from scopeside.runs.message import message_of
+from scopeside.runs.writer import RunWriter
+from scopeside.wire import Kind
 
 KINDS = ["hspy", "zspy", "nexus", "zarr", "tiff", "npy", "npz", "mib"]
 FRAMES = frames_of(40, (16, 16), "<u2")
@@ -125,9 +128,19 @@ def test_an_acquisition_whose_name_leads_elsewhere_is_refused(run, out):
     assert not list(out.parent.rglob("*evil*"))
 
 
-def test_a_run_that_still_grows_is_exported_as_far_as_it_is(run, out):
-    manifest.write(run, {**manifest.read(run), "state": "recording"})
-    done = export(run, "npy", out)
+def test_a_run_that_still_grows_is_exported_as_far_as_it_is(tmp_path, out):
+    index = np.arange(40)
+    acquisition = Acquisition("r-1", (16, 16), np.dtype("<u2"))
+    said = message_of("r-1", Batch(FRAMES, index, times_of(index)), seq=0)
+    where = {"n": 40, "first": 0, "last": 39, "t_ns": said.t_ns}
+    writer = RunWriter.create(tmp_path / "grows", 1 << 20)
+    try:
+        told = {"state": "recording", "acquisition": acquisition.to_dict()}
+        manifest.write(writer.folder, told)
+        writer.append(Kind.BATCH, said.header, said.parts, **where)
+        done = export(writer.folder, "npy", out)
+    finally:
+        writer.close()
     np.testing.assert_array_equal(np.load(done.paths[0]), FRAMES)
     assert "still being recorded" in done.notes[0]
 

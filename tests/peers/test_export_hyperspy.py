@@ -154,6 +154,17 @@ def test_a_merlin_file_has_the_times_of_its_frames(tmp_path):
     assert "Frames Absent (Number):\t1\n" in (tmp_path / "scan-1.hdr").read_text()
 
 
+@pytest.mark.parametrize("kind", ["hspy", "zspy"])
+def test_frames_can_be_read_lazily(kind, tmp_path):
+    made = scan_run(tmp_path / "run")
+    (path,) = export(made.folder, kind, tmp_path, settings={"chunk": 3}).paths
+    reader = importlib.import_module(READERS[kind])
+    data = reader.file_reader(str(path), lazy=True)[0]["data"]
+    assert data.chunksize == (1, 3, 10, 12)
+    frame = data[2, 4].compute(scheduler="synchronous")
+    np.testing.assert_array_equal(frame, made.pixels[2, 4])
+
+
 def test_uncompressed_chunks_of_a_given_size(tmp_path):
     h5py = pytest.importorskip("h5py", reason="h5py is not installed")
     made = scan_run(tmp_path / "run")

@@ -95,9 +95,9 @@ def _write_result(source: Source, stored: Stored, target: Path) -> list[str]:
     """Write what the kind of a result asks for; return its row of the overview."""
     result, files = stored.result, []
     if result.valid:
-        if result.kind in ("image", "series"):
-            files += write_result(source, stored, target)
         columns = table_of(result)
+        if result.kind in ("image", "series") or not columns:
+            files += write_result(source, stored, target)
         if columns:
             path = target / stored.stem
             files += write_table(path, columns, parquet=has_parquet())

@@ -31,6 +31,7 @@ RESULTS = [
     Result("mean", np.ones((4, 5)), "image", axes=("y", "x")),
     Result("drift", SERIES, "series", axes=("frame", "yx"), units="px", mask=KEPT),
     Result("found", np.array([[1, 7], [2, 8]]), "table", meta=TABLE),
+    Result("cube", np.ones((2, 2, 2)), "table", axes=("cluster", "y", "x")),
     Result("radius", 3.25, "scalar", units="px"),
     Result("seen", {"label": "nucleus", "at": [1, 2]}, "event"),
     invalid("lost", "no peak was found"),
@@ -94,6 +95,11 @@ def test_other_arrays_are_signals_over_their_places(name, navigate, units, out):
     axes = signal(out / f"chain.p.{name}.hspy")["axes"]
     assert [axis["navigate"] for axis in axes] == navigate
     assert [axis["units"] for axis in axes] == units
+
+
+def test_a_table_of_more_than_two_axes_is_a_signal(out):
+    assert signal(out / "chain.p.cube.hspy")["data"].shape == (2, 2, 2)
+    assert not (out / "chain.p.cube.csv").exists()
 
 
 def test_what_does_not_stand_is_empty_in_a_table(out):
