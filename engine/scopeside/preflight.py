@@ -11,6 +11,8 @@ from scopeside.detector import Previewing
 from scopeside.device.choose import refusal
 from scopeside.errors import ScopesideError
 from scopeside.pipeline import Pipeline
+from scopeside.processor import Order
+from scopeside.record.ring import ring_warning
 from scopeside.slab import available_memory
 from scopeside.supervise.session import port_is_free
 
@@ -87,7 +89,32 @@ def warnings(pipeline: Pipeline) -> list[str]:
             found.append(
                 f"chain[{i}].device: {chain.device!r}: {why}; the CPU will do its work"
             )
-    return found + _without_limits(pipeline) + _without_calibration(pipeline)
+    return [
+        *found,
+        *_without_limits(pipeline),
+        *_without_calibration(pipeline),
+        *_on_event(pipeline),
+    ]
+
+
+def _on_event(pipeline: Pipeline) -> list[str]:
+    """Return what will not go well where only what surrounds events is recorded."""
+    record = pipeline.record
+    if record is None or not pipeline.records_on_event:
+        return []
+    found = []
+    steps = [step for chain in pipeline.chains for step in chain.steps]
+    if not any(step.cls.order is Order.ORDERED for step in steps):
+        found.append(
+            "record.mode: 'on_event', and no processor of this pipeline tells of "
+            "events: only what a person marks is recorded (scopeside keep)"
+        )
+    try:
+        acquisition = preview(pipeline)
+    except ScopesideError:
+        return found  # told by the detector's own check
+    small = "" if acquisition is None else ring_warning(record, acquisition)
+    return [*found, f"record: {small}"] if small else found
 
 
 def _without_calibration(pipeline: Pipeline) -> list[str]:

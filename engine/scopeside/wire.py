@@ -70,6 +70,7 @@ class Kind(IntEnum):
     EVENTS = 90
     BOOK = 91
     RECORDED = 92
+    KEEP = 93
 
     # Of control.
     HEARD = 96

@@ -1,93 +1,126 @@
-"""Makes small recorded runs, as the recorder does."""
+"""A recorder without sockets, threads or a disk; the test is tee, writer and clock."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import os
 
 import numpy as np
 
-from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.packed import AnyBatch
-from scopeside.runs import manifest
+from scopeside.record.item import Item
+from scopeside.record.notebook import Notebook
+from scopeside.record.recorder import Recorder
+from scopeside.record.spool import Spool
 from scopeside.runs.message import message_of
-from scopeside.runs.writer import RunWriter
 from scopeside.wire import Kind
 
-T0_NS = 1_700_000_000_000_000_000
-FRAME_NS = 1_000_000
+NAME = "a"
+EPOCH = 1
+RING = 1 << 18
+FRAME = (64, 64)  # of bytes: 16 batches of one frame fill a quarter of the ring
 
 
-def movie(name: str = "m1", shape: tuple[int, int] = SHAPE, **more: Any) -> Acquisition:
-    return Acquisition(name, shape, np.dtype("u2"), **more)
+def batch_of(seq, frames=1):
+    """Frames that bear their number, as item of a tee with many slots."""
+    index = np.arange(seq * frames, (seq + 1) * frames)
+    pixels = np.empty((frames, *FRAME), np.uint8)
+    pixels[...] = (index % 251)[:, None, None]
+    batch = Batch(pixels, index, index * 1000 + 1, EPOCH)
+    message = message_of(NAME, batch, seq=seq, change=0)
+    runs = ((int(index[0]), int(index[-1])),)
+    return Item(Kind.BATCH, NAME, EPOCH, seq, {"slots": 64}, 0, frames, runs, message)
 
 
-def frames_of(index: Any) -> Any:
-    """Frame i holds i, and a pattern of its own."""
-    number = np.asarray(index, np.int64)[:, None, None]
-    pixels = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE)
-    return ((number * 31 + pixels) % 65536).astype(np.uint16)
+class Desk:
+    """A recorder and a disk that is a list.
 
+    `slow`: nothing is written until `write` is called.
+    """
 
-def batch(*index: int) -> Batch:
-    numbers = np.array(index, np.int64)
-    return Batch(frames_of(numbers), numbers, T0_NS + FRAME_NS * numbers)
+    def __init__(self, size=RING, gate=None):
+        self.fd = Spool.allocate(size)
+        self.size = size
+        self.gate = gate
+        self.disk = []
+        self.answers = []
+        self.with_writer = []
+        self.start()
 
+    def close(self):
+        os.close(self.fd)
 
-class Recording:
-    """A run that is being written."""
+    def start(self):
+        """Begin, or begin again after a death: only the spool and the disk remain."""
+        self.spool = Spool(self.fd, self.size)
+        self.recorder = Recorder(self.spool, Notebook(self.fd), self.gate)
+        self.recorder.epoch = EPOCH
+        self.recorder.started.add(NAME)
+        self.with_writer = []
+        upto = max((seqs[1] for seqs, _, _ in self.disk), default=-1)
+        self.recorder.recover(0, lambda name, epoch, seq: seq <= upto)
 
-    def __init__(
-        self, folder: Path, acquisition: Acquisition, segment_bytes: int = 1 << 16
-    ) -> None:
-        self.folder = folder
-        self.acquisition = acquisition
-        self.writer = RunWriter.create(folder, segment_bytes)
-        self.first = {
-            "state": manifest.RECORDING,
-            "acquisition": acquisition.to_dict(),
-            "started_ns": T0_NS,
-        }
-        manifest.write(folder, self.first)
-        self.writer.append(
-            Kind.START,
-            {"acquisition": acquisition.to_dict(), "epoch": 0, "change": 0},
-        )
+    def hear(self, item):
+        self.recorder.put(item)
+        self.recorder.spill()
+        self.hand_out()
 
-    def add(self, *batches: AnyBatch) -> Recording:
-        for one in batches:
-            header, parts, n, first, last, t_ns, t_last_ns = message_of(
-                self.acquisition.id, one, change=0
-            )
-            self.writer.append(
-                Kind.BATCH,
-                header,
-                parts,
-                n=n,
-                first=first,
-                last=last,
-                t_ns=t_ns,
-                t_last_ns=t_last_ns,
-            )
-        return self
+    def hand_out(self):
+        while (item := self.recorder.next()) is not None:
+            self.with_writer.append(item)
+        self.listen()
 
-    def lose(self, first: int, last: int, cause: str = "disk_slow") -> Recording:
-        header = {"acq": self.acquisition.id, "epoch": 0}
-        header |= {"first": first, "last": last, "cause": cause}
-        self.writer.append(Kind.GAP, header, first=first, last=last)
-        return self
+    def write(self, times=1):
+        """The disk takes so many items."""
+        for _ in range(times):
+            self.hand_out()
+            if not self.with_writer:
+                return
+            item = self.with_writer.pop(0)
+            self.disk.append(self.record_of(item))
+            self.recorder.written(item)
+            self.recorder.spill()
+        self.hand_out()
 
-    def close(self, state: str = "complete", **more: Any) -> Path:
-        header = {"acq": self.acquisition.id, "epoch": 0, "state": state, "reason": ""}
-        self.writer.append(Kind.END, header)
-        segments = self.writer.close()
-        last = {"state": state, "reason": "", "ended_ns": T0_NS + 10**9}
-        last |= {"records": self.writer.record, "segments": segments}
-        manifest.write(self.folder, {**self.first, **last, **more})
-        return self.folder
+    def refuse(self, trouble="disk_full"):
+        """The disk takes nothing."""
+        for k, item in enumerate(self.with_writer):
+            self.recorder.refused(item, trouble if k == 0 else "")
+        self.with_writer.clear()
 
-    def kill(self) -> Path:
-        """Let it lie as the kernel leaves it when its process is killed."""
-        self.writer.abandon()
-        return self.folder
+    def record_of(self, item):
+        if item.gap is not None:
+            runs = [tuple(run) for run in item.gap.runs]
+            return item.gap.seqs, item.gap.cause, runs
+        if item.message is None:
+            return (item.seq, item.seq), item.kind.name, []
+        index = np.frombuffer(item.message.parts[1], "<i8")
+        pixels = np.frombuffer(item.message.parts[0], np.uint8)
+        assert (pixels.reshape(len(index), -1) == (index % 251)[:, None]).all()
+        return (item.seq, item.seq), "", list(item.runs)
+
+    def listen(self):
+        said = self.recorder.take_answers()
+        if said is not None:
+            self.answers.append(said)
+
+    def told(self, what):
+        """All that was answered of one sort."""
+        return [one for said in self.answers for one in said[what]]
+
+    def frames_on_disk(self):
+        return [
+            k
+            for _, cause, runs in self.disk
+            if not cause
+            for a, b in runs
+            for k in range(a, b + 1)
+        ]
+
+    def frames_in_gaps(self):
+        return [
+            k
+            for _, cause, runs in self.disk
+            if cause
+            for a, b in runs
+            for k in range(a, b + 1)
+        ]

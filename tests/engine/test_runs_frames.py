@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.recorded import (
+from tests.engine.small_runs import (
     FRAME_NS,
     T0_NS,
     Recording,

@@ -196,6 +196,45 @@ def set_(
 
 
 @app.command()
+def keep(
+    before: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="So long before now, s; by default record.before_s.",
+            show_default=False,
+        ),
+    ] = None,
+    after: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="So long after now, s; by default record.after_s.",
+            show_default=False,
+        ),
+    ] = None,
+    note: Annotated[
+        str, typer.Option(help="Stands with the frames in the manifest.")
+    ] = "",
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The engine's run folder; by default the one started last.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Record what surrounds this moment, where only what surrounds events is recorded.
+
+    As if a processor had told of an event at the newest frame. What the memory does not
+    hold any more cannot be kept.
+    """
+    from scopeside.cli.keeping import keep_command
+
+    raise typer.Exit(keep_command(before, after, note, run))
+
+
+@app.command()
 def calibrate(
     what: Annotated[
         Literal["shift"],

@@ -16,6 +16,7 @@ from scopeside.collect.collector import Collector, Held
 from scopeside.collect.feed import Feed
 from scopeside.collect.journal import Journal
 from scopeside.collect.publisher import Publisher
+from scopeside.collect.recorder_link import RecorderLink
 from scopeside.link import Link
 from scopeside.pipeline import CHANNELS
 from scopeside.processor import prepare
@@ -51,6 +52,14 @@ class CollectorProcess:
             to = spec.endpoint("adviser")
             self._collector.feed_to(
                 Feed(child.context, to, spec.identity, pipeline.control)
+            )
+        self._recorder: RecorderLink | None = None
+        if pipeline.records_on_event:
+            self._recorder = RecorderLink(
+                child.context,
+                spec.endpoint("recorder"),
+                spec.identity,
+                self._collector.told,
             )
         self._closings = Closings(self._collector.channels)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
@@ -92,11 +101,14 @@ class CollectorProcess:
             for asked in self._publisher.new_subscriptions():
                 self._repeat(asked)
             self._publish_if_due()
+            self._tell_recorder()
             self._write_board()
         self._publish(everything=True)
         self._parts.close()
         if self._collector.feed is not None:
             self._collector.feed.end()
+        if self._recorder is not None:
+            self._recorder.end()
         self._publisher.socket.close(linger=500)
 
     # -- messages ---------------------------------------------------------------
@@ -111,7 +123,17 @@ class CollectorProcess:
             case Kind.ABORT:
                 if header["acquisition"] is not None:
                     self._start(header["acquisition"], [])
+                self._collector.drained(header["acq"])
                 self._closings.add(header["acq"], header["ledger"])
+            case Kind.KEEP:
+                self._child.tell(
+                    Kind.KEEP, id=header["id"], kept=self._collector.keep(header)
+                )
+            case Kind.DEGRADE:
+                self._collector.blind(header["chain"])
+            case Kind.RESEND:
+                if self._recorder is not None:
+                    self._recorder.repeat()
             case Kind.STOP:
                 self._stopping = True
             case other:
@@ -125,6 +147,8 @@ class CollectorProcess:
                     self._start(header["acquisition"], header["changes"])
                 case Kind.END:
                     self._closings.add(message.header["acq"], message.header["ledger"])
+                case Kind.DRAINED:
+                    self._collector.drained(message.header["acq"])
                 case other:
                     log.warning("the collector does not know what to do on %s", other)
 
@@ -236,9 +260,23 @@ class CollectorProcess:
         if self._tee is not None:
             self._tee.send(Kind.CLOSED, {"acq": acquisition, "epoch": self._epoch})
 
+    def _tell_recorder(self) -> None:
+        """Say what is known of events, and tell the operator what is odd of them."""
+        if self._recorder is None:
+            return
+        self._recorder.say()
+        for told in self._collector.told.values():
+            for note in told.notes:
+                self._child.tell(Kind.NOTE, message=note)
+            told.notes.clear()
+
     # -- publishing -------------------------------------------------------------
 
     def _wait_ms(self) -> int:
+        wait = self._publish_wait_ms()
+        return wait if self._recorder is None else self._recorder.wait_ms(wait)
+
+    def _publish_wait_ms(self) -> int:
         if self._closings:
             return LOOK_MS
         if not self._publisher.wanted or not self._dirty():

@@ -108,7 +108,11 @@ class Run:
         if self._gaps is None:
             entries = self.entries[self.entries["kind"] == Kind.GAP]
             headers = [self.message(entry).header for entry in entries]
-            self._gaps = [Gap(h["first"], h["last"], h["cause"]) for h in headers]
+            self._gaps = [
+                Gap(said["first"], said["last"], said["cause"])
+                for said in headers
+                if said["first"] >= 0  # else a damaged record, nobody knows of what
+            ]
         found: list[Gap] = self._gaps
         return found
 
