@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from scopeside.errors import MissingExtraError
 from scopeside.export.exporter import Progress
 from scopeside.export.frames import RunFrames
 from scopeside.params import Params
@@ -28,20 +27,6 @@ def frames_in_chunk(frames: RunFrames, params: ChunkParams) -> int:
     """Return how many frames of one row of the navigation a chunk has."""
     asked = params.chunk or CHUNK_BYTES // frames.acquisition.frame_bytes
     return max(1, min(asked, frames.places.shape[-1]))
-
-
-def load_h5py(what: str) -> Any:
-    """Return the module.
-
-    Raises
-    ------
-    MissingExtraError
-    """
-    try:
-        import h5py  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError(what, "h5py", "export") from error
-    return h5py
 
 
 def write_frames(

@@ -13,11 +13,8 @@ import numpy as np
 from scopeside.export.axes import Axis, axes_of
 from scopeside.export.exporter import FrameExporter, Progress, Source
 from scopeside_adapters.exports.facts import tree_of
-from scopeside_adapters.exports.hdf5_frames import (
-    ChunkParams,
-    load_h5py,
-    write_frames,
-)
+from scopeside_adapters.exports.hdf5_file import load_h5py, new_file
+from scopeside_adapters.exports.hdf5_frames import ChunkParams, write_frames
 from scopeside_adapters.exports.hdf5_tree import write_tree
 from scopeside_adapters.exports.hyperspy_form import FORM, axis_of, metadata_of
 from scopeside_adapters.exports.kept import kept_of
@@ -39,12 +36,11 @@ class HspyExport(FrameExporter):
 
     def write(self, source: Source, target: Path, progress: Progress) -> list[str]:
         """Write one signal: frames over their navigation axes."""
-        h5py = load_h5py("exporting .hspy")
         frames = source.pixels
-        with h5py.File(target, "w") as file:
+        with new_file(target, progress) as (file, told):
             title = source.run.acquisition.id
             group = begin_signal(file, title, axes_of(frames))
-            write_frames(group, "data", frames, self._params, progress)
+            write_frames(group, "data", frames, self._params, told)
             write_tree(group.create_group("metadata"), metadata_of(source, title))
             original = group.create_group("original_metadata").create_group("scopeside")
             write_tree(original, {**tree_of(source), "frame": kept_of(frames)})
@@ -75,8 +71,7 @@ def write_signal(
     original: dict[str, Any],
 ) -> None:
     """Write an array that is in memory as a .hspy file."""
-    h5py = load_h5py("exporting .hspy")
-    with h5py.File(target, "w") as file:
+    with new_file(target, lambda _done, _total: None) as (file, _):
         group = begin_signal(file, title, axes)
         group.create_dataset("data", data=data, chunks=data.shape)
         write_tree(group.create_group("metadata"), metadata)

@@ -16,11 +16,8 @@ import numpy as np
 from scopeside.export.axes import Axis, axes_of
 from scopeside.export.exporter import FrameExporter, Progress, Source
 from scopeside_adapters.exports.facts import as_json, number, started, tree_of
-from scopeside_adapters.exports.hdf5_frames import (
-    ChunkParams,
-    load_h5py,
-    write_frames,
-)
+from scopeside_adapters.exports.hdf5_file import load_h5py, new_file
+from scopeside_adapters.exports.hdf5_frames import ChunkParams, write_frames
 from scopeside_adapters.exports.hdf5_tree import text_of
 from scopeside_adapters.exports.kept import kept_of
 
@@ -52,8 +49,7 @@ class NexusExport(FrameExporter):
 
     def write(self, source: Source, target: Path, progress: Progress) -> list[str]:
         """Write ``/entry/data/data`` with its axes, and what is known beside it."""
-        h5py = load_h5py("exporting NeXus")
-        with h5py.File(target, "w") as file:
+        with new_file(target, progress) as (file, told):
             file.attrs.update(
                 {
                     "default": "entry",
@@ -64,7 +60,7 @@ class NexusExport(FrameExporter):
             )
             entry = _group(file, "entry", "NXentry")
             entry.attrs["default"] = "data"
-            self._write_data(entry, source, progress)
+            self._write_data(entry, source, told)
             _write_times(entry, source)
             _write_instrument(entry, source)
             kept = _group(entry, "frames", "NXcollection")

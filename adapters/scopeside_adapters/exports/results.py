@@ -8,7 +8,7 @@ from typing import ClassVar
 from scopeside.errors import RunError
 from scopeside.export.exporter import Progress, Source
 from scopeside.params import Params
-from scopeside_adapters.exports.hdf5_frames import load_h5py
+from scopeside_adapters.exports.hdf5_file import load_h5py
 from scopeside_adapters.exports.result_files import (
     Stored,
     files_of,
