@@ -30,10 +30,10 @@ class SmallDisk(io.FileIO):
 
 def fill(path, told_of):
     with new_file(path, lambda *told: told_of.append(told)) as (file, told):
-        # Larger than what the library holds back, 1 MiB.
-        data = file.create_dataset("data", (64, 256, 128), "u2", chunks=(1, 256, 128))
+        # More than the library holds back, 1 or 8 MiB.
+        data = file.create_dataset("data", (64, 512, 512), "u2", chunks=(1, 512, 512))
         for k in range(64):
-            data[k] = np.full((256, 128), k)
+            data[k] = np.full((512, 512), k)
             told(k + 1, 64)
 
 
