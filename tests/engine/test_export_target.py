@@ -99,6 +99,22 @@ def test_a_disk_without_room_is_seen_before(run, out, monkeypatch):
         export(run, "npz", out)
 
 
+@pytest.mark.parametrize("kind", ["hspy", "zarr"])
+def test_room_is_asked_for_what_compressed_frames_take(
+    kind, tmp_path, out, monkeypatch
+):
+    index = np.arange(40)
+    flat = np.full((40, 256, 256), 7, "<u2")
+    acquisition = Acquisition("flat", (256, 256), np.dtype("<u2"))
+    batch = Batch(flat, index, times_of(index))
+    run = write_run(tmp_path / "flat", acquisition, [batch])
+    usage = SimpleNamespace(free=2_000_000)
+    monkeypatch.setattr(target.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(ConfigError, match="may need"):
+        export(run, kind, out, settings={"compression": "none"})
+    assert export(run, kind, out).paths[0].exists()
+
+
 def test_an_unknown_format_is_named_with_a_near_one(run, out):
     with pytest.raises(PluginError, match=r"'hspi' is not known; did you mean 'hspy'"):
         export(run, "hspi", out)

@@ -1,6 +1,6 @@
 """An HDF5 file that survives a full disk.
 
-A write that fails leaves the HDF5 library in a state in which it crashes the process
+A write that fails, or that Ctrl-C breaks, leaves the HDF5 library in a state in which it crashes the process
 later, when the file is let go (seen with h5py 3.16). So it writes through an object of
 ours, which keeps the error, takes all that comes after it without writing it, and so
 lets the library close the file in peace. The error is then raised by us.
@@ -58,7 +58,7 @@ class _Disk:
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-        self._error: OSError | None = None
+        self._error: BaseException | None = None
 
     def check(self) -> None:
         """Raise the first error, if there was one."""
@@ -72,7 +72,7 @@ class _Disk:
         try:
             while rest.nbytes and self._error is None:
                 rest = rest[self._raw.write(rest) :]
-        except OSError as error:
+        except BaseException as error:  # noqa: BLE001 - `check` raises it: Ctrl-C, too
             self._error = error
         return size
 

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from scopeside.export.exporter import Progress
 from scopeside.export.frames import RunFrames
-from scopeside.params import Params
-
-CHUNK_BYTES = 1 << 20
-
-
-class ChunkParams(Params):
-    """How the pixels of a file of chunks are stored."""
-
-    chunk: int | None = Field(None, ge=1, le=1 << 20)
-    """Frames in a chunk; absent: as many as fit 1 MiB, or one."""
-    compression: Literal["gzip", "none"] = "gzip"
-    """gzip (level 1, bytes shuffled): smaller, slower to write and read; or none."""
-
-
-def frames_in_chunk(frames: RunFrames, params: ChunkParams) -> int:
-    """Return how many frames of one row of the navigation a chunk has."""
-    asked = params.chunk or CHUNK_BYTES // frames.acquisition.frame_bytes
-    return max(1, min(asked, frames.places.shape[-1]))
+from scopeside_adapters.exports.chunked import LEVEL, ChunkParams, frames_in_chunk
 
 
 def write_frames(
@@ -50,7 +32,7 @@ def write_frames(
         frames.dtype,
         chunks=(*(1,) * (len(navigation) - 1), n, *frames.acquisition.frame_shape),
         compression="gzip" if compressed else None,
-        compression_opts=1 if compressed else None,
+        compression_opts=LEVEL if compressed else None,
         shuffle=compressed,
         fillvalue=frames.fill,
     )

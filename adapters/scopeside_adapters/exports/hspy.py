@@ -11,23 +11,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scopeside.export.axes import Axis, axes_of
-from scopeside.export.exporter import FrameExporter, Progress, Source
+from scopeside.export.exporter import Progress, Source
+from scopeside_adapters.exports.chunked import ChunkedExporter
 from scopeside_adapters.exports.facts import tree_of
 from scopeside_adapters.exports.hdf5_file import load_h5py, new_file
-from scopeside_adapters.exports.hdf5_frames import ChunkParams, write_frames
+from scopeside_adapters.exports.hdf5_frames import write_frames
 from scopeside_adapters.exports.hdf5_tree import write_tree
 from scopeside_adapters.exports.hyperspy_form import FORM, axis_of, metadata_of
 from scopeside_adapters.exports.kept import kept_of
 
 
-class HspyExport(FrameExporter):
+class HspyExport(ChunkedExporter):
     """HyperSpy .hspy: calibrated axes, metadata, time stamps; HDF5."""
 
-    Params: ClassVar[type[ChunkParams]] = ChunkParams
     suffix: ClassVar[str] = ".hspy"
-
-    def __init__(self, params: ChunkParams) -> None:
-        self._params = params
 
     def check(self, source: Source) -> list[str]:  # noqa: ARG002 - any run will do
         """See to it that h5py is there."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from scopeside.export.axes import axes_of
-from scopeside.export.exporter import FrameExporter, Progress, Source
+from scopeside.export.exporter import Progress, Source
+from scopeside_adapters.exports.chunked import ChunkedExporter
 from scopeside_adapters.exports.facts import tree_of
-from scopeside_adapters.exports.hdf5_frames import ChunkParams
 from scopeside_adapters.exports.kept import kept_of
 from scopeside_adapters.exports.zarr_folder import ZarrFolder
 from scopeside_adapters.exports.zarr_frames import write_frames
@@ -17,14 +17,10 @@ _NAMES = "_ARRAY_DIMENSIONS"
 """The attribute by which xarray knows the axes of an array."""
 
 
-class ZarrExport(FrameExporter):
+class ZarrExport(ChunkedExporter):
     """Zarr (version 2) .zarr: arrays with named axes in SI, for xarray and dask."""
 
-    Params: ClassVar[type[ChunkParams]] = ChunkParams
     suffix: ClassVar[str] = ".zarr"
-
-    def __init__(self, params: ChunkParams) -> None:
-        self._params = params
 
     def write(self, source: Source, target: Path, progress: Progress) -> list[str]:
         """Write ``data``, coordinates of each axis, and all time stamps."""

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-
-_LEVEL = 1
+from scopeside.batch import Array
+from scopeside_adapters.exports.chunked import LEVEL, shuffled
 
 
 class ZarrArray:
@@ -45,7 +43,7 @@ class ZarrArray:
             "shape": list(shape),
             "chunks": list(chunks),
             "dtype": dtype.str,
-            "compressor": {"id": "zlib", "level": _LEVEL} if compressed else None,
+            "compressor": {"id": "zlib", "level": LEVEL} if compressed else None,
             "filters": shuffle if self._shuffled else None,
             # Every chunk is written; xarray takes what stands here for "no value".
             "fill_value": None,
@@ -59,10 +57,9 @@ class ZarrArray:
             whole = np.zeros(self._chunks, self._dtype)
             whole[tuple(slice(0, n) for n in values.shape)] = values
             values = whole
-        flat = np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8)
-        if self._shuffled:
-            flat = np.ascontiguousarray(flat.reshape(-1, self._dtype.itemsize).T)
-        data = zlib.compress(flat.data, _LEVEL) if self._compressed else flat.data
+        values = np.ascontiguousarray(values, self._dtype)
+        raw = (shuffled(values) if self._shuffled else values).data.cast("B")
+        data = zlib.compress(raw, LEVEL) if self._compressed else raw
         path = self._folder.joinpath(*(str(k) for k in chunk))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

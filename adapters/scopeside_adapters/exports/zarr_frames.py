@@ -9,7 +9,7 @@ import numpy as np
 
 from scopeside.export.exporter import Progress
 from scopeside.export.frames import RunFrames
-from scopeside_adapters.exports.hdf5_frames import ChunkParams, frames_in_chunk
+from scopeside_adapters.exports.chunked import ChunkParams, frames_in_chunk
 from scopeside_adapters.exports.zarr_folder import ZarrFolder
 
 

@@ -9,23 +9,19 @@ from pathlib import Path
 from typing import ClassVar
 
 from scopeside.export.axes import axes_of
-from scopeside.export.exporter import FrameExporter, Progress, Source
+from scopeside.export.exporter import Progress, Source
+from scopeside_adapters.exports.chunked import ChunkedExporter
 from scopeside_adapters.exports.facts import tree_of
-from scopeside_adapters.exports.hdf5_frames import ChunkParams
 from scopeside_adapters.exports.hyperspy_form import FORM, axis_of, metadata_of
 from scopeside_adapters.exports.kept import kept_of
 from scopeside_adapters.exports.zarr_folder import ZarrFolder
 from scopeside_adapters.exports.zarr_frames import write_frames
 
 
-class ZspyExport(FrameExporter):
+class ZspyExport(ChunkedExporter):
     """HyperSpy .zspy: calibrated axes, metadata, time stamps; a Zarr folder."""
 
-    Params: ClassVar[type[ChunkParams]] = ChunkParams
     suffix: ClassVar[str] = ".zspy"
-
-    def __init__(self, params: ChunkParams) -> None:
-        self._params = params
 
     def write(self, source: Source, target: Path, progress: Progress) -> list[str]:
         """Write one signal: frames over their navigation axes."""

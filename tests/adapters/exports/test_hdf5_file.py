@@ -48,6 +48,21 @@ def test_a_full_disk_is_raised_and_the_file_let_go_in_peace(tmp_path, monkeypatc
     assert 0 < len(seen) < 64
 
 
+def test_ctrl_c_in_the_middle_of_a_write_is_raised_as_such(tmp_path, monkeypatch):
+    class Interrupted(SmallDisk):
+        def write(self, data):
+            if not self.left:
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    monkeypatch.setattr(
+        hdf5_file.Path, "open", lambda path, *_, **__: Interrupted(path, "w+")
+    )
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path / "c.h5", [])
+    gc.collect()
+
+
 def test_what_fits_is_written(tmp_path):
     h5py = pytest.importorskip("h5py")
     seen = []
