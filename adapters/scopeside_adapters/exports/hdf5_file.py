@@ -1,9 +1,10 @@
 """An HDF5 file that survives a full disk.
 
-A write that fails, or that Ctrl-C breaks, leaves the HDF5 library in a state in which it crashes the process
-later, when the file is let go (seen with h5py 3.16). So it writes through an object of
-ours, which keeps the error, takes all that comes after it without writing it, and so
-lets the library close the file in peace. The error is then raised by us.
+A write that fails, or that Ctrl-C breaks, leaves the HDF5 library in a state in which
+it crashes the process later, when the file is let go (seen with h5py 3.16). So it
+writes through an object of ours, which keeps the error, takes all that comes after it
+without writing it, and so lets the library close the file in peace. The error is then
+raised by us.
 """
 
 from __future__ import annotations
