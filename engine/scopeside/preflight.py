@@ -13,6 +13,7 @@ from scopeside.errors import ScopesideError
 from scopeside.pipeline import Pipeline
 from scopeside.processor import Order
 from scopeside.record.ring import ring_warning
+from scopeside.record.trial import folder_problem
 from scopeside.slab import available_memory
 from scopeside.supervise.session import port_is_free
 
@@ -76,6 +77,7 @@ def problems(pipeline: Pipeline) -> list[str]:
         *_channels(pipeline),
         *_control(pipeline),
         *_memory(pipeline),
+        *_record(pipeline),
         *_ports(pipeline),
     ]
 
@@ -186,7 +188,28 @@ def _memory(pipeline: Pipeline) -> list[str]:
             f"slab.mib: {pipeline.slab.mib} MiB of shared memory are asked for and "
             f"{free >> 20} MiB are free"
         ]
+    record = pipeline.record
+    spool = 0 if record is None else record.spool_mib
+    if free is not None and wanted + (spool << 20) > free * 0.9:
+        return [
+            f"record.spool_mib: {spool} MiB of memory are asked for beside "
+            f"{pipeline.slab.mib} MiB for the slab, and {free >> 20} MiB are free"
+        ]
     return []
+
+
+def _record(pipeline: Pipeline) -> list[str]:
+    record, slab = pipeline.record, pipeline.slab
+    if record is None:
+        return []
+    found = [] if not (problem := folder_problem(record)) else [problem]
+    if record.spool_mib * 1024 < 4 * slab.batch_kib:
+        found.append(
+            f"record.spool_mib: {record.spool_mib} holds fewer than four batches of "
+            f"slab.batch_kib = {slab.batch_kib}; set "
+            f"{-(-4 * slab.batch_kib // 1024)} or more"
+        )
+    return found
 
 
 def _ports(pipeline: Pipeline) -> list[str]:

@@ -81,6 +81,7 @@ class Kind(IntEnum):
     ASK = 101
     ANSWER = 102
     DECIDED = 103
+    ADVISED = 104
 
 
 class Message(NamedTuple):

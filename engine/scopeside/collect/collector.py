@@ -17,6 +17,7 @@ from typing import Any
 from scopeside.acquisition import Acquisition
 from scopeside.changes import Change, held_in
 from scopeside.collect import files
+from scopeside.collect.beside import Beside
 from scopeside.collect.channels import Channels
 from scopeside.collect.events_told import EventsTold
 from scopeside.collect.feed import Feed
@@ -46,6 +47,8 @@ class Held:
     began: dict[str, Any]
     closed: dict[str, Any] | None = None
     dirty: set[str] = field(default_factory=set)
+    unwritten: set[str] = field(default_factory=set)
+    """Chains whose results have changed since they were put beside the recording."""
 
 
 class Collector:
@@ -57,6 +60,8 @@ class Collector:
         Of the adapter process that frames come from.
     feed
         To whom new results are passed on, if anybody decides on them.
+    beside
+        Puts results beside the recording, if there is one.
     told
         The events of each acquisition, if only what surrounds them is recorded.
     """
@@ -75,6 +80,7 @@ class Collector:
         self._journal = journal
         self._results_folder = results_folder
         self.feed: Feed | None = None
+        self.beside: Beside | None = None
         self._compacted = 0
         self._blind: set[str] = set()
         for record in journal.records():
@@ -137,6 +143,7 @@ class Collector:
         if self.feed is not None:
             self.feed.take(message)
         held.dirty.add(header["chain"])
+        held.unwritten.add(header["chain"])
         now = time.monotonic_ns()
         self.merge_ns += now - began_ns
         for n, received_ns in header["ages"]:
@@ -190,7 +197,8 @@ class Collector:
             return held.closed
         results: dict[str, str] = {}
         problems: list[str] = []
-        for chain, processor, result in self.results(held):
+        found = list(self.results(held))
+        for chain, processor, result in found:
             name = f"{chain}.{processor}.{result.name}"
             results[name] = digest(result)
             if self._results_folder is not None:
@@ -198,6 +206,12 @@ class Collector:
                     self._write(held, ledger, chain, processor, result)
                 except OSError as error:
                     problems.append(f"{name} could not be written: {error}")
+        if self.beside is not None:
+            samples = self.channels.samples(acquisition)
+            problems += self.beside.close(
+                held.acquisition, found, samples, ledger["state"]
+            )
+            held.unwritten.clear()
         held.closed = {
             "acq": acquisition,
             "ledger": ledger,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import zmq
 
 from scopeside.changes import held_to_dict
 from scopeside.child import Child, main
+from scopeside.collect.beside import Beside, Named
 from scopeside.collect.closing import LOOK_MS, Closings
 from scopeside.collect.collector import Collector, Held
 from scopeside.collect.feed import Feed
@@ -61,6 +63,10 @@ class CollectorProcess:
                 spec.identity,
                 self._collector.told,
             )
+        if pipeline.record is not None:
+            self._collector.beside = Beside(
+                Path(spec.run_folder), pipeline.record.results_s
+            )
         self._closings = Closings(self._collector.channels)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
         self._publisher = Publisher(
@@ -102,6 +108,7 @@ class CollectorProcess:
                 self._repeat(asked)
             self._publish_if_due()
             self._tell_recorder()
+            self._write_beside()
             self._write_board()
         self._publish(everything=True)
         self._parts.close()
@@ -270,10 +277,42 @@ class CollectorProcess:
                 self._child.tell(Kind.NOTE, message=note)
             told.notes.clear()
 
+    # -- beside the recording ---------------------------------------------------
+
+    def _unwritten(self) -> list[Held]:
+        held = self._collector.held.values()
+        return [one for one in held if one.unwritten and one.closed is None]
+
+    def _write_beside(self) -> None:
+        """Put what is new of the results beside the recording, if it is time."""
+        beside = self._collector.beside
+        if beside is None or not self._unwritten():
+            return
+        if beside.due_in(time.monotonic()) <= 0:
+            for held in self._unwritten():
+                chains, held.unwritten = sorted(held.unwritten), set()
+                beside.write(held.acquisition, self._results_now(held, chains))
+        for note in beside.notes:
+            self._child.tell(Kind.NOTE, message=note)
+        beside.notes.clear()
+
+    def _results_now(self, held: Held, chains: list[str]) -> Iterator[Named]:
+        """Yield the results of some chains; of channels if they are quickly made."""
+        for chain in chains:
+            for processor, result in held.masters[chain].results():
+                yield chain, processor, result
+        channels, name = self._collector.channels, held.acquisition.id
+        if channels and channels.timed_frames(name) <= JOIN_FRAMES:
+            for processor, result in channels.results(name, live=True):
+                yield CHANNELS, processor, result
+
     # -- publishing -------------------------------------------------------------
 
     def _wait_ms(self) -> int:
         wait = self._publish_wait_ms()
+        beside = self._collector.beside
+        if beside is not None and self._unwritten():
+            wait = min(wait, int(1000 * beside.due_in(time.monotonic())) + 1)
         return wait if self._recorder is None else self._recorder.wait_ms(wait)
 
     def _publish_wait_ms(self) -> int:

@@ -45,12 +45,15 @@ class RecordEdge(Edge):
         self._workers[worker].credit = self._credit
 
     def shed(self) -> Ticket | None:
-        """Take out the oldest batch that waits; what is said between them stays."""
-        for ticket in self._queue:
-            if ticket.slot != NO_SLOT:
-                self._queue.remove(ticket)
-                return ticket
-        return None
+        """Take out the oldest batch that waits, if nobody else holds its slot.
+
+        What is said between the batches stays.
+        """
+        oldest = next((t for t in self._queue if t.slot != NO_SLOT), None)
+        if oldest is None or oldest.users > 1:
+            return None
+        self._queue.remove(oldest)
+        return oldest
 
     def release(self, seq: int) -> Ticket | None:
         """Take note that a batch needs its slot no more; None if that is known."""

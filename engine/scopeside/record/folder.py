@@ -17,7 +17,7 @@ from scopeside.ledger import Account, FrameRanges
 from scopeside.record.item import Item
 from scopeside.record.notebook import Notebook
 from scopeside.record.settings import EDGE, RecordSettings
-from scopeside.runs import manifest
+from scopeside.runs import audit, manifest
 from scopeside.runs.form import LINE, RecordHead, unpack
 from scopeside.runs.message import BatchMessage
 from scopeside.runs.scan import entries_of
@@ -121,6 +121,8 @@ class RunOnDisk:
                 "started_ns": time.time_ns(),
                 **self._about,
             }
+            if "control" in first:
+                first["control"] = audit.begin(**first["control"])
             manifest.write(self.folder, first)
             self.manifest = first
         if self.writer.record == 0:
@@ -288,7 +290,13 @@ class RunOnDisk:
             "failed": said["failed"],
             "channels": book["channels"],
             **({"windows": said["windows"]} if "windows" in said else {}),
+            **self._control(),
         }
+
+    def _control(self) -> dict[str, Any]:
+        """Copy what the guard wrote down during this run; say what that is."""
+        control = self.manifest.get("control")
+        return {} if control is None else {"control": audit.copy(self.folder, control)}
 
     def _state(self, state: str) -> str:
         """Return the state of the recording: what came whole may have gaps here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -56,7 +57,12 @@ class RecorderProcess:
             "software": manifest.software(),
             "record": self._settings.model_dump(mode="json"),
         }
-        self._writer = Writer(self._settings, self._notebook, about)
+        if pipeline.control is not None:
+            guard = pipeline.control.settings
+            about["control"] = {"clock": guard.clock, "log": str(guard.audit)}
+        self._writer = Writer(
+            self._settings, self._notebook, about, Path(spec.run_folder)
+        )
         self._gate: Gate | None = None
         self._events: Link | None = None
         if self._settings.mode == "on_event":

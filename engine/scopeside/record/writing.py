@@ -18,6 +18,7 @@ from scopeside.record.folder import RunOnDisk, folder_for
 from scopeside.record.item import Item
 from scopeside.record.notebook import Notebook
 from scopeside.record.settings import RecordSettings
+from scopeside.runs import place
 from scopeside.wire import Kind
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ class Writer:
     When one cannot be written, those given after it come back as well, until `retry`:
     the order is never broken.
 
+    Parameters
+    ----------
+    engine
+        The private folder of the engine: it is said there where a run lies.
+
     Attributes
     ----------
     wake
@@ -62,7 +68,11 @@ class Writer:
     """
 
     def __init__(
-        self, settings: RecordSettings, notebook: Notebook, about: Mapping[str, Any]
+        self,
+        settings: RecordSettings,
+        notebook: Notebook,
+        about: Mapping[str, Any],
+        engine: Path,
     ) -> None:
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.runs: dict[str, RunOnDisk] = {}
@@ -71,6 +81,7 @@ class Writer:
         self._settings = settings
         self._notebook = notebook
         self._about = about
+        self._engine = engine
         self._jobs: SimpleQueue[tuple[int, Item, Mapping[str, int]] | None] = (
             SimpleQueue()
         )
@@ -92,6 +103,7 @@ class Writer:
                 self.runs[name] = RunOnDisk.recover(
                     Path(folder), self._settings, self._about
                 )
+                self._tell_place(name, Path(folder))
             except (OSError, RunError) as error:
                 problems.append(f"{folder} cannot be gone on with: {error}")
         return problems
@@ -171,6 +183,7 @@ class Writer:
         answer = None
         if item.kind is Kind.START:
             run.start(item.header)
+            self._tell_place(name, run.folder)
         elif item.kind is Kind.BOOK:
             answer = self._close(run, item, dropped)
         else:
@@ -178,6 +191,13 @@ class Writer:
         assert run.writer is not None
         self.bytes += run.writer.written - before
         return answer
+
+    def _tell_place(self, acquisition: str, folder: Path) -> None:
+        """Let the collector know where results are to be put."""
+        try:
+            place.tell(self._engine, acquisition, folder)
+        except OSError as error:
+            log.warning("%s gets no results beside it: %s", folder, error)
 
     def _run_of(self, acquisition: str) -> RunOnDisk:
         run = self.runs.get(acquisition)

@@ -217,6 +217,9 @@ def entry_of(
     t_last_ns: int = -1,
 ) -> npt.NDArray[np.void]:
     """Return the entry of the index for a record, (1,) of `ENTRY`."""
+    change = header.get("change", 0)
+    if isinstance(change, Mapping):  # a PARAM: what changes, with its number
+        change = change.get("number", 0)
     entry = np.zeros(1, ENTRY)
     entry[0] = (
         head.record,
@@ -230,7 +233,7 @@ def entry_of(
         head.n,
         head.kind,
         min(int(header.get("epoch", 0)), 0xFFFF),
-        int(header.get("change", 0)),
+        int(change),
         0,
     )
     entry["check"] = xxhash.xxh3_64_intdigest(entry.tobytes()[:-8])

@@ -45,7 +45,8 @@ class Damage:
         at = f"at byte {self.offset}" if self.offset >= 0 else ""
         frames = ""
         if self.first >= 0:
-            frames = f"(frames {self.first} to {max(self.first, self.last)})"
+            frames = f"(frame {self.first}"
+            frames += f" to {self.last})" if self.last > self.first else ")"
         place = " ".join(filter(None, [record, at, frames]))
         return f"{self.file}{', ' if place else ''}{place}: {self.why}"
 
