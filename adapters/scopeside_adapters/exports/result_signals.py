@@ -15,28 +15,26 @@ from scopeside.result import Result
 from scopeside_adapters.exports.facts import tree_of
 from scopeside_adapters.exports.hspy import write_signal
 from scopeside_adapters.exports.hyperspy_form import metadata_of
-from scopeside_adapters.exports.result_files import Stored
 
 _PIXELS = (("y", "x"), ("detector_y", "detector_x"), ("ky", "kx"))
 """Names that the axes of a frame go by."""
 
 
-def write_result(source: Source, stored: Stored, target: Path) -> list[str]:
+def write_result(source: Source, stem: str, result: Result, target: Path) -> list[str]:
     """Write ``NAME.hspy`` into the folder `target`; return the names of files.
 
     A result without an array has none.
     """
-    result = stored.result
     if not isinstance(result.data, np.ndarray) or result.data.ndim < 1:
         return []
     data = result.data.view(np.uint8) if result.data.dtype == bool else result.data
-    metadata = metadata_of(source, stored.stem)
+    metadata = metadata_of(source, stem)
     if result.units:
         metadata["Signal"]["quantity"] = f"{result.name} ({result.units})"
-    name = f"{stored.stem}.hspy"
+    name = f"{stem}.hspy"
     write_signal(
         target / name,
-        stored.stem,
+        stem,
         data,
         axes=axes_of_result(result, source.run.acquisition),
         metadata=metadata,

@@ -8,13 +8,9 @@ from typing import ClassVar
 from scopeside.errors import RunError
 from scopeside.export.exporter import Progress, Source
 from scopeside.params import Params
+from scopeside.result import Result
+from scopeside.runs.results import CHANNELS, FOLDER, read, samples
 from scopeside_adapters.exports.hdf5_file import load_h5py
-from scopeside_adapters.exports.result_files import (
-    Stored,
-    files_of,
-    read_channel,
-    read_result,
-)
 from scopeside_adapters.exports.result_signals import write_result
 from scopeside_adapters.exports.result_tables import Column, table_of
 from scopeside_adapters.exports.tables import has_parquet, write_table
@@ -60,10 +56,10 @@ class ResultsExport:
         files = files_of(source.run.folder)
         for done, path in enumerate(files, 1):
             try:
-                if path.parent.name == "channels":
+                if path.parent.name == CHANNELS:
                     row = _write_channel(path, target)
                 else:
-                    row = _write_result(source, read_result(path), target)
+                    row = _write_result(source, path.stem, read(path), target)
             except RunError as error:
                 notes.append(str(error))
                 row = [path.stem, "", "no", str(error), "", ""]
@@ -83,24 +79,33 @@ class ResultsExport:
         return notes
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of results and of channels of a run, in order of name."""
+    return [
+        path
+        for below in (FOLDER, CHANNELS)
+        for path in sorted((folder / below).glob("*.npz"))
+    ]
+
+
 def _write_channel(path: Path, target: Path) -> list[str]:
-    times_ns, values = read_channel(path)
+    times_ns, values = samples(path.parents[1], path.stem)
     stem = f"channel.{path.stem}"
     columns = [Column("time_ns", "ns", times_ns), Column("value", "", values)]
     written = write_table(target / stem, columns, parquet=has_parquet())
     return [stem, "channel", "yes", "", "", " ".join(written)]
 
 
-def _write_result(source: Source, stored: Stored, target: Path) -> list[str]:
+def _write_result(source: Source, stem: str, result: Result, target: Path) -> list[str]:
     """Write what the kind of a result asks for; return its row of the overview."""
-    result, files = stored.result, []
+    files: list[str] = []
     if result.valid:
         columns = table_of(result)
         if result.kind in ("image", "series") or not columns:
-            files += write_result(source, stored, target)
+            files += write_result(source, stem, result, target)
         if columns:
-            path = target / stored.stem
+            path = target / stem
             files += write_table(path, columns, parquet=has_parquet())
     valid = "yes" if result.valid else "no"
     used = str(result.used)
-    return [stored.stem, result.kind, valid, result.reason, used, " ".join(files)]
+    return [stem, result.kind, valid, result.reason, used, " ".join(files)]
