@@ -26,7 +26,9 @@ def write_tree(group: Any, tree: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping):
             write_tree(group.create_group(key), value)
         elif isinstance(value, np.ndarray):
-            group.create_dataset(key, data=value, chunks=value.shape or None)
+            # HyperSpy asks each data set for its chunks; an empty one cannot have any.
+            chunks = value.shape if value.size and value.ndim else None
+            group.create_dataset(key, data=value, chunks=chunks)
         elif isinstance(value, list | tuple):
             _write_list(group, key, list(value))
         elif isinstance(value, str) and len(value) > _LONGEST:

@@ -23,9 +23,11 @@ _PIXELS = (("y", "x"), ("detector_y", "detector_x"), ("ky", "kx"))
 def write_result(source: Source, stem: str, result: Result, target: Path) -> list[str]:
     """Write ``NAME.hspy`` into the folder `target`; return the names of files.
 
-    A result without an array has none.
+    A result without an array, or with an empty one, has none.
     """
-    if not isinstance(result.data, np.ndarray) or result.data.ndim < 1:
+    if not isinstance(result.data, np.ndarray) or not result.data.shape:
+        return []
+    if not result.data.size:  # HyperSpy does not open it
         return []
     data = result.data.view(np.uint8) if result.data.dtype == bool else result.data
     metadata = metadata_of(source, stem)

@@ -53,7 +53,8 @@ def _of_array(result: Result, data: npt.NDArray[Any]) -> list[Column]:
     columns = result.meta.get("columns")
     mask = result.mask
     if data.ndim < 2:
-        named = isinstance(columns, list) and len(columns) == data.size
+        letters = len(_axis(result, 0, "")) == data.size  # yx: y and x
+        named = letters or (isinstance(columns, list) and len(columns) == data.size)
         shape = (1, -1) if named else (-1, 1)
         data = data.reshape(shape)
         mask = None if mask is None else mask.reshape(shape)
@@ -76,10 +77,10 @@ def _heads(result: Result, n: int) -> tuple[list[str], list[str]]:
     """Return names and units of `n` columns."""
     names = result.meta.get("columns")
     if not isinstance(names, list) or len(names) != n:
-        axis = _axis(result, 1, result.name)
+        axis = _axis(result, np.ndim(result.data) - 1, result.name)
         if n == 1:
             names = [result.name]
-        elif len(axis) == n:  # yx: y and x
+        elif len(axis) == n:
             names = list(axis)
         else:
             names = [f"{axis}_{k}" for k in range(n)]

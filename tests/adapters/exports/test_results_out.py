@@ -32,6 +32,8 @@ RESULTS = [
     Result("drift", SERIES, "series", axes=("frame", "yx"), units="px", mask=KEPT),
     Result("found", np.array([[1, 7], [2, 8]]), "table", meta=TABLE),
     Result("cube", np.ones((2, 2, 2)), "table", axes=("cluster", "y", "x")),
+    Result("none", np.empty((0, 2)), "series", axes=("particle", "yx")),
+    Result("last", np.array([4.0, 5.0]), "series", axes=("yx",), units="px"),
     Result("radius", 3.25, "scalar", units="px"),
     Result("seen", {"label": "nucleus", "at": [1, 2]}, "event"),
     invalid("lost", "no peak was found"),
@@ -102,6 +104,11 @@ def test_a_table_of_more_than_two_axes_is_a_signal(out):
     assert not (out / "chain.p.cube.csv").exists()
 
 
+def test_a_series_without_rows_is_a_table_without_rows(out):
+    assert rows_of(out / "chain.p.none.csv") == [["y", "x"]]
+    assert not (out / "chain.p.none.hspy").exists()
+
+
 def test_what_does_not_stand_is_empty_in_a_table(out):
     assert rows_of(out / "chain.p.drift.csv") == [
         ["frame", "y [px]", "x [px]"],
@@ -109,6 +116,10 @@ def test_what_does_not_stand_is_empty_in_a_table(out):
         ["1", "3.5", "4.5"],
         ["2", "", ""],
     ]
+
+
+def test_one_vector_is_one_row(out):
+    assert rows_of(out / "chain.p.last.csv") == [["y [px]", "x [px]"], ["4.0", "5.0"]]
 
 
 def test_a_table_has_its_columns_with_units(out):
