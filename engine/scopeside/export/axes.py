@@ -81,7 +81,7 @@ def detector_axes(said: Mapping[str, Any], shape: tuple[int, int]) -> list[Axis]
     centre = _pair(said.get("centre_px")) if unit == "rad" else (None, None)
     names = ("y", "x") if unit == "m" else ("detector_y", "detector_x")
     return [
-        Axis(name, size, scale, -(middle or 0.0) * scale, unit)
+        Axis(name, size, scale, 0.0 - (middle or 0.0) * scale, unit)
         if scale is not None
         else Axis(name, size)
         for name, size, scale, middle in zip(names, shape, scales, centre, strict=True)
