@@ -9,12 +9,12 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from tests.faults.suite.pipelines import DISK_MIB, disk
+from tests.faults.suite.pipelines import DISK_MIB, ROOM_MIB, disk
 from tests.faults.suite.schedule import Plan
 from tests.system.engine_runs import Running, command, environment, pid_of
 
@@ -27,10 +27,6 @@ PATIENCE_S = 150.0
 """A run that takes longer has hung."""
 
 
-class SkippedError(Exception):
-    """This machine does not let us do it; says why."""
-
-
 class HungError(Exception):
     """The run did not end; says what it said last."""
 
@@ -41,7 +37,7 @@ def disturbed(plan: Plan, pipeline: Path, folder: Path) -> Iterator[Running]:
     arguments = ["run", pipeline, "--acquisitions", 1, "--headless"]
     arguments += ["--report", folder / "report.json", "--results", folder / "results"]
     started = command(*arguments)
-    if plan.fault.what.startswith("disk full") and plan.fault.detail in ("", "tmpfs"):
+    if disk(folder).exists():
         started = _on_a_small_disk(plan, folder, started)
     path = folder / "said"
     (folder / "fault").write_bytes(bytes(24))
@@ -53,8 +49,11 @@ def disturbed(plan: Plan, pipeline: Path, folder: Path) -> Iterator[Running]:
             stdout=said,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=_limits(plan),
         )
+    if plan.fault.detail == "no file of 8 MiB":
+        # Long before it has loaded what it takes to make one.
+        both = (SMALL_FILE, SMALL_FILE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, both)
     try:
         yield Running(folder, process)
     finally:
@@ -69,13 +68,6 @@ def _environment(plan: Plan, folder: Path) -> dict[str, str]:
         found["SCOPESIDE_FAULT"] = str(folder / "fault")
         found["PYTHONPATH"] = f"{SITE}{os.pathsep}{found['PYTHONPATH']}"
     return found
-
-
-def _limits(plan: Plan) -> Callable[[], None] | None:
-    if plan.fault.detail != "no file of 8 MiB":
-        return None
-    both = (SMALL_FILE, SMALL_FILE)
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, both)
 
 
 # -- a small disk ----------------------------------------------------------------------
@@ -99,19 +91,12 @@ def why_no_small_disk() -> str:
 
 
 def _on_a_small_disk(plan: Plan, folder: Path, started: list[str]) -> list[str]:
-    """Return a command that runs `started` with a tmpfs, whose files it saves at last.
-
-    Raises
-    ------
-    SkippedError
-        If namespaces are not for everybody here.
-    """
-    if why := why_no_small_disk():
-        raise SkippedError(f"no user namespace with a tmpfs: {why}")
+    """Return a command that runs `started` beside a tmpfs and saves what is on it."""
     small = disk(folder)
-    small.mkdir()
-    room = 48 if plan.fault.what == "disk full for a while" else DISK_MIB
-    filled = f"head -c {(room - DISK_MIB) << 20} /dev/zero > {small}/{FILLER}"
+    for_a_while = plan.fault.what == "disk full for a while"
+    room = DISK_MIB if plan.fault.detail == "tmpfs" else ROOM_MIB
+    filler = (ROOM_MIB - DISK_MIB) << 20 if for_a_while else 0
+    filled = f'head -c {filler} /dev/zero > "{small}/{FILLER}"'
     script = (
         f'mount -t tmpfs -o size={room}m tmpfs "{small}" && {filled} && '
         f'{{ "$@"; code=$?; cp -a "{small}/." "{folder}/saved"; exit $code; }}'
@@ -125,7 +110,7 @@ def saved_runs(folder: Path) -> Path:
     return saved if (folder / "disk").exists() else folder / "runs"
 
 
-# -- what is done to it ------------------------------------------------------------------
+# -- what is done to it ----------------------------------------------------------------
 
 
 def disturb(engine: Running, plan: Plan, frames: int) -> None:
@@ -150,7 +135,7 @@ def disturb(engine: Running, plan: Plan, frames: int) -> None:
     elif verb == "disk":
         _fill(engine, plan)
     elif plan.fault.detail == "journal":
-        _limit(engine, "collector")
+        _limit(engine, "collector", LARGEST_FILE)
     else:
         _jump(engine, plan)
 
@@ -194,7 +179,7 @@ def _send(handles: list[int], number: signal.Signals) -> None:
 def _kill(engine: Running, plan: Plan) -> None:
     _signal_once(engine, plan, signal.SIGKILL)
     if not plan.fault.what.endswith("twice"):
-        return
+        return None
     (name,) = plan.fault.whom
     until = time.monotonic() + 20
     while engine.process.poll() is None and time.monotonic() < until:
@@ -224,21 +209,28 @@ def _stop(engine: Running, plan: Plan) -> None:
 
 
 def _fill(engine: Running, plan: Plan) -> None:
-    if plan.fault.what == "disk full for a while":
-        time.sleep(plan.fault.seconds)
+    """Make the disk full, where it is not by itself; with an end, make room again."""
+    mounted = disk(engine.folder).exists()
+    if plan.fault.detail == "largest file" or not mounted:
+        _limit(engine, "recorder", LARGEST_FILE)
+    if plan.fault.what != "disk full for a while":
+        return
+    time.sleep(plan.fault.seconds)
+    if mounted:
         pid = supervisor(engine)
         filler = Path(f"/proc/{pid}/root{disk(engine.folder)}") / FILLER
         with contextlib.suppress(OSError):
             filler.unlink()
-    elif plan.fault.detail == "largest file":
-        _limit(engine, "recorder")
+    else:
+        _limit(engine, "recorder", resource.RLIM_INFINITY)
 
 
-def _limit(engine: Running, name: str) -> None:
+def _limit(engine: Running, name: str, largest: int) -> None:
+    """Let no file of a process become larger."""
     pid = pid_of(engine.status(), name)
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
-            both = (LARGEST_FILE, LARGEST_FILE)
+            both = (largest, resource.RLIM_INFINITY)
             resource.prlimit(pid, resource.RLIMIT_FSIZE, both)
 
 

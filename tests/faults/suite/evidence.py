@@ -8,12 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from scopeside.errors import RunError
-from scopeside.runs import manifest
-from scopeside.runs.recover import recover
-from scopeside.runs.run import Run, open_run
-from scopeside.runs.verify import damages
 from tests.faults.suite.judge import (
     Mask,
     Verdict,
@@ -23,7 +17,13 @@ from tests.faults.suite.judge import (
     mask_of,
 )
 from tests.faults.suite.material import Material
-from tests.faults.suite.schedule import MAY_LOSE, Plan
+from tests.faults.suite.schedule import Plan
+
+from scopeside.errors import RunError
+from scopeside.runs import manifest
+from scopeside.runs.recover import recover
+from scopeside.runs.run import Run, open_run
+from scopeside.runs.verify import damages
 
 Array = npt.NDArray[Any]
 CLEAR_REFUSALS = ("slab", "spool", "shared memory")
@@ -55,8 +55,8 @@ def judge(
         verdict.wrong.append(f"no report, exit code {code}: {said[-2000:]}")
         return verdict
     if plan.fault.what != "kill supervisor":
-        may = plan.fault.what in MAY_LOSE
-        judge_end(code, said, verdict.declared, may_lose=may, verdict=verdict)
+        lost = verdict.declared
+        judge_end(code, said, lost, may_lose=plan.may_lose, verdict=verdict)
     return verdict
 
 
@@ -96,7 +96,7 @@ def _acquisition_of(run: Path, verdict: Verdict) -> str:
         return ""
 
 
-# -- recordings --------------------------------------------------------------------------
+# -- recordings ------------------------------------------------------------------------
 
 
 def _recorded(
@@ -175,7 +175,7 @@ def _judge_refusal(said: str, code: int, found: list[Path], verdict: Verdict) ->
     verdict.notes.append(said.strip()[-300:])
 
 
-# -- results -----------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------
 
 
 def _judge_results(
@@ -193,7 +193,7 @@ def _judge_results(
                 verdict.differences.append(f"{name} is missing")
             continue
         with np.load(path) as file:
-            data, mask = file["data"], file["mask"] if "mask" in file else None
+            data, mask = file["data"], file.get("mask")
         at = seen[name.partition(".")[0]]
         if name.startswith("stem."):
             data, mask = _at(data, mask, at, count)
@@ -210,7 +210,8 @@ def _at(
     flat = data.reshape(count, *data.shape[2:])[at]
     if mask is None:
         return flat, None
-    return flat, mask.reshape(count, -1).all(axis=1)[at]
+    held: Array = np.all(mask.reshape(count, -1), axis=1)
+    return flat, held[at]
 
 
 def _how(data: Array, expected: Array) -> str:

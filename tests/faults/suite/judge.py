@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,7 @@ class Verdict:
         return found + self.wrong
 
 
-def mask_of(runs: Iterable[Iterable[int]], count: int) -> Mask:
+def mask_of(runs: Iterable[Sequence[Any]], count: int) -> Mask:
     """Return which of `count` frames lie in runs of [first, last, …], (count,)."""
     found = np.zeros(count, np.bool_)
     for first, last, *_ in runs:

@@ -29,11 +29,6 @@ def processes(folder: Path) -> dict[int, str]:
     return found
 
 
-def shared_memory() -> set[str]:
-    """Return the named shared memory there is, of anybody."""
-    return set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
-
-
 def leftovers(folder: Path, *, patience_s: float) -> list[str]:
     """Return what is left of a run that is over, one line each.
 
@@ -44,7 +39,7 @@ def leftovers(folder: Path, *, patience_s: float) -> list[str]:
     while processes(folder) and time.monotonic() < until:
         time.sleep(0.05)
     left = [f"process {pid}: {what}" for pid, what in processes(folder).items()]
-    left += [f"/dev/shm/{name}" for name in shared_memory() if "scopeside" in name]
+    left += [str(one) for one in Path("/dev/shm").glob("*scopeside*")]
     for path in sorted(folder.rglob("*")):
         if _is_left(path, folder):
             left.append(str(path.relative_to(folder)))

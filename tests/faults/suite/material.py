@@ -1,4 +1,4 @@
-"""The frames of the runs, and what their results must be: computed without an engine."""
+"""The frames of the runs, and what results must be: computed without an engine."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
 from tests.faults.suite.disturbed import (
     PATIENCE_S,
     HungError,
@@ -33,7 +32,7 @@ from tests.faults.suite.leftovers import (
 )
 from tests.faults.suite.material import MOVIE, SCAN, Material, stored
 from tests.faults.suite.peers import Peer, peer_of
-from tests.faults.suite.pipelines import SECONDS, pipeline_of
+from tests.faults.suite.pipelines import SECONDS, disk, pipeline_of
 from tests.faults.suite.schedule import Plan, plan_of
 
 ENDS_S = 10.0
@@ -66,13 +65,14 @@ def _possible(plan: Plan) -> Plan:
     Where users may not mount, a disk is full because a file may not get larger.
     """
     fault = plan.fault
-    if fault.what == "disk full" and fault.detail != "largest file":
-        if why_no_small_disk():
-            return replace(plan, fault=replace(fault, detail="largest file"))
+    if fault.what == "disk full" and why_no_small_disk():
+        return replace(plan, fault=replace(fault, detail="largest file"))
     return plan
 
 
 def _run(plan: Plan, folder: Path, store: Path) -> Verdict:
+    if plan.fault.what.startswith("disk full") and not why_no_small_disk():
+        disk(folder).mkdir()
     with _source(plan, folder, store) as (detector, material):
         pipeline = pipeline_of(plan, detector, folder, material.scan)
         with disturbed(plan, pipeline, folder) as engine:

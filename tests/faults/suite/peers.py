@@ -8,25 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from tests.faults.suite.material import Material, scan_frames
+from tests.faults.suite.schedule import Plan
 
 from scopeside.acquisition import Acquisition
 from scopeside.errors import SourceLostError
 from scopeside.scan import Scan
 from scopeside.wire import Buffer
-from scopeside_adapters.dectris.simulator import (
-    DectrisSimulator,
-    DectrisSimulatorParams,
-    Oddities,
-)
+from scopeside_adapters.dectris.simulated import DectrisSimulatorParams, Oddities
+from scopeside_adapters.dectris.simulator import DectrisSimulator
 from scopeside_adapters.faults import Faults as FrameFaults
 from scopeside_adapters.merlin.simulator import MerlinSimulator
 from scopeside_adapters.zmq.simulator import Faults as BatchFaults
 from scopeside_adapters.zmq.simulator import Producer
-from tests.faults.suite.material import Material, scan_frames
-from tests.faults.suite.schedule import Plan
 
 SCAN = (20, 30)
 COUNT = SCAN[0] * SCAN[1]
@@ -36,6 +33,8 @@ SILENCE_S = 1.5
 """Of the adapter; a peer that goes silent does so for much longer."""
 SILENT_S = 6.0
 STALL_S = 0.5
+LAST = ("hang up", "silent", "reset")
+"""What ends a series."""
 
 
 class Peer(NamedTuple):
@@ -53,11 +52,14 @@ def peer_of(plan: Plan, folder: Path) -> Iterator[Peer]:
         yield peer
 
 
-def _where(plan: Plan, count: int) -> list[int]:
-    """Draw up to four messages of `count` that go wrong, the first from `at` on."""
+def _faults(plan: Plan, count: int) -> dict[int, str]:
+    """Return which of `count` messages go wrong, and how: each kind once or twice."""
     rng = random.Random(plan.seed + 1)
     first = max(1, int(plan.fault.at * count))
-    return sorted({rng.randrange(first, count - 2) for _ in range(rng.randint(1, 4))})
+    kinds = plan.fault.detail.split("+") * rng.randint(1, 2)
+    places = sorted(rng.sample(range(first, count - 2), len(kinds)))
+    # Who leaves does so at last.
+    return dict(zip(places, sorted(kinds, key=LAST.__contains__), strict=True))
 
 
 # -- the public frame wire -----------------------------------------------------------
@@ -84,16 +86,16 @@ def _push(plan: Plan, endpoint: str, frames: Any, over: threading.Event) -> None
     acquisition = Acquisition(
         "pushed", frames.shape[1:], frames.dtype, frames=COUNT, scan=Scan(SCAN)
     )
-    detail, where = plan.fault.detail, _where(plan, COUNT // BATCH)
-    leaves = detail in ("hang up", "silent")
-    faults = BatchFaults({} if leaves else dict.fromkeys(where, detail))  # type: ignore[arg-type]
+    wrong = _faults(plan, COUNT // BATCH)
+    leaves = [seq for seq, kind in wrong.items() if kind in LAST]
+    faults = BatchFaults({k: v for k, v in wrong.items() if k not in leaves})  # type: ignore[misc]
     try:
         with Producer(endpoint, timeout_s=60, linger_s=1.0) as producer:
             producer.start(acquisition)
-            paced = _paced(producer, frames, where[0] if leaves else None)
+            paced = _paced(producer, frames, leaves[0] if leaves else None)
             for parts in faults.apply(paced):
                 producer.send(parts)
-            if detail == "silent":
+            if leaves and wrong[leaves[0]] == "silent":
                 over.wait(SILENT_S)
             elif not leaves:
                 producer.end(COUNT)
@@ -115,13 +117,13 @@ def _paced(
 
 
 def _frame_faults(plan: Plan) -> dict[int, Any]:
-    kinds: dict[str, Literal["stall"] | None] = {"silent": "stall", "corrupt": None}
-    kind = kinds.get(plan.fault.detail, plan.fault.detail)
-    return {} if kind is None else dict.fromkeys(_where(plan, COUNT), kind)
+    as_said = {"silent": "stall"}
+    wrong = _faults(plan, COUNT).items()
+    return {k: as_said.get(v, v) for k, v in wrong if v != "corrupt"}
 
 
 def _stall_s(plan: Plan) -> float:
-    return SILENT_S if plan.fault.detail == "silent" else STALL_S
+    return SILENT_S if "silent" in plan.fault.detail else STALL_S
 
 
 @contextmanager
@@ -143,7 +145,9 @@ def _merlin(plan: Plan, folder: Path) -> Iterator[Peer]:
     thread = threading.Thread(target=simulator.run, args=(lambda _: None,), daemon=True)
     thread.start()
     ports = {"port": simulator.port, "control_port": simulator.control_port}
-    known = simulator.recording.frames[:, ::-1]
+    made = simulator.recording.frames
+    assert made is not None  # it plays no file
+    known = made[:, ::-1]  # the image upright
     try:
         yield Peer(
             {"kind": "merlin", "arm": True, "silence_s": SILENCE_S, **ports},
@@ -159,7 +163,7 @@ def _dectris(plan: Plan, folder: Path) -> Iterator[Peer]:
     params = DectrisSimulatorParams(
         port=0, api_port=0, shape=(64, 64), frames=COUNT, fps=FPS
     )
-    bad = _where(plan, COUNT) if plan.fault.detail == "corrupt" else []
+    bad = [k for k, kind in _faults(plan, COUNT).items() if kind == "corrupt"]
     faults = FrameFaults(_frame_faults(plan), _stall_s(plan))
     with DectrisSimulator(
         params, faults, Oddities(corrupt=frozenset(bad))

@@ -14,7 +14,9 @@ SECONDS = 2.0
 """How long the frames of a run take to come."""
 SPOOL_MIB = 16
 DISK_MIB = 4
-"""Size of the disk that gets full."""
+"""What fits onto the disk that gets full."""
+ROOM_MIB = 48
+"""Its size, where it gets full for another reason than its size."""
 FEEDBACK = {
     "mode": "observe",
     "adapter": {"kind": "paper", "state": {"defocus_m": 0.0}},
@@ -57,14 +59,14 @@ def pipeline_of(
     """
     tables: dict[str, Any] = {
         "detector": dict(detector),
-        "slab": {"mib": 8, "batch_kib": 64},
+        "slab": {"mib": plan.slab_mib, "batch_kib": 64},
         "chain": _scan_chains() if scan else [_film()],
         "engine": {"silent_s": SILENT_S, "drain_s": 6.0},
         "record": {
-            "to": _disk_of(plan, folder),
+            "to": _disk_of(folder),
             "spool_mib": SPOOL_MIB,
             "segment_mib": 2,
-            "keep_free_mib": 0,
+            "keep_free_mib": _keep_free_mib(plan),
             "sync_s": 0.3,
         },
     }
@@ -84,9 +86,13 @@ def disk(folder: Path) -> Path:
     return folder / "disk"
 
 
-def _disk_of(plan: Plan, folder: Path) -> Path:
-    small = plan.fault.what.startswith("disk full")
-    return (disk(folder) if small else folder) / "runs"
+def _disk_of(folder: Path) -> Path:
+    small = disk(folder)
+    return (small if small.exists() else folder) / "runs"
+
+
+def _keep_free_mib(plan: Plan) -> int:
+    return ROOM_MIB - DISK_MIB if plan.fault.detail == "keep_free" else 0
 
 
 def _scan_chains() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 WORKERS = ("worker.stem.0", "worker.stem.1")
 CORE = ("adapter", *WORKERS, "collector", "recorder")
 BESIDE = ("channels", "adviser", "guard")
+SLAB_MIB, ROOMY_MIB = 8, 64
 SILENT_S = 3.0
 """[engine] silent_s of the runs: who is stopped for longer is killed and replaced."""
 
@@ -60,12 +61,23 @@ class Plan:
         scan, movie, zmq, merlin or dectris: where the frames come from.
     beside
         Whether a side channel and feedback (adviser, guard) run, too.
+    slab_mib
+        With `SLAB_MIB` a recorder that is away for more than 2 s costs frames of the
+        recording, since nobody waits for it; with `ROOMY_MIB` the slab holds the run.
     """
 
     seed: int
     source: str
     fault: Fault
     beside: bool = False
+    slab_mib: int = SLAB_MIB
+
+    @property
+    def may_lose(self) -> bool:
+        """Whether frames may be missing afterwards, if it is declared."""
+        if "recorder" in self.fault.whom and self.fault.what != "clock jumps":
+            return self.slab_mib == SLAB_MIB
+        return self.fault.what in _MAY_LOSE
 
 
 KINDS = (
@@ -77,7 +89,7 @@ KINDS = (
     "zmq peer", "merlin peer", "dectris peer",
 )  # fmt: skip
 """Rows of the table, in the order of the seeds."""
-MAY_LOSE = frozenset(
+_MAY_LOSE = frozenset(
     {
         "kill adapter", "kill supervisor", "kill two at once", "stop adapter",
         "disk full", "disk full for a while", "disk slow", "no memory", "zmq peer",
@@ -97,56 +109,66 @@ PEER_FAULTS = (
 def plan_of(seed: int) -> Plan:
     """Return what `seed` stands for; the same one each time."""
     rng = random.Random(seed)
-    what = KINDS[seed % len(KINDS)]
-    fault, source = _fault(what, rng), "scan"
+    turn, kind = divmod(seed, len(KINDS))
+    what, source = KINDS[kind], "scan"
     if what.endswith(" peer"):
         source = what.removesuffix(" peer")
     elif what in ("none", "kill worker", "kill collector", "stop worker"):
-        source = rng.choice(["scan", "movie"])
-    if source == "movie" and fault.whom and fault.whom[0].startswith("worker"):
-        fault = _with(fault, whom=("worker.film.0",))
-    return Plan(seed, source, fault, beside=bool({*fault.whom} & {*BESIDE}))
-
-
-def _with(fault: Fault, whom: tuple[str, ...]) -> Fault:
-    return Fault(fault.what, whom, fault.detail, fault.at, fault.wait_s, fault.seconds)
-
-
-def _fault(what: str, rng: random.Random) -> Fault:
-    whom, detail, seconds = _whom(what, rng), "", 0.0
-    if what.startswith("stop"):
-        # Half of them so long that the supervisor takes them for dead.
-        bounds = (0.3, SILENT_S / 2) if rng.random() < 0.5 else (SILENT_S + 0.6, 4.5)
-        seconds = rng.uniform(*bounds)
-    elif what == "disk full for a while":
-        seconds = rng.uniform(0.5, 2.5)
-    elif what == "disk full":
-        detail = rng.choice(["tmpfs", "tmpfs", "keep_free", "largest file"])
-    elif what == "disk slow":
-        detail = f"{rng.choice([1, 2, 4, 8])} MB/s"
-    elif what == "no memory":
-        detail = rng.choice(["slab", "spool", "no file of 8 MiB", "journal"])
-    elif what == "clock jumps":
-        hours, who = rng.choice([-1, 1]), rng.choice(["all", *CORE, "supervisor"])
-        whom, detail = (who,), f"{hours:+d} h"
-    elif what == "zmq peer":
-        detail = rng.choice(ZMQ_FAULTS)
-    elif what in ("merlin peer", "dectris peer"):
-        more = ("corrupt",) if what.startswith("dectris") else ()
-        detail = rng.choice(PEER_FAULTS + more)
-    return Fault(
-        what, whom, detail, rng.uniform(0.02, 0.75), rng.random() * 0.02, seconds
+        source = ("scan", "movie")[(turn + kind) % 2]
+    whom = _whom(what, source, turn, rng)
+    fault = Fault(
+        what,
+        whom,
+        _detail(what, turn, rng),
+        rng.uniform(0.02, 0.75),
+        rng.random() * 0.02,
+        _seconds(what, turn + kind, rng),
+    )
+    roomy = "recorder" in whom and turn % 2 == 0
+    return Plan(
+        seed,
+        source,
+        fault,
+        beside=bool({*whom} & {*BESIDE}),
+        slab_mib=ROOMY_MIB if roomy else SLAB_MIB,
     )
 
 
-def _whom(what: str, rng: random.Random) -> tuple[str, ...]:
+def _whom(what: str, source: str, turn: int, rng: random.Random) -> tuple[str, ...]:
     verb, _, name = what.partition(" ")
+    if what == "clock jumps":
+        return (("all", "supervisor", "adapter", "recorder", "all", *CORE)[turn % 10],)
     if verb not in ("kill", "stop"):
         return ()
     if name == "worker":
-        return (rng.choice(WORKERS),)
+        return ("worker.film.0",) if source == "movie" else (rng.choice(WORKERS),)
     if name == "beside":
-        return (rng.choice(BESIDE),)
+        return (BESIDE[turn % len(BESIDE)],)
     if name == "two at once":
         return tuple(rng.sample([*CORE, *BESIDE], 2))
     return (name.removesuffix(" twice"),)
+
+
+def _detail(what: str, turn: int, rng: random.Random) -> str:
+    details = {
+        "disk full": ("tmpfs", "keep_free", "largest file"),
+        "disk slow": ("1 MB/s", "2 MB/s", "4 MB/s", "8 MB/s"),
+        "no memory": ("journal", "slab", "spool", "no file of 8 MiB"),
+        "clock jumps": ("-1 h", "+1 h"),
+    }
+    if what in details:
+        return details[what][turn % len(details[what])]
+    if what == "zmq peer":
+        return "+".join(rng.sample(ZMQ_FAULTS, 3))
+    if what == "merlin peer":
+        return "+".join(rng.sample(PEER_FAULTS, 2))
+    if what == "dectris peer":
+        return "+".join(rng.sample([*PEER_FAULTS, "corrupt"], 2))
+    return ""
+
+
+def _seconds(what: str, turn: int, rng: random.Random) -> float:
+    if what.startswith("stop"):
+        # Every other one so long that the supervisor takes it for dead.
+        return rng.uniform(SILENT_S + 0.6, 4.5) if turn % 2 else rng.uniform(0.3, 1.5)
+    return rng.uniform(0.5, 2.5) if what == "disk full for a while" else 0.0

@@ -42,20 +42,12 @@ def _counts(found: list[Verdict]) -> list[object]:
 
 def markdown(verdicts: Mapping[int, Verdict]) -> str:
     """Return the table as Markdown."""
-    lines = [list(HEAD), *rows_of(verdicts)]
-    widths = [max(len(f"{line[k]}") for line in lines) for k in range(len(HEAD))]
-    text = [
-        "| "
-        + " | ".join(
-            f"{cell:<{width}}" if k == 0 else f"{cell:>{width}}"
-            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in lines
-    ]
-    rule = [
-        ("-" * width if k == 0 else "-" * (width - 1) + ":")
-        for k, width in enumerate(widths)
-    ]
-    text.insert(1, "| " + " | ".join(rule) + " |")
-    return "\n".join(text)
+    lines = [[f"{cell}" for cell in row] for row in [HEAD, *rows_of(verdicts)]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    first, *others = widths
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
+    lines.insert(1, rule)
+    return "\n".join(
+        f"| {' | '.join([row[0].ljust(first), *map(str.rjust, row[1:], others)])} |"
+        for row in lines
+    )
