@@ -8,6 +8,7 @@ import numpy as np
 
 from scopeside.batch import Batch
 from scopeside.record.item import Item
+from scopeside.record.left import items_left
 from scopeside.record.notebook import Notebook
 from scopeside.record.recorder import Recorder
 from scopeside.record.spool import Spool
@@ -52,12 +53,14 @@ class Desk:
     def start(self):
         """Begin, or begin again after a death: only the spool and the disk remain."""
         self.spool = Spool(self.fd, self.size)
-        self.recorder = Recorder(self.spool, Notebook(self.fd), self.gate)
+        notebook = Notebook(self.fd)
+        self.recorder = Recorder(self.spool, notebook, self.gate)
         self.recorder.epoch = EPOCH
         self.recorder.started.add(NAME)
         self.with_writer = []
         upto = max((seqs[1] for seqs, _, _ in self.disk), default=-1)
-        self.recorder.recover(0, lambda name, epoch, seq: seq <= upto)
+        left = items_left(self.spool, notebook, 0, lambda name, epoch, seq: seq <= upto)
+        self.recorder.recover(left)
 
     def hear(self, item):
         self.recorder.put(item)

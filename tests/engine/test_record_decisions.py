@@ -56,7 +56,7 @@ def test_what_finds_no_room_is_one_gap_in_its_place(desk):
     assert desk.told("dropped") == [[k, "disk_slow"] for k in range(first, last + 1)]
     assert desk.disk.index(gaps[0]) == first  # between what came before and after
     assert desk.frames_on_disk() == [*range(first), *range(last + 1, n + 3)]
-    assert desk.recorder.lost == {"disk_slow": last - first + 1}
+    assert desk.recorder.losses.total == {"disk_slow": last - first + 1}
 
 
 def test_nothing_that_the_spool_has_taken_is_discarded(desk):
@@ -132,6 +132,14 @@ def test_answers_go_only_to_the_tee_that_asked(desk):
     desk.write()
     assert desk.frames_on_disk() == [0]
     assert desk.told("done") == []
+
+
+def test_a_run_that_is_closed_already_is_answered_for_again(desk):
+    desk.recorder.started.clear()
+    desk.hear(Item(Kind.BOOK, NAME, EPOCH, -1, {}, 0))
+    desk.write()
+    assert [record[1] for record in desk.disk] == ["BOOK"]
+    assert desk.recorder.idle
 
 
 STEPS = st.lists(

@@ -60,9 +60,9 @@ def test_what_surrounds_an_event_is_written_and_all_else_is_let_go(desk):
     tell(desk.gate, final=True)
     desk.write(100)
     assert desk.spool.used == 0
-    assert desk.recorder.dropped_of(NAME) == {"no_event": 34}
+    assert desk.recorder.losses.of(NAME) == {"no_event": 34}
     assert desk.gate.windows(NAME) == [[at(15), at(20), ["event 18"]]]
-    assert desk.recorder.lost == {}
+    assert desk.recorder.losses.total == {}
 
 
 def test_a_ring_that_is_full_gives_up_the_oldest_and_keeps_the_newest(desk):
@@ -77,8 +77,8 @@ def test_a_ring_that_is_full_gives_up_the_oldest_and_keeps_the_newest(desk):
     assert (first, cause, runs) == (0, "ring_full", [(0, last)])
     held = n - 1 - last
     assert held > 0.5 * RING / (64 * 64)
-    assert desk.recorder.lost == {"ring_full": last + 1}
-    assert desk.recorder.dropped_of(NAME) == {
+    assert desk.recorder.losses.total == {"ring_full": last + 1}
+    assert desk.recorder.losses.of(NAME) == {
         "ring_full": last + 1,
         "no_event": held - 6,
     }
@@ -88,12 +88,12 @@ def test_a_full_ring_that_is_read_waits_for_the_writer_and_loses_nothing(desk):
     n = 2 * RING // (64 * 64)
     for seq in range(n):
         desk.hear(batch_of(seq))
-    given_up = desk.recorder.lost["ring_full"]
+    given_up = desk.recorder.losses.total["ring_full"]
     tell(desk.gate, *range(n), upto=n)
     desk.hand_out()  # the writer has begun with the oldest
     for seq in range(n, n + 5):
         desk.hear(batch_of(seq))
-    assert desk.recorder.lost == {"ring_full": given_up}
+    assert desk.recorder.losses.total == {"ring_full": given_up}
     desk.write(1000)
     tell(desk.gate, n + 4, final=True)
     desk.write(1000)

@@ -126,3 +126,11 @@ def test_the_notebook_forgets_runs_that_were_closed_long_ago(fd):
         book.close(f"a{k}", {})
     assert book.answer_of("a0") is None
     assert book.answer_of("a99") == {}
+
+
+def test_a_gap_of_very_many_pieces_does_not_burst_the_notebook(fd):
+    book = Notebook(fd)
+    gap = Gap("a", 1, "disk_full", (0, 9), [[2 * k, 2 * k] for k in range(60_000)])
+    book.give_up(gap)
+    assert len(book.gaps[0].runs) == 60_000
+    assert Notebook(fd).gaps[0].runs == [[0, 119_998]]

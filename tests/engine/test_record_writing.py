@@ -12,9 +12,9 @@ from tests.engine.small import acquisition, eventually
 from scopeside.ledger import Account
 from scopeside.record import folder as module
 from scopeside.record.item import Item
+from scopeside.record.losses import item_of
 from scopeside.record.notebook import Gap, Notebook
 from scopeside.record.pace import Backlog, Pace
-from scopeside.record.recorder import _item_of
 from scopeside.record.settings import RecordSettings
 from scopeside.record.spool import Spool
 from scopeside.record.writing import Writer
@@ -57,7 +57,7 @@ def param(seq):
 
 
 def gap(first, last, cause="disk_slow"):
-    return _item_of(Gap(NAME, EPOCH, cause, (first, last), [[first, last]]), 0)
+    return item_of(Gap(NAME, EPOCH, cause, (first, last), [[first, last]]), 0)
 
 
 class Disk:
@@ -65,6 +65,7 @@ class Disk:
 
     def __init__(self, folder, **settings):
         self.fd = Spool.allocate(1 << 16)
+        self.engine = folder
         self.settings = RecordSettings(to=folder / "runs", **settings)
         self.writer = None
         self.again()
@@ -74,7 +75,7 @@ class Disk:
         if self.writer is not None:
             self.stop()
         about = {"pipeline": {}, "record": {}}
-        self.writer = Writer(self.settings, Notebook(self.fd), about)
+        self.writer = Writer(self.settings, Notebook(self.fd), about, self.engine)
         self.problems = self.writer.recover()
         self.writer.start()
 
@@ -184,6 +185,19 @@ def test_a_folder_that_is_there_already_is_left_alone(disk):
     _, _, said = disk.write(start(), batch_of(0), book(1))
     assert said.answer["folder"] == str(disk.settings.to / f"{NAME}.2")
     assert list((disk.settings.to / NAME).iterdir()) == []
+
+
+def test_a_run_that_cannot_be_gone_on_with_is_left_as_it_is(disk):
+    disk.write(start(), batch_of(0))
+    damaged = disk.settings.to / NAME / "000000.seg"
+    damaged.write_bytes(b"no segment" * 20)
+    disk.again()
+    (problem,) = disk.problems
+    assert f"{NAME}.2" in problem
+    *_, said = disk.write(start(), batch_of(1), book(2))
+    assert said.answer["folder"].endswith(f"{NAME}.2")
+    assert said.answer["gaps"] == {"not_recorded": 1}
+    assert damaged.read_bytes().startswith(b"no segment")
 
 
 def test_what_comes_after_a_batch_that_was_refused_is_not_written_before_it(

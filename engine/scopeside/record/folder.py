@@ -10,17 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgpack
-import numpy as np
-
 from scopeside.ledger import Account, FrameRanges
 from scopeside.record.item import Item
 from scopeside.record.notebook import Notebook
+from scopeside.record.remembered import Remembered, remember
 from scopeside.record.settings import EDGE, RecordSettings
 from scopeside.runs import audit, manifest
-from scopeside.runs.form import LINE, RecordHead, unpack
 from scopeside.runs.message import BatchMessage
-from scopeside.runs.scan import entries_of
 from scopeside.runs.writer import RunWriter
 from scopeside.wire import Kind
 
@@ -32,8 +28,6 @@ OWN_CAUSES = frozenset(
 """Why the recorder itself gives frames up."""
 UNRECORDED = "not_recorded"
 """Frames that came, and of which the recorder has heard nothing."""
-LAST = 64
-"""More than a recorder can have written without having said so."""
 MAX_RECEIVED_RUNS = 1000
 """Of the frames received only so many runs are told; beyond, gaps are not sought."""
 
@@ -93,13 +87,20 @@ class RunOnDisk:
             run.manifest = manifest.read(folder)
             run.manifest.pop("form", None)
         run.writer = RunWriter.resume(folder, settings.segment_mib << 20)
-        run._remember()
+        run._take_over(remember(folder))
         return run
 
     @property
     def written_frames(self) -> int:
         """How many frames are on disk."""
         return self._n
+
+    def _take_over(self, found: Remembered) -> None:
+        self.frames, self.bytes = found.frames, found.bytes
+        self.gaps, self.given_up = found.gaps, found.given_up
+        self.changes, self.done, self.last = found.changes, found.done, found.last
+        self.ended = found.ended
+        self._n = len(self.frames)
 
     # -- writing ----------------------------------------------------------------
 
@@ -332,72 +333,15 @@ class RunOnDisk:
                 self._gap(told, self.done[0], -1)
                 self.gaps.append((a, b, cause))
 
-    # -- going on after a death --------------------------------------------------
-
-    def _remember(self) -> None:
-        """Take in what is on disk already."""
-        for entry in entries_of(self.folder):
-            kind = Kind(int(entry["kind"]))
-            whole = int(entry["last"] - entry["first"]) + 1 == entry["n"]
-            if kind is Kind.BATCH and whole:
-                self.frames.add(int(entry["first"]), int(entry["last"]))
-            if kind is Kind.BATCH:
-                self.bytes += int(entry["size"])
-            self.ended = self.ended or kind is Kind.END
-            if kind is not Kind.BATCH or not whole:
-                self._remember_header(kind, entry)
-        self._n = len(self.frames)
-        self._remember_last()
-
-    def _remember_header(self, kind: Kind, entry: Any) -> None:
-        header, parts = self._read(entry)
-        self._see_seq(header)
-        if kind is Kind.BATCH:
-            for frame in np.frombuffer(parts[1], "<i8").tolist():
-                self.frames.add(frame, frame)
-        elif kind is Kind.START:
-            self.changes += header["changes"]
-        elif kind is Kind.PARAM:
-            self.changes.append(header["change"])
-        elif kind is Kind.GAP and header["cause"] in OWN_CAUSES:
-            self.gaps.append((header["first"], header["last"], header["cause"]))
-            if "seqs" in header:
-                seqs = header["seqs"]
-                self.given_up.append((header["epoch"], *seqs, header["cause"]))
-
-    def _remember_last(self) -> None:
-        batches = entries_of(self.folder)
-        batches = batches[batches["kind"] == Kind.BATCH]
-        for entry in batches[-LAST:]:
-            header = self._header(entry)
-            self._see_seq(header)
-            self.last.append((header["epoch"], header["seq"], int(entry["n"])))
-
-    def _see_seq(self, header: Mapping[str, Any]) -> None:
-        if header.get("seq", -1) >= 0:
-            self.done = max(self.done, (header.get("epoch", 0), header["seq"]))
-
-    def _header(self, entry: Any) -> dict[str, Any]:
-        """Return the header of a record, without its payload."""
-        with (self.folder / f"{int(entry['segment']):06d}.seg").open("rb") as file:
-            file.seek(int(entry["offset"]))
-            head = RecordHead.from_bytes(file.read(LINE))
-            found: dict[str, Any] = msgpack.unpackb(file.read(head.header_bytes))
-            return found
-
-    def _read(self, entry: Any) -> tuple[dict[str, Any], list[memoryview]]:
-        path = self.folder / f"{int(entry['segment']):06d}.seg"
-        with path.open("rb") as file:
-            file.seek(int(entry["offset"]))
-            head = RecordHead.from_bytes(file.read(LINE))
-            return unpack(head, file.read(head.body_bytes))
-
 
 def folder_for(root: Path, acquisition: str, notebook: Notebook) -> Path:
     """Return the folder that a run is to have, and remember it."""
     known = notebook.folder_of(acquisition)
-    if known is not None:
-        return Path(known)
+    return new_folder(root, acquisition, notebook) if known is None else Path(known)
+
+
+def new_folder(root: Path, acquisition: str, notebook: Notebook) -> Path:
+    """Return a folder that is not there yet, and remember it."""
     folder, number = root / acquisition, 1
     while folder.exists():
         number += 1

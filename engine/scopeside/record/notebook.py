@@ -12,6 +12,8 @@ from scopeside.ledger import FrameRanges, Run
 
 KEPT = 64
 """Closed runs that are remembered."""
+MAX_RUNS = 20_000
+"""Of gaps: only with more, and only after a death, are the ends all that is known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -106,8 +108,17 @@ class Notebook:
                 self._save()
 
     def _save(self) -> None:
-        gaps = [asdict(gap) for gap in self._gaps]
+        many = sum(len(gap.runs) for gap in self._gaps) > MAX_RUNS
+        gaps = [_to_dict(gap, many) for gap in self._gaps]
         self._board.update(runs=self._runs, gaps=gaps)
+
+
+def _to_dict(gap: Gap, many: bool) -> dict[str, Any]:
+    """Return plain values; where there are too many for the board, the ends only."""
+    values = asdict(gap)
+    if many:
+        values["runs"] = [[gap.runs[0][0], gap.runs[-1][1]]]
+    return values
 
 
 def _gap(values: dict[str, Any]) -> Gap:

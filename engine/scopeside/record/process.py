@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ import zmq
 from scopeside.acquisition import Acquisition
 from scopeside.child import Child, main
 from scopeside.link import Link
-from scopeside.record.folder import free_bytes
 from scopeside.record.gate import Gate
 from scopeside.record.item import Item
+from scopeside.record.left import items_left
 from scopeside.record.notebook import Notebook
-from scopeside.record.pace import Backlog, Pace
-from scopeside.record.recorder import RING_FULL, Recorder
-from scopeside.record.ring import holds_words, ring_warning
+from scopeside.record.recorder import Recorder
+from scopeside.record.report import Report
+from scopeside.record.ring import ring_warning
 from scopeside.record.settings import EDGE, RecordSettings
 from scopeside.record.spool import Spool
 from scopeside.record.writing import Writer, Written
@@ -32,7 +33,6 @@ IDLE_MS = 500
 BUSY_MS = 50
 PROBE_NS = 1_000_000_000
 """A disk that is full or fails is tried again so often."""
-BOARD_NS = 200_000_000
 PATIENCE = 0.75
 """Part of [engine] drain_s: after an acquisition a full disk is waited for so long."""
 
@@ -70,16 +70,19 @@ class RecorderProcess:
             self._events = Link.listen(child.context, spec.endpoint("recorder"))
         self._recorder = Recorder(self._spool, self._notebook, self._gate)
         self._recover()
-        self._pace = Pace()
+        self._report = Report(
+            board=child.board,
+            settings=self._settings,
+            recorder=self._recorder,
+            spool=self._spool,
+            writer=self._writer,
+            gate=self._gate,
+        )
         self._tee: Link | None = None
         self._epoch = 0
-        self._came = 0
-        self._last_came_ns = 0
         self._ended: set[str] = set()
         self._probe_ns = 0
         self._trouble_since_ns = 0
-        self._board_ns = 0
-        self._told_lost: set[str] = set()
         self._draining = False
         self._stopping = False
         self._poller = zmq.Poller()
@@ -97,7 +100,9 @@ class RecorderProcess:
         for name, run in self._writer.runs.items():
             if run.writer is not None and run.writer.record:
                 self._recorder.started.add(name)
-        self._recorder.recover(time.monotonic_ns(), self._is_written)
+        now = time.monotonic_ns()
+        left = items_left(self._spool, self._notebook, now, self._is_written)
+        self._recorder.recover(left)
 
     def _is_written(self, acquisition: str, epoch: int, seq: int) -> bool:
         run = self._writer.runs.get(acquisition)
@@ -117,7 +122,7 @@ class RecorderProcess:
             self._lose_patience()
             self._answer()
             self._report_drained()
-            self._look()
+            self._say(self._report.look())
         self._end()
 
     @property
@@ -165,8 +170,7 @@ class RecorderProcess:
                 self._start(header, now)
             case Kind.BATCH:
                 item = Item.of_batch(header, self._slab, now)
-                self._came += item.size
-                self._last_came_ns = now
+                self._report.came += item.size
                 self._recorder.put(item)
                 self._recorder.spill()
             case Kind.GAP | Kind.PARAM:
@@ -186,7 +190,7 @@ class RecorderProcess:
                 self._ended.add(header["acq"])
                 self._recorder.answers.done.append(header["seq"])
             case Kind.END:
-                self._ended.discard(header["acq"])
+                pass  # the tee has forgotten it; its book is on the way
             case other:
                 log.warning("the recorder does not know what to do on %s", other)
 
@@ -196,7 +200,7 @@ class RecorderProcess:
         if name in recorder.started or self._notebook.answer_of(name) is not None:
             return  # told again
         item = Item(Kind.START, name, header.get("epoch", 0), -1, header, now)
-        if recorder.knows(name):
+        if name in recorder.acquisitions:
             recorder.put_first(item)
         else:
             recorder.put(item)
@@ -280,7 +284,7 @@ class RecorderProcess:
             if item.kind is Kind.BOOK and self._gate is not None:
                 windows = self._gate.windows(item.acquisition)
                 item.header = {**item.header, "windows": windows}
-            self._writer.give(item, recorder.dropped_of(item.acquisition))
+            self._writer.give(item, recorder.losses.of(item.acquisition))
             if recorder.trouble:
                 return  # one, to see whether it can be written again
 
@@ -305,11 +309,11 @@ class RecorderProcess:
             )
         elif item.kind is Kind.BOOK:
             assert said.answer is not None
-            self._recorder.forget(item.acquisition)
+            self._recorder.losses.forget(item.acquisition)
             if self._gate is not None:
                 self._gate.forget(item.acquisition)
             self._ended.discard(item.acquisition)
-            self._look(now=True)
+            self._say(self._report.look(now=True))
             self._child.tell(Kind.RECORDED, acq=item.acquisition, **said.answer)
 
     def _refused(self, said: Written) -> None:
@@ -332,86 +336,20 @@ class RecorderProcess:
     def _lose_patience(self) -> None:
         """Give up what waits for a disk that stays full after the last frame."""
         recorder = self._recorder
-        over = recorder.acquisitions <= self._ended or self._stopping
-        if not recorder.trouble or not over or recorder.with_writer or self._may_hope:
+        if not recorder.trouble or recorder.with_writer or self._may_hope:
             return
-        if recorder.batches:
-            self._told_lost.add(recorder.trouble)
+        over = recorder.acquisitions <= self._ended or self._stopping
+        if over and recorder.batches:
+            self._report.knows(recorder.trouble)
             given_up = recorder.give_up_waiting()
             self._note(
                 f"{given_up} batches that waited for the disk are given up: it could "
                 f"not be written to for {self._patience_ns / 1e9:.0f} s"
             )
 
-    # -- what is said -----------------------------------------------------------
-
-    def _look(self, *, now: bool = False) -> None:
-        """See how it goes, and show it on the board."""
-        now_ns = time.monotonic_ns()
-        if not now and now_ns - self._board_ns < BOARD_NS:
-            return
-        self._board_ns = now_ns
-        recorder, spool = self._recorder, self._spool
-        waits = Backlog(
-            recorder.backlog_bytes,
-            recorder.oldest_ns,
-            spool.capacity,
-            recorder.trouble,
-        )
-        for words in self._pace.see(now_ns, self._came, self._writer.bytes, waits):
-            self._note(words)
-        self._tell_losses()
-        for words in () if self._gate is None else self._gate.news():
-            self._note(words)
-        lagging = "lagging" if self._pace.lagging else "ok"
-        self._child.board.update(
-            busy_ns=self._writer.busy_ns,
-            record={
-                "state": recorder.trouble or lagging,
-                "bytes": self._writer.bytes,
-                "backlog_bytes": waits.bytes,
-                "spool_share": round(spool.share, 4),
-                "in_mb_per_s": round(self._pace.in_bytes_per_s / 1e6, 1),
-                "disk_mb_per_s": round(self._pace.out_bytes_per_s / 1e6, 1),
-                "full_in_s": self._pace.full_in_s(waits),
-                "free_bytes": self._free(),
-                "lost": dict(recorder.lost),
-                "open": self._open(),
-            },
-        )
-
-    def _free(self) -> int | None:
-        try:
-            return free_bytes(self._settings.to)
-        except OSError:
-            return None  # not made yet
-
-    def _open(self) -> dict[str, Any]:
-        return {
-            name: {
-                "folder": str(run.folder),
-                "frames": run.written_frames,
-                "bytes": run.bytes,
-            }
-            for name, run in list(self._writer.runs.items())
-        }
-
-    def _tell_losses(self) -> None:
-        """Say once for each cause that frames are given up; each gap is told later."""
-        mib = self._settings.spool_mib
-        for cause in self._recorder.lost:
-            if cause in self._told_lost:
-                continue
-            self._told_lost.add(cause)
-            if cause == RING_FULL:
-                words = holds_words(self._settings, self._pace.in_bytes_per_s)
-                why = words or "events are told so late that the ring is full before"
-                self._note(f"RING FULL: the oldest frames are given up: {why}")
-            else:
-                self._note(
-                    f"the spool of {mib} MiB is full: frames are not recorded "
-                    f"({cause}) until it has room again; everything else goes on"
-                )
+    def _say(self, words: Iterable[str]) -> None:
+        for text in words:
+            self._note(text)
 
     def _note(self, text: str) -> None:
         self._child.tell(Kind.NOTE, message=text)

@@ -14,13 +14,14 @@ is given up, as a gap with its exact range, until a tenth of it is free again.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from scopeside.record.gate import Gate
 from scopeside.record.item import Answers, Item
-from scopeside.record.notebook import Gap, Notebook
+from scopeside.record.losses import Losses
+from scopeside.record.notebook import Notebook
 from scopeside.record.settings import credit_of
 from scopeside.record.spool import Spool
 from scopeside.wire import Kind
@@ -49,8 +50,8 @@ class Recorder:
         What the operator is to be told.
     trouble
         Why nothing can be written now: ``disk_full``, ``disk_failed``; empty if it can.
-    lost
-        Frames given up, by cause.
+    losses
+        Frames given up.
     started
         Acquisitions whose START is on disk or on its way; of others nothing is written.
     epoch
@@ -66,7 +67,7 @@ class Recorder:
         self.answers = Answers()
         self.notes: list[str] = []
         self.trouble = ""
-        self.lost: Counter[str] = Counter()
+        self.losses = Losses(notebook)
         self.started: set[str] = set()
         self.epoch = 0
         self.awaited: set[int] | None = set()
@@ -79,34 +80,14 @@ class Recorder:
         self._slab: deque[Item] = deque()
         self._giving_up = False
         self._depth, self._may_wait = 1, 0
-        self._dropped: dict[str, Counter[str]] = {}
 
     # -- what comes -------------------------------------------------------------
 
-    def recover(self, now_ns: int, written: Callable[[str, int, int], bool]) -> None:
-        """Take over what a recorder before this one has left in the spool.
-
-        `written`: whether acquisition, epoch, seq are on disk already.
-        """
-        for entry in list(self._spool.entries()):
-            item = Item.out_of(self._spool, entry, now_ns)
-            if written(item.acquisition, item.epoch, item.seq) and not self._spooled:
-                self._spool.pop(entry)
-            else:
-                self._spooled.append(item)
-                self.awaited = None
-        for gap in self._notebook.gaps:
-            if written(gap.acquisition, gap.epoch, gap.seqs[1]):
-                self._notebook.wrote(gap)
-            else:
-                self._put_by_seq(_item_of(gap, now_ns))
-
-    def _put_by_seq(self, new: Item) -> None:
-        place = 0
-        for k, item in enumerate(self._spooled):
-            if (item.epoch, item.seq) < (new.epoch, new.header["seqs"][0]):
-                place = k + 1
-        self._spooled.insert(place, new)
+    def recover(self, items: Iterable[Item]) -> None:
+        """Take over what a recorder before this one has left, in order."""
+        self._spooled.extend(items)
+        if any(item.entry is not None for item in self._spooled):
+            self.awaited = None
 
     def put(self, item: Item) -> None:
         """Take what is to be written after all that was taken before."""
@@ -121,10 +102,6 @@ class Recorder:
     def put_first(self, item: Item) -> None:
         """Take a START that others wait for already."""
         self._spooled.appendleft(item)
-
-    def knows(self, acquisition: str) -> bool:
-        """Whether anything of an acquisition is on its way."""
-        return acquisition in self.acquisitions
 
     @property
     def acquisitions(self) -> set[str]:
@@ -159,7 +136,7 @@ class Recorder:
             if not waiting:
                 return None
             item = waiting[0]
-            if item.acquisition not in self.started:
+            if item.kind is not Kind.BOOK and item.acquisition not in self.started:
                 return None
             wanted = self._wanted(item)
             if wanted is None or (not wanted and self._ring_is_read):
@@ -209,8 +186,7 @@ class Recorder:
         """Drop the oldest batch of the ring, which no event asks for."""
         if item.entry is not None:
             self._spool.pop(item.entry)
-        counted = self._dropped.setdefault(item.acquisition, Counter())
-        counted[cause] += item.n
+        self.losses.count(item.acquisition, cause, item.n)
         if self._asked(item):
             self.answers.dropped.append([item.seq, cause])
 
@@ -229,8 +205,7 @@ class Recorder:
         elif self._asked(item):
             self.answers.done.append(item.seq)
         if item.kept is not None:
-            counted = self._dropped.setdefault(item.acquisition, Counter())
-            counted[NO_EVENT] += item.n - item.kept
+            self.losses.count(item.acquisition, NO_EVENT, item.n - item.kept)
         if item.kind is Kind.BOOK:
             self.started.discard(item.acquisition)
 
@@ -308,7 +283,7 @@ class Recorder:
         if oldest is None or oldest.kind is not Kind.BATCH or oldest.entry is None:
             return False
         del self._spooled[place]
-        new = self._gap_of(oldest, RING_FULL, gap)
+        new = self._lose(oldest, RING_FULL, gap)
         self._spool.pop(oldest.entry)
         if new is not None:
             self._spooled.insert(place, new)
@@ -322,24 +297,12 @@ class Recorder:
     def _give_up(self, item: Item, cause: str) -> None:
         """Count a batch as dropped, and put a gap in its place, behind the spooled."""
         last = self._spooled[-1] if self._spooled else None
-        new = self._gap_of(item, cause, last)
+        new = self._lose(item, cause, last)
         if new is not None:
             self._spooled.append(new)
 
-    def _gap_of(self, item: Item, cause: str, last: Item | None) -> Item | None:
-        """Make `last` longer, if it is the gap before `item`, or return a new one."""
-        self.lost[cause] += item.n
-        self._dropped.setdefault(item.acquisition, Counter())[cause] += item.n
-        new = None
-        if last is not None and last.gap is not None and _continues(last, item, cause):
-            last.gap.grow(item.seq, item.runs)
-            gap = last.gap
-        else:
-            runs = [list(run) for run in item.runs]
-            seqs = (item.seq, item.seq)
-            gap = Gap(item.acquisition, item.epoch, cause, seqs, runs)
-            new = _item_of(gap, item.since_ns)
-        self._notebook.give_up(gap)
+    def _lose(self, item: Item, cause: str, last: Item | None) -> Item | None:
+        new = self.losses.give_up(item, cause, last)
         if self._asked(item):
             self.answers.dropped.append([item.seq, cause])
         return new
@@ -417,14 +380,6 @@ class Recorder:
             if item.epoch == epoch and item.entry is not None and item.seq >= 0
         ]
 
-    def dropped_of(self, acquisition: str) -> dict[str, int]:
-        """Return frames of an acquisition that were given up here, by cause."""
-        return dict(self._dropped.get(acquisition, {}))
-
-    def forget(self, acquisition: str) -> None:
-        """Forget what was counted for a run that is closed."""
-        self._dropped.pop(acquisition, None)
-
     def take_answers(self) -> dict[str, Any] | None:
         """Return what the tee is to be told now, once."""
         if not self.answers:
@@ -436,17 +391,3 @@ class Recorder:
         yield from self._begun
         yield from heapq.merge(self._again, self._spooled, key=lambda item: item.seq)
         yield from self._slab
-
-
-def _continues(last: Item, item: Item, cause: str) -> bool:
-    gap = last.gap
-    assert gap is not None
-    same = (gap.acquisition, gap.epoch, gap.cause)
-    return not last.begun and same == (item.acquisition, item.epoch, cause)
-
-
-def _item_of(gap: Gap, now_ns: int) -> Item:
-    header = {"seqs": list(gap.seqs)}
-    return Item(
-        Kind.GAP, gap.acquisition, gap.epoch, gap.seqs[0], header, now_ns, gap=gap
-    )

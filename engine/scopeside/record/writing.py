@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from scopeside.errors import RunError
-from scopeside.record.folder import RunOnDisk, folder_for
+from scopeside.record.folder import RunOnDisk, folder_for, new_folder
 from scopeside.record.item import Item
 from scopeside.record.notebook import Notebook
 from scopeside.record.settings import RecordSettings
@@ -105,7 +105,11 @@ class Writer:
                 )
                 self._tell_place(name, Path(folder))
             except (OSError, RunError) as error:
-                problems.append(f"{folder} cannot be gone on with: {error}")
+                fresh = new_folder(self._settings.to, name, self._notebook)
+                problems.append(
+                    f"{folder} cannot be gone on with, so what follows is recorded in "
+                    f"{fresh}: {error}"
+                )
         return problems
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from scopeside.supervise.recovery import Say
 from scopeside.wire import Kind
 
 MAX_RUNS = 1000
-"""Recorded runs that are listed; of older ones only the totals."""
+"""Recorded runs that are listed; older ones count in the totals only."""
+WRITING_S = 600.0
+"""One step of the writer may take so long; then the disk is taken to hang."""
 
 
 class Recording:
@@ -24,6 +27,8 @@ class Recording:
     ----------
     runs
         What the recorder said of each run when it was closed, by acquisition.
+    frames, bytes, gaps
+        Of all of them, and those not recorded by cause.
     """
 
     def __init__(
@@ -35,6 +40,9 @@ class Recording:
         patience_s: float,
     ) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
+        self.frames = 0
+        self.bytes = 0
+        self.gaps: Counter[str] = Counter()
         self._member = member
         self._books = books
         self._say = say
@@ -90,11 +98,19 @@ class Recording:
         self.runs[name] = {
             key: header[key] for key in ("folder", "frames", "bytes", "gaps")
         }
+        self._count(self.runs[name])
+        if len(self.runs) > MAX_RUNS:
+            del self.runs[next(iter(self.runs))]
         account = Account.from_dict(header["account"])
         self._books.amend(name, {EDGE: account}, header["problems"])
         self._note(
             "recorder", f"recorded {header['frames']} frames: {header['folder']}"
         )
+
+    def _count(self, run: Mapping[str, Any]) -> None:
+        self.frames += run["frames"]
+        self.bytes += run["bytes"]
+        self.gaps.update(run["gaps"])
 
     def lost(self) -> None:
         """Give up what is pending: nobody will finish it."""
@@ -118,7 +134,9 @@ class Recording:
         now = time.monotonic()
         if (said.get("bytes"), self._member.spec.incarnation) != self._moved[0]:
             self._moved = ((said.get("bytes"), self._member.spec.incarnation), now)
-        return now - self._moved[1] < self._patience_s
+        # To bring a whole file to a slow disk is one step, and may take its time.
+        patience_s = WRITING_S if said.get("writing") else self._patience_s
+        return now - self._moved[1] < patience_s
 
     def only_it_is_left(self, open_ones: Mapping[str, Any]) -> bool:
         """Whether frames are in flight to the recorder, and nowhere else."""
@@ -145,22 +163,17 @@ def record_status(
         "state": "starting",
         **said,
         "folders": {name: run["folder"] for name, run in runs.items()},
-        "frames": sum(run["frames"] for run in runs.values())
+        "frames": recording.frames
         + sum(run["frames"] for run in said.get("open", {}).values()),
     }
 
 
 def record_report(recording: Recording) -> dict[str, Any]:
     """Return what was recorded, for the report of a run."""
-    runs = recording.runs.values()
-    gaps: dict[str, int] = {}
-    for run in runs:
-        for cause, n in run["gaps"].items():
-            gaps[cause] = gaps.get(cause, 0) + n
     return {
-        "folders": [run["folder"] for run in runs],
-        "frames": sum(run["frames"] for run in runs),
-        "bytes": sum(run["bytes"] for run in runs),
-        "gaps": gaps,
+        "folders": [run["folder"] for run in recording.runs.values()],
+        "frames": recording.frames,
+        "bytes": recording.bytes,
+        "gaps": dict(recording.gaps),
         "runs": dict(recording.runs),
     }
