@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -117,6 +117,7 @@ class MemorySink:
         self.rejects: list[tuple[int, str, str]] = []
         self.ends: list[tuple[EndState, str, int | None]] = []
         self.notes: list[str] = []
+        self.changes: list[tuple[int, dict[str, Any]]] = []
         self.stopping = stop_after_batches == 0
         self.max_latency_s = 0.002
         self.slots_lent = 0
@@ -127,10 +128,15 @@ class MemorySink:
         self._full = full
         self._open: Acquisition | None = None
         self._batch_frames: int | None = None
+        self._batch_bytes = 0
         self._slot_is_out = False
 
     def start(
-        self, acquisition: Acquisition, *, batch_frames: int | None = None
+        self,
+        acquisition: Acquisition,
+        *,
+        batch_frames: int | None = None,
+        batch_bytes: int = 0,
     ) -> None:
         """Begin an acquisition; the one before must have ended."""
         self._raise_if_stopping()
@@ -138,6 +144,7 @@ class MemorySink:
         assert batch_frames is None or batch_frames >= 1
         self._open = acquisition
         self._batch_frames = batch_frames
+        self._batch_bytes = batch_bytes
         self.acquisitions.append(acquisition)
         self.batches_of.append([])
 
@@ -180,6 +187,10 @@ class MemorySink:
         """Keep a note."""
         self.notes.append(message)
 
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Keep a change of parameters, and how many batches came before it."""
+        self.changes.append((len(self.batches), dict(values)))
+
     def frames(self, acquisition: int = 0) -> Batch:
         """Return all frames of one acquisition as one batch."""
         batches = self.batches_of[acquisition]
@@ -213,8 +224,10 @@ class MemorySink:
     @contextmanager
     def _lend(self, acquisition: Acquisition) -> Iterator[MemorySlot]:
         assert not self._slot_is_out, "a second slot was asked for while one was lent"
-        capacity = min(self._capacity, self._batch_frames or self._capacity)
-        slot = MemorySlot(capacity, acquisition, self._words)
+        room = max(self._capacity, self._batch_bytes // acquisition.frame_bytes)
+        capacity = min(room, self._batch_frames or self._capacity)
+        words = max(self._words, self._batch_bytes // 8)
+        slot = MemorySlot(capacity, acquisition, words)
         self._slot_is_out = True
         self.slots_lent += 1
         try:

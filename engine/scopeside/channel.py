@@ -59,7 +59,9 @@ class ChannelSource(Protocol):
     `check` lists what would go wrong without starting anything; `run` delivers
     samples until the sink stops it, in a thread of its own. Raise `SourceError` when
     it cannot go on: the channel is shown as lost, and `run` is called again after a
-    pause. Return when there will never be another sample.
+    pause. Return when there will never be another sample. An optional static method
+    ``expects(params)`` says how many samples will come, where that is known: no
+    acquisition is closed before they are there.
     """
 
     Params: ClassVar[type[BaseModel]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from scopeside.acquisition import Acquisition
+from scopeside.ledger import FrameRanges
 from scopeside.settings import AcquisitionSettings
 
 EndState = Literal["complete", "stopped", "failed"]
@@ -61,12 +63,17 @@ class Sink(Protocol):
         """For how long frames may wait in a slot for others to fill it, s."""
 
     def start(
-        self, acquisition: Acquisition, *, batch_frames: int | None = None
+        self,
+        acquisition: Acquisition,
+        *,
+        batch_frames: int | None = None,
+        batch_bytes: int = 0,
     ) -> None:
         """Begin an acquisition. `batch_frames` limits the frames in a slot.
 
         Of events a slot takes `batch_frames` (4096 if None) frames and as many words
-        as ``[slab] batch_kib`` holds.
+        as ``[slab] batch_kib`` holds. A slot has room for `batch_bytes` at least, if
+        the slab is large enough: for batches that were made by somebody else.
         """
 
     def slot(self) -> AbstractContextManager[Slot]:
@@ -101,6 +108,12 @@ class Sink(Protocol):
     def note(self, message: str) -> None:
         """Tell the operator something, such as what is being waited for."""
 
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Have parameters of a processor change with the next batch, or before all.
+
+        For a replay: `values` are those of a recorded `scopeside.changes.Change`.
+        """
+
 
 class StopRequested(Exception):  # noqa: N818 - it is no error
     """The engine is asked to end; raised by the sink inside `Detector.run`."""
@@ -122,6 +135,17 @@ class Preparing(Protocol):
         """Do it now: the process calls this before it says that it is ready."""
 
 
+@runtime_checkable
+class Replaying(Protocol):
+    """A detector that delivers what was recorded; nobody acts on what it shows.
+
+    With it, ``[control]`` observes, and has no instrument but one on paper.
+    """
+
+    def frames_of(self, chain: str) -> FrameRanges | None:
+        """Return the only frames that a chain shall get; None: as its edge says."""
+
+
 class Detector(Protocol):
     """An adapter's whole duty.
 
@@ -134,7 +158,8 @@ class Detector(Protocol):
     take the next acquisition after this one has died; a file, for one, cannot: it
     would begin again. An optional method ``prepare`` loads or compiles what takes
     time; it is called before anything is asked for. With an optional ``preview``
-    (see `Previewing`) the chains are tried out before the start.
+    (see `Previewing`) the chains are tried out before the start. One that replays has
+    ``frames_of`` (see `Replaying`).
     """
 
     Params: ClassVar[type[BaseModel]]

@@ -168,6 +168,8 @@ class Pipeline:
             )
             channels = _channels(checked, folder)
             control = _control(checked.control, chains, folder)
+            if control is not None and hasattr(detector, "frames_of"):
+                _refuse_to_command(kind, control)
             _check_events(checked.record, chains)
         except ConfigError as error:
             lines = str(error).splitlines()
@@ -268,6 +270,26 @@ def _control(
                     f"{unknown('processor', processor, steps)}"
                 )
     return control
+
+
+def _refuse_to_command(kind: str, control: setup.Control) -> None:
+    """Refuse what could reach a microscope: frames of yesterday say nothing of it."""
+    settings = control.settings
+    if settings.mode != "observe":
+        raise ConfigError(
+            f"control.mode: found {settings.mode!r}; a detector of kind {kind!r} shows "
+            "what was, and no microscope is commanded by it: 'observe'"
+        )
+    if settings.door is not None:
+        raise ConfigError("control.door: leave it out; a replay commands nothing")
+    if not getattr(
+        control.instrument_cls, "moves_nothing", control.instrument_cls is None
+    ):
+        found = (settings.adapter or {}).get("kind")
+        raise ConfigError(
+            f"control.adapter.kind: found {found!r}; a replay has no microscope: "
+            "'paper', or no adapter"
+        )
 
 
 def _check_events(record: RecordSettings | None, chains: tuple[Chain, ...]) -> None:

@@ -252,6 +252,8 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/merlin.md", MerlinSimulatorParams),
         ("docs/detectors/dectris.md", detector_class("dectris").Params),
         ("docs/detectors/file.md", RawLayout),
+        ("docs/replay.md", detector_class("replay").Params),
+        ("docs/replay.md", channel_class("replay").Params),
         ("docs/detectors/watch.md", detector_class("watch").Params),
         ("docs/detectors/video.md", detector_class("video").Params),
         ("docs/detectors/timepix3.md", detector_class("timepix3").Params),

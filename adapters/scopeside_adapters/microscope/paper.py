@@ -79,6 +79,8 @@ class Paper:
     """A connection to the instrument on paper. It can do every action."""
 
     Params: ClassVar[type[BaseModel]] = PaperParams
+    moves_nothing = True
+    """So a replay may have it."""
 
     def __init__(self, params: PaperParams) -> None:
         self._params = params

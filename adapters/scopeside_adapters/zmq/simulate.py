@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -85,6 +85,7 @@ class WireSink:
         acquisition: Acquisition,
         *,
         batch_frames: int | None = None,  # noqa: ARG002 - the wire has no such wish
+        batch_bytes: int = 0,  # noqa: ARG002 - nor this one
     ) -> None:
         """Begin an acquisition."""
         self._wire.start(acquisition)
@@ -108,6 +109,9 @@ class WireSink:
     def try_slot(self) -> Any:
         """Lend the slot: whoever sends can wait."""
         return self.slot()
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Leave it out: the wire carries frames, and no parameters."""
 
     def gap(self, first: int, last: int, cause: str) -> None:
         """Say that frames will not come."""

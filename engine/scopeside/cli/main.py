@@ -12,6 +12,7 @@ from scopeside.cli import feedback
 from scopeside.cli.bluesky import bluesky_app
 from scopeside.cli.keys import keys_app
 from scopeside.cli.recordings import runs_app
+from scopeside.cli.replay import replay
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.command()(replay)
 app.add_typer(keys_app, name="keys")
 app.add_typer(runs_app, name="runs")
 app.add_typer(bluesky_app, name="bluesky")

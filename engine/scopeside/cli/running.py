@@ -11,7 +11,9 @@ from scopeside.cli.progress import LiveView, PlainView
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
 from scopeside.preflight import output_problems, problems
+from scopeside.supervise.engine import Engine
 from scopeside.supervise.session import Options, Outcome, run
+from scopeside.supervise.status import Watch
 
 
 def run_command(
@@ -42,21 +44,58 @@ def run_pipeline(
     ConfigError
         If the preflight finds that it would not go well.
     """
+    preflight(pipeline, options)
+    console = Console(highlight=False)
+    outcome = run_shown(
+        console, pipeline, options, headless=headless, pictures=pictures
+    )
+    say_end(console, outcome, options)
+    return outcome.code
+
+
+def preflight(pipeline: Pipeline, options: Options) -> None:
+    """Find what would not go well before anything is started.
+
+    Raises
+    ------
+    ConfigError
+        If there is anything.
+    """
     found = [f"{pipeline.source}: {line}" for line in problems(pipeline)]
     found += output_problems(options.report, options.results)
     if found:
         raise ConfigError("\n".join(found))
-    console = Console(highlight=False)
+
+
+def run_shown(
+    console: Console,
+    pipeline: Pipeline,
+    options: Options,
+    *,
+    headless: bool,
+    pictures: bool = False,
+    changes_closed: str = "",
+) -> Outcome:
+    """Run a pipeline that can be used, with a view on it.
+
+    `changes_closed`: why nobody may change parameters meanwhile; empty: they may.
+    """
     live = console.is_terminal and not headless
     view = LiveView(console, pictures=pictures) if live else PlainView(console)
+
+    def observe(engine: Engine, watch: Watch) -> None:
+        if changes_closed:
+            engine.parameters.close(changes_closed)
+        view.show(engine, watch)
+
     with view:
-        outcome = run(pipeline, options, view.show)
+        outcome = run(pipeline, options, observe)
     view.last(outcome)
-    _say_end(console, outcome, options)
-    return outcome.code
+    return outcome
 
 
-def _say_end(console: Console, outcome: Outcome, options: Options) -> None:
+def say_end(console: Console, outcome: Outcome, options: Options) -> None:
+    """Say where things were written, and how it ended."""
     if options.results is not None and outcome.report.get("results"):
         console.print(f"results in {options.results}", markup=False)
     if options.report is not None and options.report.exists():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scopeside.acquisition import Acquisition
-from scopeside.collect.joined import Joined
+from scopeside.collect.joined import MAX_SAMPLES, Joined
 from scopeside.collect.samples import Samples
 from scopeside.join import FloatArray, IntArray, match_one
 from scopeside.pipeline import Channel
@@ -24,6 +24,8 @@ from scopeside.wire import Buffer, Kind, Message, encode
 
 RING = 1 << 14
 """Samples of a channel that are kept for acquisitions to come, at most."""
+EXPECTED_S = 20.0
+"""Samples that are known to come are waited for so long, s."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,16 @@ class Heard:
     received: int = 0
     sender: str = ""
     arrived: float = 0.0
+    expected: int = 0
+    """Samples that will come, if that is known beforehand, as of a recording."""
+
+
+def _heard(channel: Channel) -> Heard:
+    """Return what is known of a channel before its first sample."""
+    count = getattr(channel.cls, "expects", None)
+    expected = 0 if count is None else int(count(channel.params))
+    ring = Samples(max(RING, min(expected, MAX_SAMPLES)))
+    return Heard(ring=ring, expected=expected)
 
 
 class Channels:
@@ -42,7 +54,7 @@ class Channels:
     def __init__(self, channels: Sequence[Channel]) -> None:
         self.notes: list[str] = []
         self._settings = {one.settings.name: one.settings for one in channels}
-        self._heard = {name: Heard() for name in self._settings}
+        self._heard = {one.settings.name: _heard(one) for one in channels}
         self._numbers: dict[str, int] = {}
         self._joined: dict[str, Joined] = {}
         self._closed: set[str] = set()
@@ -135,15 +147,20 @@ class Channels:
 
         A channel is waited for until it has a sample later than the last frame, but
         not if it is silent, nor longer than ``wait_s`` after `since` (monotonic, s).
+        Samples that are known to come are waited for.
         """
         last = self._joined[acquisition].times.newest_ns
         now = time.monotonic()
+        if now - since < EXPECTED_S and any(
+            heard.received < heard.expected for heard in self._heard.values()
+        ):
+            return True
         return any(
             now - since < self._settings[name].wait_s
             and now - heard.arrived < self._settings[name].silent_after_s
             and heard.ring.newest_ns < last
             for name, heard in self._heard.items()
-            if heard.received
+            if heard.received and not heard.expected
         )
 
     # -- the journal ------------------------------------------------------------

@@ -46,6 +46,12 @@ class Changes:
             self._waiting.append(change)
             self._answer(change, "taken")
 
+    def put(self, change: Change) -> None:
+        """Take a change that was recorded; it has been checked and tried then."""
+        if change.chain in self._edges:
+            self._waiting.append(change)
+            self._answer(change, "replayed", recorded=change.to_dict())
+
     def begin(self, acquisition: str, frame: int) -> list[Change]:
         """Have all that wait take effect, and tell the workers; return them.
 

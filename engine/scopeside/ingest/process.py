@@ -9,13 +9,15 @@ from pathlib import Path
 import zmq
 
 from scopeside.child import Child, main
-from scopeside.detector import Detector, Preparing, StopRequested
+from scopeside.detector import Detector, Preparing, Replaying, StopRequested
 from scopeside.edge import Edge
 from scopeside.errors import ScopesideError
 from scopeside.ingest.recording import RecordEdge
 from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.tee import BOARD_PERIOD_S, Tee
 from scopeside.link import Link
+from scopeside.pipeline import Chain
+from scopeside.replay.edge import RecordedEdge
 from scopeside.slab import Slab
 from scopeside.wire import Kind
 
@@ -43,10 +45,7 @@ def run(child: Child) -> None:
         sink=sink,
         slab=slab,
         edges=[
-            *(
-                Edge(chain.name, chain.edge, ordered=chain.ordered)
-                for chain in pipeline.chains
-            ),
+            *(_edge(chain, detector) for chain in pipeline.chains),
             *([] if pipeline.record is None else [RecordEdge()]),
         ],
         board=child.board,
@@ -57,6 +56,15 @@ def run(child: Child) -> None:
     child.tell(Kind.READY)
     _serve(child, tee, sink, detector)
     tee.router.flush_and_close()
+
+
+def _edge(chain: Chain, detector: Detector) -> Edge:
+    """Return the edge of a chain; in a replay perhaps one that knows its frames."""
+    if isinstance(detector, Replaying):
+        frames = detector.frames_of(chain.name)
+        if frames is not None:
+            return RecordedEdge(chain.name, frames, ordered=chain.ordered)
+    return Edge(chain.name, chain.edge, ordered=chain.ordered)
 
 
 def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:

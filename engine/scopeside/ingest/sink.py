@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import Empty, LifoQueue, SimpleQueue
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scopeside.acquisition import Acquisition
+from scopeside.changes import Change
 from scopeside.detector import EndState, StopRequested
 from scopeside.errors import SourceError
 from scopeside.events import keep_good, renumber, warm
@@ -90,13 +91,19 @@ class Noted(NamedTuple):
     message: str
 
 
+class Changed(NamedTuple):
+    """Parameters of a processor change, as they did when this was recorded."""
+
+    change: Change
+
+
 class Finished(NamedTuple):
     """The detector will deliver nothing more."""
 
     error: str
 
 
-Event = Started | Filled | Missed | Rejected | Ended | Noted | Finished
+Event = Started | Filled | Missed | Rejected | Ended | Noted | Changed | Finished
 
 
 @dataclass(slots=True)
@@ -162,7 +169,11 @@ class SlabSink:
         return self._settings.max_latency_ms / 1e3 * min(max(behind, 1.0), PATIENCE)
 
     def start(
-        self, acquisition: Acquisition, *, batch_frames: int | None = None
+        self,
+        acquisition: Acquisition,
+        *,
+        batch_frames: int | None = None,
+        batch_bytes: int = 0,
     ) -> None:
         """Begin an acquisition; lays the slots anew where the frames differ."""
         self._refuse_if_stopping()
@@ -177,7 +188,7 @@ class SlabSink:
         layout = Layout.of(
             self._slab.size,
             acquisition,
-            self._settings.batch_kib * 1024,
+            max(self._settings.batch_kib * 1024, batch_bytes),
             batch_frames,
         )
         if acquisition.encoding == "events":
@@ -259,6 +270,10 @@ class SlabSink:
     def note(self, message: str) -> None:
         """Tell the operator something."""
         self._tell(Noted(message))
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Have parameters change with the next batch."""
+        self._tell(Changed(Change.from_dict(values)))
 
     # -- what the adapter process calls ----------------------------------------
 

@@ -25,6 +25,7 @@ from scopeside.ingest.accounts import OpenAcquisition
 from scopeside.ingest.changes import Changes
 from scopeside.ingest.recording import NO_SLOT, SILENT_S, RecordEdge, Recording
 from scopeside.ingest.sink import (
+    Changed,
     Ended,
     Event,
     Filled,
@@ -166,6 +167,10 @@ class Tee:
                     self.notes.append(f"{event.acquisition}: {said}")
             case Noted(message):
                 self.notes.append(message)
+            case Changed(change):
+                self.changes.put(change)
+                if all(one.ended is not None for one in self._open.values()):
+                    self.changes.begin("", 0)
             case Finished():
                 self.finished = event
 

@@ -102,6 +102,8 @@ class Parameters:
                 self._try_again(header["acquisition"])
             case "taken":
                 self._taken(header)
+            case "replayed":
+                self._replayed(Change.from_dict(header["recorded"]))
             case _:
                 self._holds(header)
 
@@ -133,7 +135,7 @@ class Parameters:
         if self._with_adapter is not None:
             waiting.append(self._with_adapter)
             self._with_adapter = None
-        for asked in waiting:
+        for asked in filter(lambda one: one.sender, waiting):
             self._refuse(asked, f"{asked.name}: {self._over}")
 
     def status(self) -> dict[str, dict[str, Any]]:
@@ -230,6 +232,18 @@ class Parameters:
         self._answer(asked.sender, {**said, "state": "taken"})
         self._go_on()
 
+    def _replayed(self, change: Change) -> None:
+        """Take note of a change that nobody has asked for now."""
+        try:
+            current = self._current(change.name)
+            step = current.step.changed(change.values, where=change.name)
+        except ConfigError as error:
+            self._note("engine", f"a recorded change is not known here: {error}")
+            return
+        asked = _Asked(b"", change.name, dict(change.values), change.version, step)
+        current.step, current.version, current.waiting = step, change.version, True
+        self._waiting.append(asked)
+
     def _holds(self, header: Mapping[str, Any]) -> None:
         asked = next((one for one in self._waiting if _is_for(header, one)), None)
         if asked is None:
@@ -242,7 +256,8 @@ class Parameters:
             current.waiting = False
             current.acquisition, current.frame = since["acquisition"], since["frame"]
         said = {"processor": asked.name, "version": asked.version, **since}
-        self._answer(asked.sender, {**said, "state": "holds"})
+        if asked.sender:
+            self._answer(asked.sender, {**said, "state": "holds"})
         values = json.loads(json.dumps(asked.step.values, default=str))
         self.log.append({**said, "params": values})
         where = f"of {since['acquisition']}" if since["acquisition"] else "of the next"

@@ -1,0 +1,1 @@
+"""Recorded runs, delivered again as they were received."""
