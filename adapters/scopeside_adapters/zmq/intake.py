@@ -132,8 +132,19 @@ class Intake:
             self._events.appendleft(event)
         return None
 
+    def _tell(self) -> None:
+        """Tell who was turned away, and count what came by a withdrawn key."""
+        for text in self._receiver.told():
+            self._sink.note(text)
+        refused, self._receiver.refused = self._receiver.refused, 0
+        if refused:
+            self._sink.reject(
+                refused, "withdrawn_key", "the producer's key has been withdrawn"
+            )
+
     def _mind_the_silence(self) -> None:
         """See to a producer that is lost; nothing that it sent is waiting by now."""
+        self._tell()
         lost = self._receiver.link_is_lost()
         if self._open is None:
             return

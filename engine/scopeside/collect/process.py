@@ -57,6 +57,10 @@ class CollectorProcess:
         self._publisher = Publisher(
             child.context, spec.endpoints, spec.identity, spec.results_port
         )
+        outside = pipeline.results
+        self._outside = ""
+        if outside.bind is not None and outside.keys is not None:
+            self._outside = self._publisher.open_to(outside.bind, outside.keys)
         self._tee: Link | None = None
         self._epoch = 0
         self._fenced: set[str] = set()
@@ -74,7 +78,7 @@ class CollectorProcess:
             self._publisher.socket,
         ):
             self._poller.register(socket, zmq.POLLIN)
-        child.tell(Kind.READY, results=self._publisher.tcp)
+        child.tell(Kind.READY, results=self._publisher.tcp, outside=self._outside)
         for held in self._collector.held.values():
             if held.closed is not None:
                 child.tell(Kind.CLOSED, **held.closed)
@@ -91,13 +95,15 @@ class CollectorProcess:
             self._close_due(all_of_them=self._stopping)
             for asked in self._publisher.new_subscriptions():
                 self._repeat(asked)
+            for note in self._publisher.told():
+                self._child.tell(Kind.NOTE, message=note)
             self._publish_if_due()
             self._write_board()
         self._publish(everything=True)
         self._parts.close()
         if self._collector.feed is not None:
             self._collector.feed.end()
-        self._publisher.socket.close(linger=500)
+        self._publisher.close()
 
     # -- messages ---------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -23,12 +23,16 @@ from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 DOMAIN = b"scopeside"
+MOST_LINKS = 64
+"""Links at once, those that are just being made included."""
+MOST_NEW_PER_S = 100
 _ZAP = "inproc://zeromq.zap.01"
 _POLL_MS = 50
 _QUIET_S = 60.0
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_LINKS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _WORDS = {
-    "unknown_key": "with a key that [control.door] does not name",
+    "unknown_key": "with a key that {where} does not name",
     "forged_key": "with a key that was not its own, or for another server",
     "no_key": "without a key",
     "handshake": "and did not speak the protocol to its end",
@@ -43,21 +47,21 @@ class Verdict(NamedTuple):
     cause: str = ""
 
 
-def judge(parts: list[bytes], names: Mapping[str, str]) -> Verdict:
+def judge(parts: list[bytes], name_of: Callable[[str], str | None]) -> Verdict:
     """Return whether a ZAP request is of a known key.
 
     Parameters
     ----------
     parts
         version, request id, domain, address, identity, mechanism, credentials.
-    names
-        Of the programs, by public key (Z85).
+    name_of
+        Whose a public key is (Z85); None: nobody's.
     """
     if len(parts) != 7 or parts[0] != b"1.0" or parts[2] != DOMAIN:
         return Verdict(False, cause="handshake")
     if parts[5] != b"CURVE" or len(parts[6]) != 32:
         return Verdict(False, cause="no_key")
-    name = names.get(z85.encode(parts[6]).decode("ascii"))
+    name = name_of(z85.encode(parts[6]).decode("ascii"))
     if name is None:
         return Verdict(False, cause="unknown_key")
     return Verdict(True, name)
@@ -66,14 +70,31 @@ def judge(parts: list[bytes], names: Mapping[str, str]) -> Verdict:
 class Gate:
     """A thread that answers for the keys and counts who was turned away.
 
-    `counts` has one writer, the thread; whoever reads it takes a copy.
+    `counts` and `links` have one writer, the thread; whoever reads them takes a copy.
+
+    Parameters
+    ----------
+    what
+        That is guarded, in one word: door, results, frames, samples.
+    where
+        The programs are named, in words for whom is turned away.
     """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], names: Mapping[str, str]
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        name_of: Callable[[str], str | None],
+        *,
+        what: str = "door",
+        where: str = "[control.door]",
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self._names = dict(names)
+        self.links: frozenset[int] = frozenset()
+        self._name_of = name_of
+        self._what = what
+        self._where = where
+        self._endpoint = ""
+        self._new: deque[float] = deque(maxlen=MOST_NEW_PER_S)
         self._said: SimpleQueue[str] = SimpleQueue()
         self._said_at: dict[tuple[str, str], float] = {}
         self._ends = threading.Event()
@@ -85,8 +106,23 @@ class Gate:
 
     def watch(self, socket: zmq.Socket[bytes]) -> None:
         """Begin; also count the handshakes of `socket` that fail before a key."""
-        self._monitor = socket.get_monitor_socket(_FAILED)
+        self._monitor = socket.get_monitor_socket(_FAILED | _LINKS)
         self._thread.start()
+
+    def stands_at(self, endpoint: str) -> None:
+        """Say which of the socket's addresses it is that links are counted of."""
+        self._endpoint = endpoint
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are too many links, or too many new ones in a second."""
+        new = self._new
+        flood = len(new) == MOST_NEW_PER_S and time.monotonic() - new[0] < 1.0
+        return flood or len(self.links) >= MOST_LINKS
+
+    def say(self, text: str) -> None:
+        """Put something among what is `told`."""
+        self._said.put(f"{self._what}: {text}")
 
     def told(self) -> list[str]:
         """Return what is worth telling since the last call, in words."""
@@ -120,7 +156,7 @@ class Gate:
                 self._note(recv_monitor_message(self._monitor))
 
     def _answer(self, parts: list[bytes]) -> None:
-        found = judge(parts, self._names)
+        found = judge(parts, self._name_of)
         request = parts[1] if len(parts) > 1 else b""
         status, text = (b"200", b"OK") if found.allowed else (b"400", b"no access")
         self._zap.send_multipart(
@@ -131,6 +167,9 @@ class Gate:
             self._count(found.cause, address.decode(errors="replace")[:60])
 
     def _note(self, event: Mapping[str, Any]) -> None:
+        if event["event"] & _LINKS:
+            self._count_link(event)
+            return
         match event["value"]:
             case zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
                 self._count("no_key")
@@ -142,6 +181,13 @@ class Gate:
             case _:
                 self._count("handshake")
 
+    def _count_link(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == zmq.EVENT_DISCONNECTED:
+            self.links -= {event["value"]}
+        elif event["endpoint"].decode(errors="replace") == self._endpoint:
+            self.links |= {event["value"]}
+            self._new.append(time.monotonic())
+
     def _count(self, cause: str, address: str = "") -> None:
         self.counts[cause] += 1
         # One that is turned away tries again ten times a second.
@@ -151,4 +197,5 @@ class Gate:
                 self._said_at.clear()
             self._said_at[key] = now
             who = f"a program at {address}" if address else "a program"
-            self._said.put(f"door: {who} came {_WORDS[cause]}; it was not let in")
+            words = _WORDS[cause].format(where=self._where)
+            self.say(f"{who} came {words}; it was not let in")
