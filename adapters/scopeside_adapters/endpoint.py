@@ -89,7 +89,7 @@ def key_problem(keys: Path | None) -> list[str]:
     return []
 
 
-def entrance(socket: zmq.Socket[bytes], keys: Path, what: str) -> tuple[Entrance, Ring]:
+def entrance(socket: zmq.Socket[bytes], keys: Path, what: str) -> Entrance:
     """Return what guards a socket that programs of the role `ingest` connect to.
 
     Raises
@@ -98,5 +98,4 @@ def entrance(socket: zmq.Socket[bytes], keys: Path, what: str) -> tuple[Entrance
         If the key folder cannot be used.
     """
     ring, own = Ring(keys, {"ingest"}), own_pair(keys)
-    guard = Entrance(socket, own.secret, ring.name_of, what=what, where=str(keys))
-    return guard, ring
+    return Entrance(socket, own.secret, ring, what=what, where=str(keys))

@@ -21,8 +21,7 @@ from pydantic import AfterValidator, Field, model_validator
 from scopeside.channel import ChannelSink
 from scopeside.detector import StopRequested
 from scopeside.errors import ConfigError, ProtocolError, SourceError
-from scopeside.security.entrance import Entrance, sender_of
-from scopeside.security.ring import Ring
+from scopeside.security.entrance import Entrance
 from scopeside_adapters.channels.wire import MAX_MESSAGE, SamplesReceived, parse
 from scopeside_adapters.endpoint import (
     Border,
@@ -140,7 +139,6 @@ class Intake:
         self._stop = threading.Event()
         self._broken = ""
         self._entrance: Entrance | None = None
-        self._ring: Ring | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._socket = self._open(params)
@@ -169,7 +167,7 @@ class Intake:
             socket.connect(params.connect)
             return socket
         if params.keys is not None:
-            self._entrance, self._ring = entrance(socket, params.keys, "samples")
+            self._entrance = entrance(socket, params.keys, "samples")
             self._entrance.bind(params.endpoint)
         else:
             socket.bind(params.endpoint)
@@ -229,7 +227,7 @@ class Intake:
                 self._refuse(0, "", text)
 
     def _hear(self, parts: list[zmq.Frame]) -> None:
-        if self._ring is not None and not self._ring.knows(sender_of(parts[0])):
+        if self._entrance is not None and self._entrance.sender(parts[0]) is None:
             self._refuse(1, "withdrawn_key", "the producer's key has been withdrawn")
         else:
             self._take([part.bytes for part in parts])

@@ -9,8 +9,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from scopeside.errors import ConfigError, SourceError
-from scopeside.security.entrance import Entrance, sender_of
-from scopeside.security.ring import Ring
+from scopeside.security.entrance import Entrance
 from scopeside_adapters.endpoint import entrance, problem_with
 
 
@@ -42,7 +41,6 @@ class Receiver:
         """
         self.refused = 0
         self._entrance: Entrance | None = None
-        self._ring: Ring | None = None
         if problem := problem_with(bind):
             raise SourceError(_cannot(bind, problem))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -67,7 +65,7 @@ class Receiver:
 
     def _listen(self, bind: str, keys: Path | None) -> None:
         if keys is not None:
-            self._entrance, self._ring = entrance(self._socket, keys, "frames")
+            self._entrance = entrance(self._socket, keys, "frames")
             self._entrance.bind(bind)
             return
         self._monitor = self._socket.get_monitor_socket(
@@ -91,7 +89,7 @@ class Receiver:
             parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        if self._ring is not None and not self._ring.knows(sender_of(parts[0])):
+        if self._entrance is not None and self._entrance.sender(parts[0]) is None:
             self.refused += 1
             return None
         self._link = int(parts[0].get(zmq.SRCFD))

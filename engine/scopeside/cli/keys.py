@@ -66,19 +66,15 @@ def remove(
     name: Annotated[str, typer.Argument(help="Who is not to be let in any more.")],
     folder: Folder = KEY_FOLDER,
 ) -> None:
-    """Take a program out: an engine that runs lets it in no more within 2 s.
+    """Take a program out: within 2 s an engine that runs cuts its links.
 
-    What it sends over a link that it has is refused. Results go on over a link that
-    there is until it ends: start the engine again to cut it.
+    Its files are deleted; a copy of its secret is of no use any more.
     """
     from scopeside.security import ring
 
     for path in ring.remove(folder, name):
         print(f"{path} is removed")
-    print(
-        f"{name} is let in no more; results that it reads now go on until its link "
-        "or the engine ends"
-    )
+    print(f"{name} is let in no more; engines that run cut its links within 2 s")
 
 
 def _with_roles(name: str, folder: Path, roles: list[str]) -> None:

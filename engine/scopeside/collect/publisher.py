@@ -95,7 +95,11 @@ class Publisher:
         # What an address asks of those who come is settled when it is bound: the
         # ones above stay as they are.
         self._entrance = Entrance(
-            self.socket, own.secret, ring.name_of, what="results", where=str(keys)
+            self.socket,
+            own.secret,
+            ring,
+            what="results",
+            where=str(keys),
         )
         try:
             self._entrance.bind(bind)
@@ -139,9 +143,12 @@ class Publisher:
         fresh: list[bytes] = []
         while True:
             try:
-                said = self.socket.recv(zmq.NOBLOCK)
+                frame = self.socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return fresh
+            if self._entrance is not None:
+                self._entrance.sender(frame)  # to cut its link if it is withdrawn
+            said = frame.bytes
             if said[:1] not in (b"\x00", b"\x01"):
                 continue  # subscribers may send messages of their own; we take none
             asked = said[1:]

@@ -20,7 +20,7 @@ from scopeside.control.door_programs import Programs
 from scopeside.control.door_settings import DoorSettings
 from scopeside.control.permission import admitted, caller, ident
 from scopeside.errors import ConfigError, ProtocolError, RefusedError
-from scopeside.security.entrance import Entrance, sender_of
+from scopeside.security.entrance import Entrance
 from scopeside.security.keys import read_secret
 from scopeside.wire import Kind, Message
 
@@ -88,7 +88,7 @@ class Door:
         self._entrance = Entrance(
             self.socket,
             pair.secret,
-            self._programs.name_of,
+            self._programs,
             what="door",
             where="[control.door]",
         )
@@ -192,7 +192,7 @@ class Door:
 
     def _sender(self, frames: Sequence[zmq.Frame]) -> Known | None:
         """Return who it is by the key of the connection, None if withdrawn since."""
-        return self._programs.get(sender_of(frames[-1]))
+        return self._programs.get(self._entrance.sender(frames[-1]) or "")
 
     def _flooded(self, known: Known, route: bytes, now: float) -> None:
         """Count it; to answer each would do the flood's work."""

@@ -45,6 +45,14 @@ class Programs:
         name = self._ring.name_of(key)
         return None if name in self._listed.values() else name
 
+    def knows(self, name: str) -> bool:
+        """Whether a program of that name still may come in."""
+        return self.get(name) is not None
+
+    def why_nobody(self) -> str:
+        """Return what is wrong with the key folder now; empty if nothing is."""
+        return "" if self._ring is None else self._ring.why_nobody()
+
     def get(self, name: str) -> Known | None:
         """Return what is remembered of a program; None if it is not one any more."""
         if name in self._listed.values() or self._ring is None:

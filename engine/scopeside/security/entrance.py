@@ -6,29 +6,41 @@ libzmq takes the options as they are when an address is bound.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 
-from scopeside.security.gate import DOMAIN, MOST_LINKS, MOST_NEW_PER_S, Gate
+from scopeside.security.gate import DOMAIN, Gate
 
 HANDSHAKE_MS = 5000
 """A link that is not made by then is cut."""
 HEARTBEAT_MS = 5000
 SILENT_MS = 15_000
+MIND_S = 0.25
+
+
+class Known(Protocol):
+    """Who may come in, as it is now: a key folder's, or the door's."""
+
+    def name_of(self, key: str) -> str | None:
+        """Return whose key it is; None: it gets no connection. Called by a thread."""
+
+    def knows(self, name: str) -> bool:
+        """Whether a program of that name still may."""
+
+    def why_nobody(self) -> str:
+        """Return why nobody is known now; empty if that is not so."""
 
 
 class Entrance:
-    """Guards one address of `socket`, which must outlive it; close it first.
+    """Guards one address of `socket`; close it before the socket.
 
     Parameters
     ----------
     secret
         The engine's own secret key.
-    name_of
-        Whose a public key is; None: it gets no connection.
     what, where
         As in `Gate`.
     """
@@ -37,16 +49,19 @@ class Entrance:
         self,
         socket: zmq.Socket[bytes],
         secret: str,
-        name_of: Callable[[str], str | None],
+        known: Known,
         *,
         what: str,
         where: str,
     ) -> None:
         self.endpoint = ""
         self._socket = socket
-        self._open = False
+        self._known = known
+        self._names: dict[int, str] = {}
+        self._minded = 0.0
+        self._problem = ""
         # First of all: who is asked about the keys; it is demanded below.
-        self._gate = Gate(socket.context, name_of, what=what, where=where)
+        self._gate = Gate(socket.context, known.name_of, what=what, where=where)
         socket.curve_server = True
         socket.curve_secretkey = secret.encode()
         socket.zap_domain = DOMAIN
@@ -69,7 +84,6 @@ class Entrance:
         bound: Any = self._socket.getsockopt(zmq.LAST_ENDPOINT)
         self.endpoint = bound.decode().rstrip("\0")
         self._gate.stands_at(self.endpoint)
-        self._open = True
 
     @property
     def counts(self) -> Counter[str]:
@@ -81,26 +95,32 @@ class Entrance:
         """File descriptors of the links that there are."""
         return self._gate.links
 
-    def mind(self) -> None:
-        """Keep the number of links bounded; call it now and then.
+    def sender(self, frame: zmq.Frame) -> str | None:
+        """Return whose link a message came by; None if its key is withdrawn since.
 
-        Who is in stays in: a known program is heard through a flood of others.
+        libzmq says whose it is, not the message.
         """
-        if self._open and self._gate.crowded:
-            self._socket.unbind(self.endpoint)
-            self._open = False
-            self._gate.say(
-                f"more than {MOST_LINKS} links, or {MOST_NEW_PER_S} new ones in a "
-                f"second, at {self.endpoint}: nobody new is let in until they are "
-                "fewer"
-            )
-        elif not self._open and self.endpoint and not self._gate.crowded:
-            try:
-                self._socket.bind(self.endpoint)
-            except zmq.ZMQError:
-                return  # the port is not free yet, or taken: tried again
-            self._open = True
-            self._gate.say(f"{self.endpoint} is open again")
+        name = _user_of(frame)
+        if name:
+            self._names[int(frame.get(zmq.SRCFD))] = name
+        return name if name and self._known.knows(name) else None
+
+    def mind(self) -> None:
+        """Cut the links of withdrawn keys; call it now and then."""
+        now = time.monotonic()
+        if now - self._minded < MIND_S:
+            return
+        self._minded = now
+        here = self._gate.links
+        self._names = {link: n for link, n in self._names.items() if link in here}
+        for link, name in self._names.items():
+            if not self._known.knows(name):
+                self._gate.say(f"the key of {name} is withdrawn; its link is cut")
+                self._gate.cut(link)
+        problem, told = self._known.why_nobody(), self._problem
+        self._problem = problem
+        if problem and problem != told:
+            self._gate.say(problem)
 
     def told(self) -> list[str]:
         """Return what the operator should know since the last call, in words."""
@@ -112,9 +132,8 @@ class Entrance:
         self._gate.close()
 
 
-def sender_of(frame: zmq.Frame) -> str:
-    """Return whose key the link of a message has: libzmq says so, not the message."""
+def _user_of(frame: zmq.Frame) -> str:
     try:
         return str(frame.get("User-Id"))
     except zmq.ZMQError:
-        return ""
+        return ""  # of an address of this machine, which asks for no key

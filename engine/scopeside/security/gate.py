@@ -11,10 +11,13 @@ RFC 27, ZeroMQ Authentication Protocol; RFC 26, CurveZMQ.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -36,6 +39,7 @@ _WORDS = {
     "forged_key": "with a key that was not its own, or for another server",
     "no_key": "without a key",
     "handshake": "and did not speak the protocol to its end",
+    "crowd": "when there was no room: {most} links at once, {new} new ones a second",
 }
 
 
@@ -70,6 +74,9 @@ def judge(parts: list[bytes], name_of: Callable[[str], str | None]) -> Verdict:
 class Gate:
     """A thread that answers for the keys and counts who was turned away.
 
+    It also keeps the number of links bounded: one too many is cut at once. Who is in
+    stays in, so that a known program is heard through a flood of others.
+
     `counts` and `links` have one writer, the thread; whoever reads them takes a copy.
 
     Parameters
@@ -94,6 +101,7 @@ class Gate:
         self._what = what
         self._where = where
         self._endpoint = ""
+        self._port = -1
         self._new: deque[float] = deque(maxlen=MOST_NEW_PER_S)
         self._said: SimpleQueue[str] = SimpleQueue()
         self._said_at: dict[tuple[str, str], float] = {}
@@ -104,21 +112,29 @@ class Gate:
         self._zap.bind(_ZAP)
         self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
 
-    def watch(self, socket: zmq.Socket[bytes]) -> None:
-        """Begin; also count the handshakes of `socket` that fail before a key."""
-        self._monitor = socket.get_monitor_socket(_FAILED | _LINKS)
+    def watch(self, guarded: zmq.Socket[bytes]) -> None:
+        """Begin; also count the handshakes that fail before a key."""
+        self._monitor = guarded.get_monitor_socket(_FAILED | _LINKS)
         self._thread.start()
 
     def stands_at(self, endpoint: str) -> None:
         """Say which of the socket's addresses it is that links are counted of."""
+        self._port = int(endpoint.rpartition(":")[2])
         self._endpoint = endpoint
 
-    @property
-    def crowded(self) -> bool:
-        """Whether there are too many links, or too many new ones in a second."""
-        new = self._new
-        flood = len(new) == MOST_NEW_PER_S and time.monotonic() - new[0] < 1.0
-        return flood or len(self.links) >= MOST_LINKS
+    def cut(self, link: int) -> None:
+        """End a link, given its file descriptor; its program may come again."""
+        with suppress(OSError):  # it has gone by itself
+            copy = os.dup(link)
+            try:
+                found = socket.socket(fileno=copy)
+            except OSError:
+                os.close(copy)
+                return
+            with found:
+                # The number may be another file's by now: never cut but at our port.
+                if found.getsockname()[:2][-1] == self._port:
+                    found.shutdown(socket.SHUT_RDWR)
 
     def say(self, text: str) -> None:
         """Put something among what is `told`."""
@@ -182,11 +198,24 @@ class Gate:
                 self._count("handshake")
 
     def _count_link(self, event: Mapping[str, Any]) -> None:
+        link = int(event["value"])  # its file descriptor
         if event["event"] == zmq.EVENT_DISCONNECTED:
-            self.links -= {event["value"]}
+            self.links -= {link}
         elif event["endpoint"].decode(errors="replace") == self._endpoint:
-            self.links |= {event["value"]}
-            self._new.append(time.monotonic())
+            crowded = self._is_crowded(time.monotonic())
+            self.links |= {link}
+            if crowded:
+                self._count("crowd")
+                self.cut(link)
+
+    def _is_crowded(self, now: float) -> bool:
+        """Whether one more link is too many: at once, or in a second."""
+        if len(self.links) >= MOST_LINKS:
+            return True
+        if len(self._new) == MOST_NEW_PER_S and now - self._new[0] < 1.0:
+            return True
+        self._new.append(now)
+        return False
 
     def _count(self, cause: str, address: str = "") -> None:
         self.counts[cause] += 1
@@ -197,5 +226,7 @@ class Gate:
                 self._said_at.clear()
             self._said_at[key] = now
             who = f"a program at {address}" if address else "a program"
-            words = _WORDS[cause].format(where=self._where)
+            words = _WORDS[cause].format(
+                where=self._where, most=MOST_LINKS, new=MOST_NEW_PER_S
+            )
             self.say(f"{who} came {words}; it was not let in")

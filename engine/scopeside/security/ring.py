@@ -150,9 +150,9 @@ def remove(folder: Path, name: str) -> list[Path]:
     check_closed(folder)
     names = (f"{name}.key", f"{name}.key_secret")
     there = [folder / one for one in names if (folder / one).is_file()]
-    if name == ENGINE or not there:
+    if name == ENGINE or not there or Path(name).name != name:
         known = ", ".join(program.name for program in read(folder)) or "nobody"
-        raise ConfigError(f"no program {name!r} in {folder} (there: {known})")
+        raise ConfigError(f"no program {name!r:.60} in {folder} (there: {known})")
     for path in there:
         path.unlink()
     return there
@@ -236,6 +236,12 @@ class Ring:
     def knows(self, name: str) -> bool:
         """Whether a program of that name still has one of the roles."""
         return any(one.name == name for one in self.programs.values())
+
+    def why_nobody(self) -> str:
+        """Return why nobody is known now; empty if that is not so."""
+        if self._clock() - self._looked >= LOOK_S:
+            self._look()
+        return self.problem
 
     def _look(self) -> None:
         self._looked = self._clock()
