@@ -15,7 +15,7 @@ import os
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -25,10 +25,10 @@ import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
+from scopeside.security import crowd
+from scopeside.security.crowd import Crowd
+
 DOMAIN = b"scopeside"
-MOST_LINKS = 64
-"""Links at once, those that are just being made included."""
-MOST_NEW_PER_S = 100
 _ZAP = "inproc://zeromq.zap.01"
 _POLL_MS = 50
 _QUIET_S = 60.0
@@ -39,7 +39,8 @@ _WORDS = {
     "forged_key": "with a key that was not its own, or for another server",
     "no_key": "without a key",
     "handshake": "and did not speak the protocol to its end",
-    "crowd": "when there was no room: {most} links at once, {new} new ones a second",
+    "crowd": "when there was no room: {one} links of one address, {all} of all, "
+    "{new} new ones a second",
 }
 
 
@@ -75,7 +76,8 @@ class Gate:
     """A thread that answers for the keys and counts who was turned away.
 
     It also keeps the number of links bounded: one too many is cut at once. Who is in
-    stays in, so that a known program is heard through a flood of others.
+    stays in, so that a known program is heard through a flood of others; and a flood
+    from one address keeps no other out.
 
     `counts` and `links` have one writer, the thread; whoever reads them takes a copy.
 
@@ -102,7 +104,7 @@ class Gate:
         self._where = where
         self._endpoint = ""
         self._port = -1
-        self._new: deque[float] = deque(maxlen=MOST_NEW_PER_S)
+        self._crowd = Crowd()
         self._said: SimpleQueue[str] = SimpleQueue()
         self._said_at: dict[tuple[str, str], float] = {}
         self._ends = threading.Event()
@@ -124,17 +126,10 @@ class Gate:
 
     def cut(self, link: int) -> None:
         """End a link, given its file descriptor; its program may come again."""
-        with suppress(OSError):  # it has gone by itself
-            copy = os.dup(link)
-            try:
-                found = socket.socket(fileno=copy)
-            except OSError:
-                os.close(copy)
-                return
-            with found:
-                # The number may be another file's by now: never cut but at our port.
-                if found.getsockname()[:2][-1] == self._port:
-                    found.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError), _copy_of(link) as found:  # it may have gone by itself
+            # The number may be another file's by now: never cut but at our port.
+            if found.getsockname()[:2][-1] == self._port:
+                found.shutdown(socket.SHUT_RDWR)
 
     def say(self, text: str) -> None:
         """Put something among what is `told`."""
@@ -200,22 +195,19 @@ class Gate:
     def _count_link(self, event: Mapping[str, Any]) -> None:
         link = int(event["value"])  # its file descriptor
         if event["event"] == zmq.EVENT_DISCONNECTED:
-            self.links -= {link}
+            self._crowd.leave(link)
         elif event["endpoint"].decode(errors="replace") == self._endpoint:
-            crowded = self._is_crowded(time.monotonic())
-            self.links |= {link}
-            if crowded:
-                self._count("crowd")
+            address = self._address_of(link)
+            if not self._crowd.enter(link, address, time.monotonic()):
+                self._count("crowd", address)
                 self.cut(link)
+        self.links = frozenset(self._crowd.links)
 
-    def _is_crowded(self, now: float) -> bool:
-        """Whether one more link is too many: at once, or in a second."""
-        if len(self.links) >= MOST_LINKS:
-            return True
-        if len(self._new) == MOST_NEW_PER_S and now - self._new[0] < 1.0:
-            return True
-        self._new.append(now)
-        return False
+    def _address_of(self, link: int) -> str:
+        """Return where a link comes from; empty if it has gone already."""
+        with suppress(OSError), _copy_of(link) as found:
+            return str(found.getpeername()[0])
+        return ""
 
     def _count(self, cause: str, address: str = "") -> None:
         self.counts[cause] += 1
@@ -227,6 +219,25 @@ class Gate:
             self._said_at[key] = now
             who = f"a program at {address}" if address else "a program"
             words = _WORDS[cause].format(
-                where=self._where, most=MOST_LINKS, new=MOST_NEW_PER_S
+                where=self._where,
+                one=crowd.MOST_OF_ONE,
+                all=crowd.MOST_LINKS,
+                new=crowd.MOST_NEW_PER_S,
             )
             self.say(f"{who} came {words}; it was not let in")
+
+
+def _copy_of(link: int) -> socket.socket:
+    """Return a socket of our own to a link that libzmq has; close it.
+
+    Raises
+    ------
+    OSError
+        If it has gone, or is no socket.
+    """
+    copy = os.dup(link)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
