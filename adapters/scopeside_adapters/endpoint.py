@@ -8,7 +8,7 @@ import zmq
 
 from scopeside.errors import ConfigError
 from scopeside.params import LocalPath, Params
-from scopeside.security.address import checked_bind, of_this_machine
+from scopeside.security.address import Tcp, checked_bind, of_this_machine
 from scopeside.security.bulk import check_border, plaintext_note
 from scopeside.security.entrance import Entrance
 from scopeside.security.listening import ipc_path, problem_with
@@ -16,6 +16,7 @@ from scopeside.security.ring import Ring, own_pair
 
 __all__ = [
     "Border",
+    "check_double",
     "check_endpoint",
     "check_local",
     "entrance",
@@ -53,6 +54,22 @@ def check_local(endpoint: str) -> str:
     return endpoint
 
 
+def check_double(host: str) -> str:
+    """Return where a double of a detector may listen: on this machine.
+
+    Raises
+    ------
+    ValueError
+        If other machines could reach it: it has no keys, as its vendor's has none.
+    """
+    if not Tcp(host.strip("[]"), 0).loopback:
+        raise ValueError(
+            f"{host} is not of this machine, and a double speaks in the clear as what "
+            "it plays does: take 127.0.0.1, and a tunnel (ssh -L) from elsewhere"
+        )
+    return host
+
+
 class Border(Params):
     """What guards an address at which frames or samples come in."""
 
@@ -72,6 +89,11 @@ class Border(Params):
             If it is one.
         """
         check_border(key, endpoint, self.keys, plaintext=self.plaintext, role="ingest")
+
+    @property
+    def plaintext_note(self) -> str:
+        """What is to be told as long as it is open; empty if it is not."""
+        return ""
 
     def note(self, what: str, endpoint: str) -> str:
         """Return what is to be told of an address that is open, else nothing."""

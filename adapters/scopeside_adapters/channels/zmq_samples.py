@@ -70,6 +70,11 @@ class ZmqSamplesParams(Border):
         return self
 
     @property
+    def plaintext_note(self) -> str:
+        """What is to be told as long as it is open; empty if it is not."""
+        return self.note("samples", self.endpoint)
+
+    @property
     def endpoint(self) -> str:
         """The address, whoever binds to it."""
         return self.connect or self.bind or "tcp://127.0.0.1:5556"

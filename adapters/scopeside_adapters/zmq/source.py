@@ -31,6 +31,11 @@ class ZmqParams(Border):
     silence_s: float = Field(30.0, gt=0)
     """An open acquisition of which nothing is heard for so long has failed, s."""
 
+    @property
+    def plaintext_note(self) -> str:
+        """What is to be told as long as it is open; empty if it is not."""
+        return self.note("frames", self.bind)
+
     @model_validator(mode="after")
     def _is_guarded(self) -> Self:
         self.check_border("bind", self.bind)

@@ -8,6 +8,7 @@ key folder; frames and samples may be let in without, if the pipeline file says
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from scopeside.errors import ConfigError
@@ -53,6 +54,12 @@ def plaintext_note(what: str, endpoint: str) -> str:
         f"PLAINTEXT: {what} at {endpoint} come without keys: whoever reaches that "
         "address can send some of his own and read along (plaintext = true)"
     )
+
+
+def plaintext_notes(tables: Iterable[object]) -> list[str]:
+    """Return what is to be told of the addresses that pipeline tables leave open."""
+    notes = [getattr(table, "plaintext_note", "") for table in tables]
+    return [note for note in notes if note]
 
 
 def checked_results(endpoint: str) -> str:
