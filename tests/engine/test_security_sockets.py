@@ -4,6 +4,7 @@ Who adds one says there who may connect, with which keys, and what is in the cle
 """
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def openings(path, text):
     return finder.found
 
 
+@functools.cache
 def all_openings():
     found = set()
     for source in SOURCES:

@@ -42,6 +42,7 @@ class Intake:
     def run(self) -> None:
         """Take what comes."""
         while not self._sink.stopping:
+            self._tell()
             event = self._next(WAIT_MS)
             if event is not None:
                 self._take(event)
@@ -144,7 +145,6 @@ class Intake:
 
     def _mind_the_silence(self) -> None:
         """See to a producer that is lost; nothing that it sent is waiting by now."""
-        self._tell()
         lost = self._receiver.link_is_lost()
         if self._open is None:
             return

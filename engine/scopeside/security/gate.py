@@ -32,6 +32,7 @@ DOMAIN = b"scopeside"
 _ZAP = "inproc://zeromq.zap.01"
 _POLL_MS = 50
 _QUIET_S = 60.0
+_MOST_SAID = 200
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _LINKS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _WORDS = {
@@ -133,7 +134,8 @@ class Gate:
 
     def say(self, text: str) -> None:
         """Put something among what is `told`."""
-        self._said.put(f"{self._what}: {text}")
+        if self._said.qsize() < _MOST_SAID:
+            self._said.put(f"{self._what}: {text}")
 
     def told(self) -> list[str]:
         """Return what is worth telling since the last call, in words."""
