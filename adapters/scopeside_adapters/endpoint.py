@@ -1,77 +1,123 @@
-"""Where frames and samples may be taken in: from this machine only."""
+"""Where frames and samples are taken in, and who may connect there."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import socket
 from pathlib import Path
 
-_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[0-9.]+):(\d{1,5})")
-_LONGEST_IPC = 107  # bytes of a Unix socket's path
+import zmq
+
+from scopeside.errors import ConfigError
+from scopeside.params import LocalPath, Params
+from scopeside.security.address import Tcp, checked_bind, of_this_machine
+from scopeside.security.bulk import check_border, plaintext_note
+from scopeside.security.entrance import Entrance
+from scopeside.security.listening import ipc_path, problem_with
+from scopeside.security.ring import Ring, own_pair
+
+__all__ = [
+    "Border",
+    "check_double",
+    "check_endpoint",
+    "check_local",
+    "entrance",
+    "ipc_path",
+    "key_problem",
+    "problem_with",
+]
 
 
 def check_endpoint(endpoint: str) -> str:
+    """Return `endpoint` if a socket can be bound to it, whoever reaches it.
+
+    Raises
+    ------
+    ValueError
+        If it is neither ``tcp://`` with one address, as a number, and a port (0: any
+        free one) nor ``ipc://PATH``.
+    """
+    return checked_bind(endpoint)
+
+
+def check_local(endpoint: str) -> str:
     """Return `endpoint` if only this machine can reach it.
 
     Raises
     ------
     ValueError
-        If it is neither ``tcp://`` with a loopback address and a port (0: any free
-        one) nor ``ipc://PATH``.
+        If another machine could.
     """
-    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
-        if len(ipc_path(endpoint).as_posix().encode()) > _LONGEST_IPC:
-            raise ValueError(f"the path of ipc:// has at most {_LONGEST_IPC} bytes")
-        return endpoint
-    found = _TCP.fullmatch(endpoint)
-    if found is None or int(found[2]) > 65535:
-        raise ValueError("it is 'tcp://127.0.0.1:PORT' or 'ipc://PATH'")
-    if not _is_loopback(found[1].strip("[]")):
+    if not of_this_machine(checked_bind(endpoint)):
         raise ValueError(
-            "other machines could reach it; that needs keys, which this version does "
-            "not have: take 'tcp://127.0.0.1:PORT' or 'ipc://PATH', and a tunnel "
-            "(ssh -L) for a producer elsewhere"
+            "other machines could reach it, and there are no keys here: take "
+            "'tcp://127.0.0.1:PORT' or 'ipc://PATH', and a tunnel (ssh -L)"
         )
     return endpoint
 
 
-def ipc_path(endpoint: str) -> Path:
-    """Return the path of an ``ipc://`` endpoint."""
-    return Path(endpoint.removeprefix("ipc://"))
+def check_double(host: str) -> str:
+    """Return where a double of a detector may listen: on this machine.
+
+    Raises
+    ------
+    ValueError
+        If other machines could reach it: it has no keys, as its vendor's has none.
+    """
+    if not Tcp(host.strip("[]"), 0).loopback:
+        raise ValueError(
+            f"{host} is not of this machine, and a double speaks in the clear as what "
+            "it plays does: take 127.0.0.1, and a tunnel (ssh -L) from elsewhere"
+        )
+    return host
 
 
-def problem_with(endpoint: str) -> str:
-    """Return why nobody can listen at a checked `endpoint` now; empty if one can."""
-    if endpoint.startswith("ipc://"):
-        return _problem_with_path(ipc_path(endpoint))
-    found = _TCP.fullmatch(endpoint)
-    assert found is not None  # it is checked
-    address, port = found[1].strip("[]"), int(found[2])
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            return error.strerror or str(error)
-    return ""
+class Border(Params):
+    """What guards an address at which frames or samples come in."""
+
+    keys: LocalPath | None = None
+    """The key folder (0700) of ``scopeside keys new NAME --role ingest``: only its
+    programs with that role may connect, encrypted. Needed for an address that other
+    machines reach."""
+    plaintext: bool = False
+    """true: let anybody who reaches the address connect, in the clear. Said loudly."""
+
+    def check_border(self, key: str, endpoint: str) -> None:
+        """Refuse an address that others reach and that nothing guards.
+
+        Raises
+        ------
+        ValueError
+            If it is one.
+        """
+        check_border(key, endpoint, self.keys, plaintext=self.plaintext, role="ingest")
+
+    @property
+    def plaintext_note(self) -> str:
+        """What is to be told as long as it is open; empty if it is not."""
+        return ""
+
+    def note(self, what: str, endpoint: str) -> str:
+        """Return what is to be told of an address that is open, else nothing."""
+        return plaintext_note(what, endpoint) if self.plaintext else ""
 
 
-def _problem_with_path(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}"
-    # ZeroMQ would take the path away from whoever listens there.
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return "it is no socket" if path.exists() and not path.is_socket() else ""
-    return "another program listens there"
-
-
-def _is_loopback(address: str) -> bool:
+def key_problem(keys: Path | None) -> list[str]:
+    """Return why a key folder is of no use, if it is none."""
     try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+        if keys is not None:
+            own_pair(keys)
+            Ring(keys, {"ingest"})
+    except ConfigError as error:
+        return [f"keys: {error}"]
+    return []
+
+
+def entrance(socket: zmq.Socket[bytes], keys: Path, what: str) -> Entrance:
+    """Return what guards a socket that programs of the role `ingest` connect to.
+
+    Raises
+    ------
+    ConfigError
+        If the key folder cannot be used.
+    """
+    ring, own = Ring(keys, {"ingest"}), own_pair(keys)
+    return Entrance(socket, own.secret, ring, what=what, where=str(keys))

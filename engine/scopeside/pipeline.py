@@ -33,6 +33,7 @@ from scopeside.settings import (
     Name,
     RawChain,
     RawPipeline,
+    ResultsSettings,
     ServerSettings,
     SlabSettings,
 )
@@ -124,7 +125,7 @@ class Pipeline:
     record: RecordSettings | None
     slab: SlabSettings
     engine: EngineSettings
-    results: ServerSettings
+    results: ResultsSettings
     metrics: ServerSettings
 
     @classmethod

@@ -9,11 +9,12 @@ from pathlib import Path
 from scopeside.acquisition import Acquisition
 from scopeside.detector import Previewing
 from scopeside.device.choose import refusal
-from scopeside.errors import ScopesideError
+from scopeside.errors import ConfigError, ScopesideError
 from scopeside.pipeline import Pipeline
 from scopeside.processor import Order
 from scopeside.record.ring import ring_warning
 from scopeside.record.trial import folder_problem
+from scopeside.security.bulk import check_results
 from scopeside.slab import available_memory
 from scopeside.supervise.session import port_is_free
 
@@ -221,4 +222,8 @@ def _ports(pipeline: Pipeline) -> list[str]:
     ]
     if asked["results"] is not None and asked["results"] == asked["metrics"]:
         found.append(f"metrics.port: {asked['metrics']} is asked for results as well")
+    try:
+        check_results(pipeline.results.bind, pipeline.results.keys)
+    except ConfigError as error:
+        found.append(str(error))
     return found

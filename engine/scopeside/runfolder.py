@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISVTX, S_IWOTH
 from typing import Self
 
 from scopeside.errors import EngineError, EngineNotFoundError
@@ -35,19 +35,38 @@ def root() -> Path:
     return Path(tempfile.gettempdir()) / f"scopeside-{os.getuid()}"
 
 
+def check_root(above: Path) -> None:
+    """Refuse a folder for sockets that somebody else has made, or could put aside.
+
+    Raises
+    ------
+    EngineError
+        If it is a link, open to others or another user's, or if a folder on the way
+        to it can be written to by everybody.
+    """
+    status = above.lstat()  # a link set by somebody else would lead us astray
+    closed = S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    if not closed or status.st_uid != os.getuid():
+        raise EngineError(
+            f"{above} must be a folder of yours that is closed to others (chmod 700)"
+        )
+    for folder in above.resolve().parents:
+        mode = folder.stat().st_mode
+        if mode & S_IWOTH and not mode & S_ISVTX:
+            raise EngineError(
+                f"everybody may rename what is in {folder}, so also {above}: take "
+                f"that right away (chmod o-w {folder}), or set SCOPESIDE_RUN to "
+                "another folder"
+            )
+
+
 class RunFolder:
     """A private folder that goes with the process."""
 
     def __init__(self) -> None:
         above = root()
         above.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = above.lstat()  # a link set by somebody else would lead us astray
-        closed = S_ISDIR(status.st_mode) and not status.st_mode & 0o077
-        if not closed or status.st_uid != os.getuid():
-            raise EngineError(
-                f"{above} must be a folder of yours that is closed to others "
-                "(chmod 700)"
-            )
+        check_root(above)
         longest = f"{above}/{os.getpid()}-{'x' * 8}/collector"
         if len(os.fsencode(longest)) > LONGEST_SOCKET:
             raise EngineError(
@@ -69,8 +88,15 @@ class RunFolder:
 
 
 def running() -> Iterator[Path]:
-    """Yield the folders of engines that run, oldest first."""
+    """Yield the folders of engines that run, oldest first.
+
+    Raises
+    ------
+    EngineError
+        If the folder above them could be another user's trap.
+    """
     if root().is_dir():
+        check_root(root())
         folders = [path for path in root().iterdir() if _OURS.fullmatch(path.name)]
         for path in sorted(folders, key=lambda p: p.stat().st_mtime):
             if not _is_free(path):

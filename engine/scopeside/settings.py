@@ -21,6 +21,7 @@ from scopeside.params import LocalPath, Params
 from scopeside.positions import read_positions
 from scopeside.record.settings import RecordSettings
 from scopeside.scan import Pattern, Scan
+from scopeside.security.bulk import checked_results
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
@@ -203,10 +204,30 @@ class EngineSettings(Params):
 
 
 class ServerSettings(Params):
-    """``[results]`` and ``[metrics]``: where others may read."""
+    """``[metrics]``, and part of ``[results]``: where others may read."""
 
     port: Port | None = None
     """TCP port on 127.0.0.1; by default the usual one, or a free one if taken."""
+
+
+class ResultsSettings(ServerSettings):
+    """``[results]``: where others may read, also from other machines."""
+
+    bind: Annotated[str, AfterValidator(checked_results)] | None = None
+    """Also at this address, ``tcp://ADDRESS:PORT``, for programs with keys."""
+    keys: LocalPath | None = None
+    """The key folder (0700): its programs with the role `observe` may subscribe."""
+
+    @model_validator(mode="after")
+    def _needs_keys(self) -> Self:
+        if self.bind is not None and self.keys is None:
+            raise ValueError(
+                f"bind = '{self.bind}': other machines could reach it; that needs "
+                "keys = 'FOLDER', which scopeside keys new NAME --role observe makes"
+            )
+        if self.keys is not None and self.bind is None:
+            raise ValueError("keys go with bind = 'tcp://ADDRESS:PORT'")
+        return self
 
 
 class RawChain(Params):
@@ -275,7 +296,7 @@ class RawPipeline(Params):
     record: RecordSettings | None = None
     slab: SlabSettings = SlabSettings()
     engine: EngineSettings = EngineSettings()
-    results: ServerSettings = ServerSettings()
+    results: ResultsSettings = ResultsSettings()
     metrics: ServerSettings = ServerSettings()
 
     @field_validator("chain")

@@ -22,6 +22,7 @@ from scopeside import patch, runfolder
 from scopeside.errors import ConfigError, ProtocolError
 from scopeside.publication import VERSION, from_header
 from scopeside.result import Result
+from scopeside.security.bulk import way_to
 
 _HWM = 256
 _POLL_S = 0.25
@@ -31,7 +32,11 @@ _MOST_WHOLES = 64
 
 
 def subscribe(
-    endpoint: str | None = None, topic: str = "", timeout: float | None = None
+    endpoint: str | None = None,
+    topic: str = "",
+    timeout: float | None = None,
+    *,
+    keys: Path | str | None = None,
 ) -> Subscription:
     """Return an iterator over the results of an engine; it begins with the last ones.
 
@@ -44,19 +49,24 @@ def subscribe(
         Only topics that begin so: ``acquisition/processor/name``.
     timeout
         The iteration ends when no result has come for so long, s. None: never.
+    keys
+        The file ``NAME.key_secret`` of ``scopeside keys new NAME --role observe``;
+        another machine's results need it.
 
     Raises
     ------
     EngineNotFoundError
         If `endpoint` is None and no engine runs.
     ConfigError
-        If `endpoint` is no address.
+        If `endpoint` is no address, or of another machine and there are no keys.
     """
+    if keys is not None and endpoint is None:
+        raise ConfigError("keys go with an endpoint, such as 'tcp://192.168.1.5:8768'")
     folder = None
     if endpoint is None:
         folder = runfolder.the_running()
         endpoint = f"ipc://{folder}/results"
-    return Subscription(endpoint, topic, timeout, folder)
+    return Subscription(endpoint, topic, timeout, folder, keys)
 
 
 class Subscription(Iterator[Result]):
@@ -78,9 +88,14 @@ class Subscription(Iterator[Result]):
     """
 
     def __init__(
-        self, endpoint: str, topic: str, timeout: float | None, folder: Path | None
+        self,
+        endpoint: str,
+        topic: str,
+        timeout: float | None,
+        folder: Path | None,
+        keys: Path | str | None = None,
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint, passport = way_to(endpoint, keys)
         self.missed = 0
         self.heard = 0
         self._timeout = timeout
@@ -95,8 +110,14 @@ class Subscription(Iterator[Result]):
         self._socket.subscribe(patch.MARK + topic.encode())
         # Also when it is dropped in the middle of a loop, or by Ctrl-C.
         self._close = weakref.finalize(self, context.destroy, linger=0)
+        self._refusals: Any = None
+        if passport is not None:
+            passport.put_on(self._socket)
+            self._refusals = self._socket.get_monitor_socket(
+                zmq.EVENT_HANDSHAKE_FAILED_AUTH
+            )
         try:
-            self._socket.connect(endpoint)
+            self._socket.connect(self.endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise ConfigError(
@@ -122,6 +143,8 @@ class Subscription(Iterator[Result]):
         ------
         ProtocolError
             If what came is no result.
+        ConfigError
+            If the engine does not let this program in.
         """
         began = time.monotonic()
         while self._close.alive:
@@ -133,6 +156,11 @@ class Subscription(Iterator[Result]):
                 if result is not None:
                     return result
                 continue  # a patch of what did not get here
+            if self._refusals is not None and self._refusals.poll(0):
+                raise ConfigError(
+                    f"{self.endpoint} does not let this key in: it is not, or no "
+                    "longer, in the key folder of the engine with the role observe"
+                )
             if wait_s < _POLL_S or self.engine_has_ended:
                 break
         raise StopIteration

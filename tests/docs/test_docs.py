@@ -261,6 +261,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/wire.md", detector_class("zmq").Params),
         ("docs/recording.md", RecordSettings),
         ("docs/bluesky.md", instrument_class("bluesky").Params),
+        ("docs/pipeline.md", settings.ResultsSettings),
         ("docs/door.md", DoorSettings),
         ("docs/door.md", DoorClient),
         ("docs/channels.md", channel_class("csv").Params),
@@ -444,7 +445,7 @@ def test_every_cause_of_a_loss_is_documented():
 def test_every_role_and_every_cause_of_the_door_is_documented():
     control = "engine/scopeside/control"
     causes = _causes_in(f"{control}/permission.py", r'"([a-z]+_[a-z]+)",?\n')
-    causes |= _causes_in(f"{control}/gate.py", r'cause="([a-z_]+)"')
+    causes |= _causes_in("engine/scopeside/security/gate.py", r'cause="([a-z_]+)"')
     causes |= _causes_in(f"{control}/door.py", r'cause="([a-z_]+)"')
     assert {"no_role", "other_name", "unknown_key", "socket_name"} <= causes
     prose = text_of("docs/door.md")

@@ -19,14 +19,14 @@ from scopeside.cli.main import app
 from scopeside.control.client import Decision, GuardClient, evidence_of
 from scopeside.control.door import Door
 from scopeside.control.door_settings import DoorSettings
-from scopeside.control.gate import DOMAIN, judge
-from scopeside.control.keys import read_secret, write_pair
 from scopeside.control.permission import ROLE_OF_ASK, admitted, caller
 from scopeside.control.proposal import Evidence
 from scopeside.errors import ConfigError, EngineNotFoundError, RefusedError
 from scopeside.link import Link
 from scopeside.messages import validate
 from scopeside.result import Result
+from scopeside.security.gate import DOMAIN, judge
+from scopeside.security.keys import read_secret, write_pair
 from scopeside.wire import MAGIC, Kind, Message, encode
 
 NOBODY_MS = 150
@@ -211,9 +211,9 @@ def test_who_takes_us_for_another_server_gets_no_connection(house):
 
 
 def test_when_nobody_answers_for_the_keys_nobody_gets_in(house):
-    house.door._gate._ends.set()
-    house.door._gate._thread.join()
-    house.door._gate._zap.close()
+    house.door._entrance._gate._ends.set()
+    house.door._entrance._gate._thread.join()
+    house.door._entrance._gate._zap.close()
     house.program("blue").send(Kind.ASK, {"ask": "hold"})
     assert house.hear(NOBODY_MS) is None
 
@@ -231,7 +231,7 @@ def test_one_that_is_turned_away_again_and_again_is_told_of_once(house):
 def test_only_this_domain_and_mechanism_are_judged():
     names = {zmq.utils.z85.encode(b"k" * 32).decode(): "blue"}
     good = [b"1.0", b"1", DOMAIN, b"127.0.0.1", b"", b"CURVE", b"k" * 32]
-    assert judge(good, names) == (True, "blue", "")
+    assert judge(good, names.get) == (True, "blue", "")
     for place, value, cause in [
         (0, b"2.0", "handshake"),
         (2, b"", "handshake"),
@@ -240,9 +240,9 @@ def test_only_this_domain_and_mechanism_are_judged():
         (6, b"k", "no_key"),
     ]:
         bad = [*good[:place], value, *good[place + 1 :]]
-        assert judge(bad, names) == (False, "", cause)
-    assert not judge(good[:6], names).allowed
-    assert not judge([], names).allowed
+        assert judge(bad, names.get) == (False, "", cause)
+    assert not judge(good[:6], names.get).allowed
+    assert not judge([], names.get).allowed
 
 
 # -- what they may do ---------------------------------------------------------------

@@ -16,9 +16,9 @@ from tests.engine.scope_in_folder import calls, state
 from tests.faults.room import TOKEN, Room
 
 from scopeside.control.client import GuardClient
-from scopeside.control.keys import write_pair
 from scopeside.control.proposal import Evidence
 from scopeside.errors import EngineNotFoundError
+from scopeside.security.keys import write_pair
 from scopeside.wire import Kind
 
 pytestmark = pytest.mark.system

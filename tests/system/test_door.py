@@ -12,8 +12,8 @@ from tests.system.test_feedback import LEVEL, armed, control, pipeline, records,
 
 import scopeside as package
 from scopeside.control.client import GuardClient, evidence_of
-from scopeside.control.keys import read_secret, write_pair
 from scopeside.link import Link
+from scopeside.security.keys import read_secret, write_pair
 from scopeside.wire import Kind
 
 pytestmark = pytest.mark.system

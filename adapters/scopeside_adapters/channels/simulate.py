@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import msgpack
@@ -12,6 +13,7 @@ import zmq
 from pydantic import AfterValidator, Field
 
 from scopeside.params import Params
+from scopeside.security.keys import read_passport
 from scopeside_adapters.endpoint import check_endpoint
 
 
@@ -20,6 +22,8 @@ class SampleSimulatorParams(Params):
 
     to: Annotated[str, AfterValidator(check_endpoint)] = "tcp://127.0.0.1:5556"
     """Where the engine listens."""
+    keys: Path | None = None
+    """The file NAME.key_secret that the engine's machine has made, if it wants one."""
     name: str = "temperature"
     """Name of the samples."""
     unit: str = ""
@@ -56,6 +60,8 @@ class SampleSimulator:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = context.socket(zmq.PUSH)
         socket.linger = 1000
+        if asked.keys is not None:
+            read_passport(asked.keys).put_on(socket)
         socket.connect(asked.to)
         say(f"pushes samples of {asked.name!r} to {asked.to}")
         began = time.monotonic()

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Annotated, ClassVar, Self
 
@@ -19,10 +20,17 @@ from pydantic import AfterValidator, Field, model_validator
 
 from scopeside.channel import ChannelSink
 from scopeside.detector import StopRequested
-from scopeside.errors import ProtocolError, SourceError
-from scopeside.params import Params
+from scopeside.errors import ConfigError, ProtocolError, SourceError
+from scopeside.security.entrance import Entrance
 from scopeside_adapters.channels.wire import MAX_MESSAGE, SamplesReceived, parse
-from scopeside_adapters.endpoint import check_endpoint, problem_with
+from scopeside_adapters.endpoint import (
+    Border,
+    check_endpoint,
+    check_local,
+    entrance,
+    key_problem,
+    problem_with,
+)
 
 WAIT_MS = 50
 WAITING = 1000
@@ -37,14 +45,14 @@ STRANGE_AFTER_S = 2.0
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
 
 
-class ZmqSamplesParams(Params):
+class ZmqSamplesParams(Border):
     """``[[channel]] kind = "zmq"``."""
 
     bind: Endpoint | None = None
-    """Where producers connect (PUSH): tcp://127.0.0.1:PORT or ipc://PATH; by default
+    """Where producers connect (PUSH): tcp://ADDRESS:PORT or ipc://PATH; by default
     tcp://127.0.0.1:5556."""
-    connect: Endpoint | None = None
-    """Or: where a producer publishes (PUB)."""
+    connect: Annotated[str, AfterValidator(check_local)] | None = None
+    """Or: where a producer of this machine publishes (PUB)."""
     topic: str = ""
     """With connect: only messages whose first part begins so."""
     key: str = Field("", max_length=128)
@@ -56,7 +64,15 @@ class ZmqSamplesParams(Params):
             raise ValueError("bind and connect: choose one")
         if self.topic and self.connect is None:
             raise ValueError("topic goes with connect")
+        if self.connect is not None and (self.keys is not None or self.plaintext):
+            raise ValueError("keys and plaintext go with bind")
+        self.check_border("bind", self.endpoint)
         return self
+
+    @property
+    def plaintext_note(self) -> str:
+        """What is to be told as long as it is open; empty if it is not."""
+        return self.note("samples", self.endpoint)
 
     @property
     def endpoint(self) -> str:
@@ -77,13 +93,18 @@ class ZmqSamples:
         if self._params.connect is not None:
             return []
         problem = problem_with(self._params.endpoint)
-        return [f"bind: {self._params.endpoint}: {problem}"] if problem else []
+        return [
+            *([f"bind: {self._params.endpoint}: {problem}"] if problem else []),
+            *key_problem(self._params.keys),
+        ]
 
     def run(self, sink: ChannelSink) -> None:
         """Take samples until the engine is asked to end."""
         key = self._params.key or sink.name
         with _shared(self._params) as intake, intake.queue(key) as queue:
             sink.note(f"waits for samples of {key!r} at {intake.endpoint}")
+            if note := self._params.note("samples", intake.endpoint):
+                sink.note(note)
             while not sink.stopping:
                 for n, cause, message in intake.take_refused():
                     if n:
@@ -122,10 +143,16 @@ class Intake:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._broken = ""
+        self._entrance: Entrance | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._socket = self._open(params)
+        except ConfigError:
+            self._context.destroy(linger=0)
+            raise
         except zmq.ZMQError as error:
+            if self._entrance is not None:
+                self._entrance.close()
             self._context.destroy(linger=0)
             raise SourceError(
                 f"cannot take samples at {params.endpoint}: {error.strerror}"
@@ -144,7 +171,11 @@ class Intake:
             socket.subscribe(params.topic)
             socket.connect(params.connect)
             return socket
-        socket.bind(params.endpoint)
+        if params.keys is not None:
+            self._entrance = entrance(socket, params.keys, "samples")
+            self._entrance.bind(params.endpoint)
+        else:
+            socket.bind(params.endpoint)
         return socket
 
     @contextmanager
@@ -178,6 +209,8 @@ class Intake:
         """Stop listening."""
         self._stop.set()
         self._thread.join(timeout=5)
+        if self._entrance is not None:
+            self._entrance.close()
         self._context.destroy(linger=0)
 
     # ---------------------------------------------------------------------------
@@ -185,10 +218,24 @@ class Intake:
     def _read(self) -> None:
         try:
             while not self._stop.is_set():
+                self._mind()
                 if self._socket.poll(WAIT_MS):
-                    self._take(self._socket.recv_multipart())
+                    self._hear(self._socket.recv_multipart(copy=False))
         except zmq.ZMQError as error:
             self._broken = error.strerror or str(error)
+
+    def _mind(self) -> None:
+        """Keep the number of links bounded, and tell who was turned away."""
+        if self._entrance is not None:
+            self._entrance.mind()
+            for text in self._entrance.told():
+                self._refuse(0, "", text)
+
+    def _hear(self, parts: list[zmq.Frame]) -> None:
+        if self._entrance is not None and self._entrance.sender(parts[0]) is None:
+            self._refuse(1, "withdrawn_key", "the producer's key has been withdrawn")
+        else:
+            self._take([part.bytes for part in parts])
 
     def _take(self, parts: list[bytes]) -> None:
         try:
@@ -233,14 +280,14 @@ class Intake:
                 self._refused.append((n, cause, message))
 
 
-_INTAKES: dict[tuple[str, str], Intake] = {}
+_INTAKES: dict[tuple[str, str, Path | None], Intake] = {}
 _INTAKES_LOCK = threading.Lock()
 
 
 @contextmanager
 def _shared(params: ZmqSamplesParams) -> Iterator[Intake]:
     """Lend the intake of an endpoint, opened by the first and closed by the last."""
-    key = (params.endpoint, params.topic)
+    key = (params.endpoint, params.topic, params.keys)
     with _INTAKES_LOCK:
         intake = _INTAKES.get(key) or Intake(params)
         _INTAKES[key] = intake

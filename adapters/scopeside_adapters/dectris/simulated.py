@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from scopeside.params import Params
 from scopeside_adapters.dectris.compose import Compression, Detail, Stream
 from scopeside_adapters.dectris.parcel import Array
+from scopeside_adapters.endpoint import check_double
 
 
 class DectrisSimulatorParams(Params):
     """``scopeside simulate dectris``."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(check_double)] = "127.0.0.1"
     """Where to listen."""
     api_port: int = Field(8910, ge=0, le=65535)
     """TCP port of the SIMPLON interface; 0: any free one."""

@@ -9,13 +9,14 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, StrictBool, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from scopeside.errors import ProtocolError
 from scopeside.params import LocalPath, Params
+from scopeside_adapters.endpoint import check_double
 from scopeside_adapters.faults import Fault, Faults, ResetRequested
 from scopeside_adapters.merlin.control import ControlParser, encode
 from scopeside_adapters.merlin.recording import (
@@ -39,7 +40,7 @@ Layout = Literal["1x1", "2x1", "4x1", "2x2", "2x1G", "4x1G", "2x2G"]
 class MerlinSimulatorParams(Params):
     """``scopeside simulate merlin``."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(check_double)] = "127.0.0.1"
     """Where it listens."""
     port: int = Field(6342, ge=0, le=65535)
     """Data port; 0: a free one."""

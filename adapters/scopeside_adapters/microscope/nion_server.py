@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ import msgpack
 import zmq
 
 LARGEST_REQUEST = 1 << 16
+_HERE = re.compile(r"tcp://(127\.0\.0\.1|\[::1\]):(\d{1,5}|\*)|ipc://[^@].*")
 _PAIRS = {
     "set_beam_shift": {"x_m": "CSH.x", "y_m": "CSH.y"},
     "move_stage": {"x_m": "stage_position_m.x", "y_m": "stage_position_m.y"},
@@ -147,7 +149,18 @@ class Server:
 def serve(
     instrument: Any, endpoint: str, going_on: Callable[[], bool] = lambda: True
 ) -> None:
-    """Answer requests at `endpoint` until `going_on` says no; call it in a thread."""
+    """Answer requests at `endpoint` until `going_on` says no; call it in a thread.
+
+    Raises
+    ------
+    ValueError
+        If others than programs of this machine could reach it: there are no keys.
+    """
+    if not _HERE.fullmatch(endpoint):
+        raise ValueError(
+            f"{endpoint} is not tcp://127.0.0.1:PORT or ipc:///PATH: commands do not "
+            "come in the clear from other machines; take a tunnel (ssh -L)"
+        )
     server = Server(instrument)
     with ExitStack() as stack:
         context = stack.enter_context(zmq.Context())

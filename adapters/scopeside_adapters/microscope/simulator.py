@@ -19,7 +19,7 @@ from scopeside.control.actions import targets
 from scopeside.control.instrument import Call, Readback, Value
 from scopeside.errors import InstrumentError
 from scopeside.params import Params
-from scopeside_adapters.endpoint import check_endpoint
+from scopeside_adapters.endpoint import check_local
 from scopeside_adapters.microscope.asked import fields_of
 from scopeside_adapters.microscope.requester import Requester
 from scopeside_adapters.simulator.commands import ACTIONS
@@ -31,7 +31,7 @@ Answer = dict[str, Any]
 class SimulatorControlParams(Params):
     """``[control.adapter]`` with ``kind = "simulator"``."""
 
-    endpoint: Annotated[str, AfterValidator(check_endpoint)]
+    endpoint: Annotated[str, AfterValidator(check_local)]
     """Where the microscope takes commands: `control` of the detector."""
     answer_s: float = Field(2.0, gt=0, le=60)
     """So long may an answer to a question take, s."""

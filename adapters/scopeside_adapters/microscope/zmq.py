@@ -5,8 +5,6 @@ See docs/control_wire.md; `examples/microscope_server.py` is the other side.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import secrets
 import stat
 import time
@@ -19,23 +17,28 @@ from zmq.auth import load_certificate
 
 from scopeside.control.actions import ACTIONS
 from scopeside.control.instrument import Call, Readback
-from scopeside.control.keys import checked_key
 from scopeside.errors import InstrumentError, ProtocolError
 from scopeside.messages import unknown
 from scopeside.params import LocalPath, Params
+from scopeside.security.address import of_this_machine, tcp_of
+from scopeside.security.keys import checked_key
 from scopeside_adapters.microscope import wire
 from scopeside_adapters.microscope.asked import fields_of
 from scopeside_adapters.microscope.requester import Keys, Requester
 
-_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 T = TypeVar("T")
 
 
 def _endpoint(endpoint: str) -> str:
-    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
+    if endpoint.startswith("ipc://"):
+        if not of_this_machine(endpoint):
+            raise ValueError("it is 'ipc://PATH', a path in a folder")
         return endpoint
-    found = _TCP.fullmatch(endpoint)
-    if found is None or not 1 <= int(found[2]) <= 65535:
+    try:
+        address = tcp_of(endpoint)
+    except ValueError:
+        address = None
+    if address is None or address.host == "*" or not address.port:
         raise ValueError("it is 'tcp://HOST:PORT' or 'ipc://PATH'")
     return endpoint
 
@@ -70,7 +73,7 @@ class ZmqControlParams(Params):
     def _is_secure(self) -> Self:
         if (self.server_key is None) != (self.own_keys is None):
             raise ValueError("server_key and own_keys go together")
-        if self.server_key is None and not _is_of_this_machine(self.endpoint):
+        if self.server_key is None and not of_this_machine(self.endpoint):
             raise ValueError(
                 f"{self.endpoint} is not of this machine; commands do not travel "
                 "in the clear: give server_key and own_keys"
@@ -215,13 +218,3 @@ def _certificate(path: Path) -> tuple[bytes, bytes]:
             f"own_keys: {path} has no secret key; the file is NAME.key_secret"
         )
     return public, secret
-
-
-def _is_of_this_machine(endpoint: str) -> bool:
-    found = _TCP.fullmatch(endpoint)
-    if found is None:
-        return endpoint.startswith("ipc://")
-    try:
-        return ipaddress.ip_address(found[1].strip("[]")).is_loopback
-    except ValueError:
-        return False

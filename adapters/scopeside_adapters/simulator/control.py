@@ -20,9 +20,7 @@ with ``ok`` false and the reason.
 from __future__ import annotations
 
 import heapq
-import ipaddress
 import math
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -33,6 +31,7 @@ import msgpack
 import zmq
 
 from scopeside.errors import ConfigError, SourceError
+from scopeside.security.address import of_this_machine
 from scopeside_adapters.simulator.microscope import Microscope
 
 LARGEST_REQUEST = 1 << 18
@@ -40,7 +39,6 @@ MOST_WAITING = 1000
 MOST_POINTS = 1000
 _POLL_MS = 50
 _LOOK_S = 0.002
-_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[0-9.]+):(\d{1,5})")
 
 
 def check_endpoint(endpoint: str) -> str:
@@ -52,22 +50,12 @@ def check_endpoint(endpoint: str) -> str:
         If it is neither ``ipc://PATH`` nor ``tcp://`` with a loopback address and a
         port (0: any free one).
     """
-    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
-        return endpoint
-    found = _TCP.fullmatch(endpoint)
-    if found and int(found[2]) <= 65535 and _is_loopback(found[1].strip("[]")):
+    if of_this_machine(endpoint):
         return endpoint
     raise ConfigError(
         f"control is 'tcp://127.0.0.1:PORT' or 'ipc://PATH', not {endpoint!r:.100}: "
         "it must not be reached from other machines"
     )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def answer(microscope: Microscope, request: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StrictBool
 
 from scopeside.errors import SourceError
 from scopeside.params import Params
+from scopeside_adapters.endpoint import check_double
 from scopeside_adapters.faults import Fault, Faults, ResetRequested
 from scopeside_adapters.timepix3 import csr_writer
 from scopeside_adapters.timepix3.image_writer import Format, image_of, message
@@ -24,6 +25,14 @@ from scopeside_adapters.timepix3.tables import TICKS_PER_S, Array
 from scopeside_adapters.timepix3.words import Words
 
 Address = Annotated[str, AfterValidator(check_address)]
+
+
+def _here(address: str) -> str:
+    check_double(host_and_port(check_address(address))[0])
+    return address
+
+
+Here = Annotated[str, AfterValidator(_here)]
 _WAIT_S = 0.2
 _PATIENCE_S = 60.0
 
@@ -33,9 +42,9 @@ class Timepix3SimulatorParams(Params):
 
     to: Address = "127.0.0.1:8085"
     """Where the engine listens; with `http` the destination says it."""
-    listen: Address | None = None
+    listen: Here | None = None
     """Wait here for the engine, instead of going to it."""
-    http: Address | None = None
+    http: Here | None = None
     """Answer as Serval here, and measure when told to."""
     write: Path | None = None
     """Write a .tpx3 file, and send nothing."""

@@ -9,10 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from scopeside.errors import ConfigError
 from scopeside.params import Params
+from scopeside_adapters.endpoint import check_double
 from scopeside_adapters.faults import Fault, Faults, ResetRequested
 from scopeside_adapters.pace import Pace
 from scopeside_adapters.video.decoder import require_av, spelled
@@ -21,10 +22,17 @@ Array = npt.NDArray[Any]
 Side = Annotated[int, Field(ge=16, le=1 << 13)]
 
 
+def _target_here(target: str) -> str:
+    """Return a target if we do not listen there for other machines."""
+    if target.startswith("tcp://"):
+        check_double(target.removeprefix("tcp://").rpartition(":")[0])
+    return target
+
+
 class VideoSimulatorParams(Params):
     """``scopeside simulate video``: what is sent, and where to."""
 
-    to: str = "tcp://127.0.0.1:5600"
+    to: Annotated[str, AfterValidator(_target_here)] = "tcp://127.0.0.1:5600"
     """Where to wait for one who connects (tcp://), else a file or what FFmpeg sends to
     (udp://…, rtsp://…)."""
     container: str = "matroska"

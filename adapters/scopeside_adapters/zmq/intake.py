@@ -42,6 +42,7 @@ class Intake:
     def run(self) -> None:
         """Take what comes."""
         while not self._sink.stopping:
+            self._tell()
             event = self._next(WAIT_MS)
             if event is not None:
                 self._take(event)
@@ -131,6 +132,16 @@ class Intake:
         if event is not None:
             self._events.appendleft(event)
         return None
+
+    def _tell(self) -> None:
+        """Tell who was turned away, and count what came by a withdrawn key."""
+        for text in self._receiver.told():
+            self._sink.note(text)
+        refused, self._receiver.refused = self._receiver.refused, 0
+        if refused:
+            self._sink.reject(
+                refused, "withdrawn_key", "the producer's key has been withdrawn"
+            )
 
     def _mind_the_silence(self) -> None:
         """See to a producer that is lost; nothing that it sent is waiting by now."""

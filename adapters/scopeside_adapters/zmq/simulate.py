@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +27,8 @@ class WireSimulatorParams(SimulatorParams):
 
     to: str = "tcp://127.0.0.1:5555"
     """Where the engine listens."""
+    keys: Path | None = None
+    """The file NAME.key_secret that the engine's machine has made, if it wants one."""
 
 
 class WireSimulator:
@@ -40,7 +43,11 @@ class WireSimulator:
         """Push simulated acquisitions to the engine that listens at ``to``."""
         to = self._params.to
         detector = SimulatorDetector(self._params, AcquisitionSettings())
-        with Producer(to, on_wait=lambda: say(f"waiting for an engine at {to}")) as it:
+        with Producer(
+            to,
+            on_wait=lambda: say(f"waiting for an engine at {to}"),
+            keys=self._params.keys,
+        ) as it:
             detector.run(WireSink(it, say))
 
 

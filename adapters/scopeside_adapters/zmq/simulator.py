@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ import zmq
 from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState
 from scopeside.errors import ConfigError, SourceLostError
+from scopeside.security.keys import read_passport
 from scopeside.wire import Buffer, Kind, encode
 
 Array = npt.NDArray[Any]
@@ -97,11 +99,13 @@ class Producer:
         Give up when it has taken nothing for so long; None: never.
     linger_s
         How long, at the end, what was sent may take to leave.
+    keys
+        The file ``NAME.key_secret`` of ``scopeside keys new NAME --role ingest``.
 
     Raises
     ------
     ConfigError
-        If `endpoint` is no address.
+        If `endpoint` is no address, or the keys cannot be used.
     """
 
     def __init__(
@@ -112,7 +116,9 @@ class Producer:
         wait_s: float = 3.0,
         timeout_s: float | None = None,
         linger_s: float = 10.0,
+        keys: Path | None = None,
     ) -> None:
+        passport = None if keys is None else read_passport(keys)
         self.endpoint = endpoint
         self._on_wait = on_wait
         self._wait_s = wait_s
@@ -124,6 +130,8 @@ class Producer:
         # Nothing is queued for an engine that is not there.
         self._socket.immediate = True
         self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
+        if passport is not None:
+            passport.put_on(self._socket)
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:

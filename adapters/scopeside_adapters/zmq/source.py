@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from scopeside.detector import Sink
-from scopeside.params import Params
 from scopeside.settings import AcquisitionSettings
-from scopeside_adapters.endpoint import check_endpoint, problem_with
+from scopeside_adapters.endpoint import (
+    Border,
+    check_endpoint,
+    key_problem,
+    problem_with,
+)
 from scopeside_adapters.zmq.intake import Intake
 from scopeside_adapters.zmq.receiver import Receiver
 
 
-class ZmqParams(Params):
+class ZmqParams(Border):
     """``[detector] kind = "zmq"``."""
 
     bind: Annotated[str, AfterValidator(check_endpoint)] = "tcp://127.0.0.1:5555"
-    """Where producers connect: tcp://127.0.0.1:PORT or ipc://PATH."""
+    """Where producers connect: tcp://ADDRESS:PORT or ipc://PATH."""
     rcvhwm: int = Field(64, ge=1, le=100_000)
     """Messages that wait here before the producer is made to wait."""
     max_message_mib: int = Field(128, ge=1, le=4096)
@@ -26,6 +30,16 @@ class ZmqParams(Params):
     by closing the link."""
     silence_s: float = Field(30.0, gt=0)
     """An open acquisition of which nothing is heard for so long has failed, s."""
+
+    @property
+    def plaintext_note(self) -> str:
+        """What is to be told as long as it is open; empty if it is not."""
+        return self.note("frames", self.bind)
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> Self:
+        self.check_border("bind", self.bind)
+        return self
 
 
 class ZmqDetector:
@@ -43,9 +57,13 @@ class ZmqDetector:
         self._params = params
 
     def check(self) -> list[str]:
-        """Return why `bind` cannot be listened at, if it cannot."""
-        problem = problem_with(self._params.bind)
-        return [f"bind: {self._params.bind}: {problem}"] if problem else []
+        """Return why `bind` cannot be listened at, or the keys not be used."""
+        params = self._params
+        problem = problem_with(params.bind)
+        return [
+            *([f"bind: {params.bind}: {problem}"] if problem else []),
+            *key_problem(params.keys),
+        ]
 
     def run(self, sink: Sink) -> None:
         """Take acquisitions until the engine is asked to end."""
@@ -54,6 +72,9 @@ class ZmqDetector:
             params.bind,
             rcvhwm=params.rcvhwm,
             largest_part=params.max_message_mib << 20,
+            keys=params.keys,
         ) as receiver:
+            if note := params.note("frames", receiver.endpoint):
+                sink.note(note)
             sink.note(f"waiting for frames at {receiver.endpoint}")
             Intake(receiver, sink, params.silence_s).run()

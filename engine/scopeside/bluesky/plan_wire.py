@@ -14,21 +14,21 @@ Values are in the device's own units: a finite number, or true or false.
 
 from __future__ import annotations
 
-import ipaddress
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgpack
 
 from scopeside.errors import ProtocolError
+from scopeside.security.address import of_this_machine
 
 VERSION = 1
 MAX_BYTES = 1 << 16
 MAX_DEVICES = 256
 _MAX_TEXT = 500
-_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[0-9.]+):(\d{1,5})")
+_LONGEST = 107
+"""Of an endpoint, bytes: so long are the paths of Unix sockets."""
 
 DeviceValue = float | int | bool
 Devices = tuple[str, ...]
@@ -126,15 +126,9 @@ def checked_endpoint(endpoint: str) -> str:
     ValueError
         If it is neither ``ipc://PATH`` nor ``tcp://`` with a loopback address.
     """
-    if re.fullmatch(r"ipc:///.{1,100}", endpoint):
+    relative = endpoint.startswith("ipc://") and not endpoint.startswith("ipc:///")
+    if of_this_machine(endpoint) and not relative and len(endpoint) <= _LONGEST:
         return endpoint
-    found = _TCP.fullmatch(endpoint)
-    if found and int(found[2]) <= 65535:
-        try:
-            if ipaddress.ip_address(found[1].strip("[]")).is_loopback:
-                return endpoint
-        except ValueError:
-            pass  # no address at all: as wrong as one of another machine
     raise ValueError(
         "it is 'ipc:///ABSOLUTE/PATH' or 'tcp://127.0.0.1:PORT': there are no keys on "
         "this link, so both ends are on one machine (elsewhere: ssh -L)"

@@ -146,13 +146,19 @@ def watch(
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="End after so many seconds.")
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="NAME.key_secret, for the results of another machine."),
+    ] = None,
     headless: Headless = False,
 ) -> None:
     """Show live results in the terminal: every image small, with its age."""
     from scopeside.cli.watching import watch_command
 
     raise typer.Exit(
-        watch_command(endpoint, topic=topic, seconds=seconds, headless=headless)
+        watch_command(
+            endpoint, topic=topic, seconds=seconds, headless=headless, keys=keys
+        )
     )
 
 

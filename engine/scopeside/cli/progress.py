@@ -162,6 +162,7 @@ def screen(status: dict[str, Any]) -> RenderableType:
     )
     where = Text("   ".join(f"{k}: {v}" for k, v in status["servers"].items()), "dim")
     parts: list[RenderableType] = [head, *_progress(status["open"])]
+    parts += [Text(note, "bold red") for note in status.get("plaintext", ())]
     parts += [ledger_table(status["edges"], status["queues"]), _ages(status)]
     parts += [Text(*text) for text in channel_texts(status["channels"])]
     parts += [Text(*text) for text in control_text(status["control"])]

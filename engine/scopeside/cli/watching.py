@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -16,12 +17,17 @@ POLL_S = 0.1
 
 
 def watch_command(
-    endpoint: str | None, *, topic: str, seconds: float | None, headless: bool
+    endpoint: str | None,
+    *,
+    topic: str,
+    seconds: float | None,
+    headless: bool,
+    keys: Path | None = None,
 ) -> int:
     """Show results until Ctrl-C, for `seconds`, or until the engine is gone."""
     console = Console(highlight=False)
     live = console.is_terminal and not headless
-    with subscribe(endpoint, topic, timeout=POLL_S) as subscription:
+    with subscribe(endpoint, topic, timeout=POLL_S, keys=keys) as subscription:
         gallery = Gallery()
         try:
             if live:

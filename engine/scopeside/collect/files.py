@@ -11,6 +11,7 @@ import numpy as np
 
 from scopeside.publication import to_header
 from scopeside.result import Result
+from scopeside.security.filename import file_name
 
 
 def write(
@@ -22,7 +23,7 @@ def write(
     the header as JSON. The file appears whole or not at all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{chain}.{processor}.{result.name}.npz"
+    path = folder / file_name(chain, processor, result.name, suffix=".npz")
     header, _ = to_header(result)
     arrays: dict[str, Any] = {"meta": np.array(json.dumps({**header, **beside}))}
     if isinstance(result.data, np.ndarray):

@@ -72,6 +72,10 @@ class CollectorProcess:
         self._publisher = Publisher(
             child.context, spec.endpoints, spec.identity, spec.results_port
         )
+        outside = pipeline.results
+        self._outside = ""
+        if outside.bind is not None and outside.keys is not None:
+            self._outside = self._publisher.open_to(outside.bind, outside.keys)
         self._tee: Link | None = None
         self._epoch = 0
         self._fenced: set[str] = set()
@@ -89,7 +93,7 @@ class CollectorProcess:
             self._publisher.socket,
         ):
             self._poller.register(socket, zmq.POLLIN)
-        child.tell(Kind.READY, results=self._publisher.tcp)
+        child.tell(Kind.READY, results=self._publisher.tcp, outside=self._outside)
         for held in self._collector.held.values():
             if held.closed is not None:
                 child.tell(Kind.CLOSED, **held.closed)
@@ -106,6 +110,8 @@ class CollectorProcess:
             self._close_due(all_of_them=self._stopping)
             for asked in self._publisher.new_subscriptions():
                 self._repeat(asked)
+            for note in self._publisher.told():
+                self._child.tell(Kind.NOTE, message=note)
             self._publish_if_due()
             self._tell_recorder()
             self._write_beside()
@@ -116,7 +122,7 @@ class CollectorProcess:
             self._collector.feed.end()
         if self._recorder is not None:
             self._recorder.end()
-        self._publisher.socket.close(linger=500)
+        self._publisher.close()
 
     # -- messages ---------------------------------------------------------------
 

@@ -9,21 +9,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import zmq
 
 from scopeside import patch
+from scopeside.errors import ConfigError
 from scopeside.publication import VERSION, to_header, topic
 from scopeside.result import Result
+from scopeside.security.entrance import Entrance
+from scopeside.security.ring import Ring, own_pair
 
 Key = tuple[str, bytes]
 """Chain and topic."""
 SEND_HWM = 64
 """Messages that wait for a slow subscriber; beyond, it misses some and can tell."""
 
-
+LARGEST_SUBSCRIPTION = 4096
+"""Bytes; topics are far shorter. Who sends more is cut off."""
+MOST_SUBSCRIPTIONS = 10_000
+"""Topics that are remembered; more are not answered with a last value."""
 WHOLE_EVERY_S = 0.25
 """Between two whole results there may be patches for so long."""
 
@@ -51,10 +58,12 @@ class Publisher:
         self.socket = context.socket(zmq.XPUB)
         self.socket.sndhwm = SEND_HWM
         self.socket.linger = 0
+        self.socket.maxmsgsize = LARGEST_SUBSCRIPTION
         self.socket.xpub_verboser = 1
         for endpoint in endpoints:
             self.socket.bind(endpoint)
         self.tcp = "" if port is None else self._bind(port)
+        self._entrance: Entrance | None = None
         self._run = run
         self._subscriptions: dict[bytes, int] = {}
         self._sequence: dict[tuple[str, bytes], int] = {}
@@ -69,6 +78,49 @@ class Publisher:
                 raise
             self.socket.bind("tcp://127.0.0.1:*")
         return self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def open_to(self, bind: str, keys: Path) -> str:
+        """Publish at `bind` as well, for programs of a key folder that may observe.
+
+        Returns
+        -------
+        The address, with its port.
+
+        Raises
+        ------
+        ConfigError
+            If the folder cannot be used, or nobody can listen there.
+        """
+        ring, own = Ring(keys, {"observe"}), own_pair(keys)
+        # What an address asks of those who come is settled when it is bound: the
+        # ones above stay as they are.
+        self._entrance = Entrance(
+            self.socket,
+            own.secret,
+            ring,
+            what="results",
+            where=str(keys),
+        )
+        try:
+            self._entrance.bind(bind)
+        except zmq.ZMQError as error:
+            raise ConfigError(
+                f"results.bind: nobody can listen at {bind}: {error.strerror}"
+            ) from error
+        return self._entrance.endpoint
+
+    def told(self) -> list[str]:
+        """Return what the operator should know since the last call, in words."""
+        if self._entrance is None:
+            return []
+        self._entrance.mind()
+        return self._entrance.told()
+
+    def close(self) -> None:
+        """Close, after what was sent had a moment to leave."""
+        if self._entrance is not None:
+            self._entrance.close()
+        self.socket.close(linger=500)
 
     @property
     def wanted(self) -> bool:
@@ -91,12 +143,22 @@ class Publisher:
         fresh: list[bytes] = []
         while True:
             try:
-                said = self.socket.recv(zmq.NOBLOCK)
+                frame = self.socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return fresh
+            if self._entrance is not None:
+                self._entrance.sender(frame)  # to cut its link if it is withdrawn
+            said = frame.bytes
             if said[:1] not in (b"\x00", b"\x01"):
                 continue  # subscribers may send messages of their own; we take none
             asked = said[1:]
+            known = asked in self._subscriptions
+            if (
+                said[0] == 1
+                and not known
+                and len(self._subscriptions) >= MOST_SUBSCRIPTIONS
+            ):
+                continue
             if said[0] == 1:
                 self._subscriptions[asked] = self._subscriptions.get(asked, 0) + 1
                 fresh.append(asked)

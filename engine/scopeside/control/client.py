@@ -19,13 +19,13 @@ from typing import Any, Self
 
 import zmq
 
-from scopeside.control.keys import checked_key, checked_name, read_secret
 from scopeside.control.permission import caller
 from scopeside.control.proposal import Evidence, Proposal, Source
 from scopeside.errors import ConfigError, EngineNotFoundError, RefusedError
 from scopeside.link import Link
 from scopeside.publication import digest
 from scopeside.result import Result
+from scopeside.security.keys import checked_key, checked_name, read_secret
 from scopeside.wire import Kind, Message
 
 _ON_THE_WAY = ("sent", "waiting")

@@ -16,11 +16,12 @@ import zmq
 
 from scopeside import wire
 from scopeside.control.door_client import Known
+from scopeside.control.door_programs import Programs
 from scopeside.control.door_settings import DoorSettings
-from scopeside.control.gate import DOMAIN, Gate
-from scopeside.control.keys import read_secret
 from scopeside.control.permission import admitted, caller, ident
 from scopeside.errors import ConfigError, ProtocolError, RefusedError
+from scopeside.security.entrance import Entrance
+from scopeside.security.keys import read_secret
 from scopeside.wire import Kind, Message
 
 _TURN = 64
@@ -76,29 +77,30 @@ class Door:
         ConfigError
             If the secret key cannot be used or nobody can listen at that address.
         """
-        pair = read_secret(settings.key)
+        pair = read_secret(settings.own_key)
         self._clock = clock
-        self._known = {
-            client.name: Known(client, settings.per_s) for client in settings.clients
-        }
+        self._programs = Programs(settings)
         self._refused: Counter[str] = Counter()
         # Of its own: the handler of keys is one for all sockets of a context.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._gate = Gate(self._context, {c.key: c.name for c in settings.clients})
         self.socket = self._context.socket(zmq.ROUTER)
+        _bound(self.socket, settings)
+        self._entrance = Entrance(
+            self.socket,
+            pair.secret,
+            self._programs,
+            what="door",
+            where="[control.door]",
+        )
         try:
-            _guard(self.socket, pair.secret, settings)
-            self._gate.watch(self.socket)
-            self.socket.bind(settings.endpoint)
+            self._entrance.bind(settings.endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise ConfigError(
                 f"control.door.endpoint: nobody can listen at {settings.endpoint}: "
                 f"{error.strerror}"
             ) from error
-        bound = self.socket.getsockopt(zmq.LAST_ENDPOINT)
-        assert isinstance(bound, bytes)
-        self.endpoint = bound.decode().rstrip("\0")
+        self.endpoint = self._entrance.endpoint
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +114,7 @@ class Door:
         None: there is none, or many were put aside and it is somebody else's turn;
         `socket` then still has something to read.
         """
+        self._entrance.mind()
         for _ in range(_TURN):
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
@@ -124,7 +127,7 @@ class Door:
 
     def answer(self, client: str, kind: Kind, header: Mapping[str, Any]) -> bool:
         """Send to where the message with that ``id`` came from; False if it is gone."""
-        known = self._known.get(client.removeprefix("door:"))
+        known = self._programs.get(client.removeprefix("door:"))
         if known is None:
             return False
         route = known.routes.get(str(header.get("id", "")), known.route)
@@ -132,30 +135,20 @@ class Door:
 
     def told(self) -> list[str]:
         """Return what the operator should know since the last call, in words."""
-        return self._gate.told()
+        return self._entrance.told()
 
     def status(self) -> dict[str, Any]:
         """Return where it is, who spoke, and what was refused, as plain values."""
-        clients = {
-            known.name: {
-                "roles": sorted(known.roles),
-                "heard": known.heard,
-                "refused": dict(known.refused),
-            }
-            for known in self._known.values()
-        }
-        refused = Counter(self._gate.counts.copy()) + self._refused
         return {
             "endpoint": self.endpoint,
-            "clients": clients,
-            "refused": dict(refused),
+            "clients": self._programs.status(),
+            "refused": dict(self._entrance.counts + self._refused),
         }
 
     def close(self) -> None:
         """Close at once."""
-        self.socket.disable_monitor()  # first: it would wait for one who listens
+        self._entrance.close()
         self.socket.close(linger=0)
-        self._gate.close()
         self._context.destroy(linger=0)
 
     # ---------------------------------------------------------------------------
@@ -198,12 +191,8 @@ class Door:
         return Heard(caller(known.name), known.roles, message._replace(header=header))
 
     def _sender(self, frames: Sequence[zmq.Frame]) -> Known | None:
-        """Return whose key the connection has: libzmq says so, not the message."""
-        try:
-            name = frames[-1].get("User-Id")
-        except zmq.ZMQError:
-            return None
-        return self._known.get(str(name))
+        """Return who it is by the key of the connection, None if withdrawn since."""
+        return self._programs.get(self._entrance.sender(frames[-1]) or "")
 
     def _flooded(self, known: Known, route: bytes, now: float) -> None:
         """Count it; to answer each would do the flood's work."""
@@ -238,20 +227,12 @@ class Door:
         return True
 
 
-def _guard(socket: zmq.Socket[bytes], secret: str, settings: DoorSettings) -> None:
-    """Set keys and bounds, all before anything is bound."""
+def _bound(socket: zmq.Socket[bytes], settings: DoorSettings) -> None:
+    """Set bounds, before anything is bound."""
     socket.linger = 0
-    socket.curve_server = True
-    socket.curve_secretkey = secret.encode()
-    socket.zap_domain = DOMAIN
-    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-    socket.setsockopt(zmq.IPV6, "[" in settings.endpoint)
     socket.maxmsgsize = settings.max_message_bytes + _OVERHEAD
     socket.rcvhwm = socket.sndhwm = _QUEUED
     socket.router_mandatory = 1  # an answer that nobody hears is counted
-    socket.handshake_ivl = 5000
-    socket.heartbeat_ivl = 5000
-    socket.heartbeat_timeout = 15_000
 
 
 def _is_small_ask(frames: Sequence[zmq.Frame]) -> bool:

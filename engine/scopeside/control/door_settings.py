@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from scopeside.control.keys import checked_key, checked_name
 from scopeside.params import LocalPath, Params
+from scopeside.security.address import checked_bind
+from scopeside.security.keys import checked_key, checked_name
+from scopeside.security.ring import ENGINE
 
 Role = Literal["propose", "observe", "arm", "unblank", "hold"]
-_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[0-9.]+):(\d{1,5})")
 
 
 def _address(endpoint: str) -> str:
-    found = _TCP.fullmatch(endpoint)
-    if found is None or int(found[2]) > 65535:
+    if not endpoint.startswith("tcp://"):
         raise ValueError("it is 'tcp://ADDRESS:PORT', such as 'tcp://127.0.0.1:8770'")
-    address = ipaddress.ip_address(found[1].strip("[]"))
-    if address.is_unspecified or address.is_multicast:
-        raise ValueError(
-            "it names one address of this machine, not all of them: "
-            "'tcp://127.0.0.1:PORT' or that of the network the programs are in"
-        )
-    return endpoint
+    return checked_bind(endpoint)
 
 
 class DoorClient(Params):
@@ -46,14 +38,36 @@ class DoorSettings(Params):
 
     endpoint: Annotated[str, AfterValidator(_address)]
     """Where: ``tcp://ADDRESS:PORT``; port 0: any free one."""
-    key: LocalPath = Path("guard.key_secret")
-    """The guard's own secret key file, closed to others (0600)."""
-    clients: tuple[DoorClient, ...] = Field(min_length=1)
-    """Who may come in; nobody else gets a connection."""
+    keys: LocalPath | None = None
+    """Key folder (0700) of ``scopeside keys new NAME --role …``: who is in it with
+    one of these roles may come in, as long as it is in it."""
+    key: LocalPath | None = None
+    """The guard's own secret key file, closed to others (0600); by default that of
+    the key folder, without one ``guard.key_secret``."""
+    clients: tuple[DoorClient, ...] = Field((), min_length=1)
+    """Who else may come in; nobody but these gets a connection."""
     per_s: float = Field(50.0, gt=0, le=10_000)
     """Messages of each program that are looked at each second."""
     max_message_bytes: int = Field(1 << 18, ge=1024, le=1 << 20)
     """A larger message is not taken in, and its connection is cut."""
+
+    @property
+    def own_key(self) -> Path:
+        """The guard's own secret key file."""
+        if self.key is not None:
+            return self.key
+        if self.keys is not None:
+            return self.keys / f"{ENGINE}.key_secret"
+        return Path("guard.key_secret")
+
+    @model_validator(mode="after")
+    def _somebody_may(self) -> Self:
+        if not self.clients and self.keys is None:
+            raise ValueError(
+                "nobody may come in: name clients, or keys = 'FOLDER' with programs "
+                "of the roles propose, observe, arm, unblank, hold"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tell_apart(self) -> Self:

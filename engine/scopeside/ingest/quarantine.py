@@ -9,6 +9,7 @@ import numpy as np
 
 from scopeside.batch import Batch
 from scopeside.packed import AnyBatch
+from scopeside.security.filename import file_name
 
 
 def keep(folder: Path, acquisition: str, chain: str, batch: AnyBatch) -> str:
@@ -26,7 +27,8 @@ def write(folder: Path, acquisition: str, chain: str, batch: AnyBatch) -> Path:
     of events and packed frames, ``words`` (m,), ``frame_shape`` and ``dtype``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{acquisition}.{chain}.{batch.epoch}-{int(batch.index[0])}.npz"
+    which = f"{batch.epoch}-{int(batch.index[0])}"
+    path = folder / file_name(acquisition, chain, which, suffix=".npz")
     arrays: dict[str, Any] = {
         "index": batch.index,
         "timestamp_ns": batch.timestamp_ns,

@@ -364,6 +364,8 @@ class Engine:
         member.state = State.RUNNING
         if member.spec.role == "collector":
             self.servers["results"] = header["results"]
+            if header["outside"]:
+                self.servers["results outside"] = header["outside"]
             port = int(header["results"].rpartition(":")[2])
             member.spec = replace(member.spec, results_port=port)
             self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)

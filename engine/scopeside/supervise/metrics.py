@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -15,7 +15,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from scopeside.latency import Latencies
+from scopeside.security import http
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+PATH = "/metrics"
 AGE_EDGES_S = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
 )  # fmt: skip
@@ -81,17 +86,24 @@ def serve(port: int, metrics: EngineMetrics) -> tuple[str, Callable[[], None]]:
     """
     registry = CollectorRegistry()
     registry.register(metrics)
+    application = _only_metrics(make_wsgi_app(registry))
     try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+        where, stop = http.serve(application, port)
     except OSError:
-        server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+        where, stop = http.serve(application, 0)
+    return f"{where}{PATH}", stop
 
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
-    return f"http://127.0.0.1:{server.server_port}/metrics", stop
+def _only_metrics(metrics: WSGIApplication) -> WSGIApplication:
+    """Answer at one path; anywhere else there is nothing."""
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == PATH:
+            return metrics(environ, start)
+        start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"there is nothing but {PATH}\n".encode()]
+
+    return answer
 
 
 def _frames(edges: dict[str, Any]) -> Metric:

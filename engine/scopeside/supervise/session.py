@@ -16,6 +16,7 @@ from scopeside.edge import POLICY_CAUSES
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
 from scopeside.runfolder import RunFolder
+from scopeside.security.bulk import check_results
 from scopeside.settings import ServerSettings
 from scopeside.supervise.books import Book
 from scopeside.supervise.channels import lost_channels
@@ -60,6 +61,7 @@ def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
     """
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
+        check_results(pipeline.results.bind, pipeline.results.keys)
         folder = stack.enter_context(RunFolder())
         engine = Engine(
             pipeline,

@@ -12,6 +12,7 @@ from typing import Any
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
 from scopeside.record.settings import EDGE
+from scopeside.security.bulk import plaintext_notes
 from scopeside.supervise.channels import channel_status
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.feedback import command_latencies, control_status
@@ -24,6 +25,8 @@ class Watch:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        channels = [channel.params for channel in engine.pipeline.channels]
+        self._plaintext = plaintext_notes([engine.pipeline.detector_params, *channels])
         self._rate = _Rate()
         self._latencies = Latencies()
         self._latencies_of: tuple[int, Latencies] = (0, Latencies())
@@ -50,6 +53,7 @@ class Watch:
             "phase": engine.phase.value,
             "seconds": round(time.monotonic() - engine.began, 3),
             "servers": dict(engine.servers),
+            "plaintext": self._plaintext,
             "processes": [_process(member) for member in engine.members.values()],
             "restarts": {
                 name: member.budget.total for name, member in engine.members.items()

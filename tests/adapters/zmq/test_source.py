@@ -321,10 +321,9 @@ def test_nobody_from_outside_can_push(bind):
 
 
 def test_an_open_bind_is_told_that_it_needs_keys():
-    with pytest.raises(
-        ValidationError, match="needs keys, which this version does not"
-    ):
-        detector(bind="tcp://0.0.0.0:5555")
+    said = r"bind = 'tcp://192\.168\.0\.4:5555'.*needs keys = 'FOLDER'.*--role ingest"
+    with pytest.raises(ValidationError, match=said):
+        detector(bind="tcp://192.168.0.4:5555")
 
 
 def test_a_port_that_is_taken_is_found_before_and_at_the_run():

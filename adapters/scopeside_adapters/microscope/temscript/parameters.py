@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
 from scopeside.params import Params
+from scopeside.security.address import Tcp
 
 
 def _host(host: str) -> str:
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not Tcp(host, 0).loopback:
         raise ValueError(
             f"{host} is not of this machine, and temscript speaks in the clear: take "
             "127.0.0.1 and a tunnel (ssh -L 8080:127.0.0.1:8080 HOST)"
