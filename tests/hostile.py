@@ -68,6 +68,10 @@ BATCHES: dict[str, tuple[list[Buffer], str]] = {
         [b"SF\x01\x02", b"\x81\x01\x01"],
         "wrong_header",
     ),
+    "a header without a bottom": (
+        [b"SF\x01\x02", b"\x81\xa1x" + b"\x91" * 200 + b"\xc0"],
+        "wrong_header",
+    ),
     "an empty header": ([b"SF\x01\x02", b"\x80"], "wrong_header"),
     "a list of four billion items": (
         [b"SF\x01\x02", b"\xdd\xff\xff\xff\xff"],
@@ -171,7 +175,7 @@ STARTS: dict[str, tuple[list[Buffer], str]] = {
         "wrong_header",
     ),
     "metadata that is bytes": (start(metadata={"x": b"\0"}), "wrong_header"),
-    "metadata without a bottom": (start(metadata={"x": _deep(200)}), "wrong_header"),
+    "metadata without a bottom": (start(metadata={"x": _deep(40)}), "wrong_header"),
     "metadata that is too long": (start(metadata={"x": "x" * 20_000}), "oversized"),
     "a start before all time": (start(started_ns=-1), "wrong_header"),
     "an epoch of its own": (

@@ -8,6 +8,7 @@ from typing import Any
 import urllib3
 
 from scopeside.errors import SourceError
+from scopeside.strangers import from_json
 
 LARGEST_ANSWER = 64 << 20
 """Bytes; a flat field of a 16-megapixel camera as base64 is smaller."""
@@ -126,8 +127,8 @@ class RestApi:
                 f"{self.name} refused {asked}: {status} {line}".rstrip(), status, line
             )
         try:
-            return json.loads(text) if text else None
-        except (ValueError, RecursionError):
+            return from_json(text.encode()) if text else None
+        except ValueError:
             return text
 
 

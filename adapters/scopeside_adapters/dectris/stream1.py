@@ -21,12 +21,12 @@ Source: DECTRIS, "SIMPLON API Reference" 1.8, "Stream interface".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from scopeside.errors import ProtocolError
+from scopeside.strangers import from_json
 from scopeside_adapters.dectris.cbor import is_text, word
 from scopeside_adapters.dectris.encoding import ITEMS, v1_encoding
 from scopeside_adapters.dectris.events import (
@@ -326,8 +326,8 @@ def _loads(part: memoryview, what: str) -> Mapping[str, Any]:
     if len(part) > _LARGEST_JSON:
         raise _wrong(f"{what} has {len(part)} bytes, which is too long for a header")
     try:
-        said = json.loads(bytes(part))
-    except (ValueError, RecursionError) as error:
+        said = from_json(bytes(part))
+    except ValueError as error:
         raise _wrong(f"{what} is no JSON: {bytes(part[:40])!r}") from error
     if not isinstance(said, dict):
         raise _wrong(f"{what} is no JSON object: {bytes(part[:40])!r}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scopeside.errors import RunError
+from scopeside.strangers import from_json
 
 NAME = "manifest.json"
 FORM = 1
@@ -64,7 +65,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        found = json.loads(path.read_bytes())
+        found = from_json(path.read_bytes())
     except FileNotFoundError as error:
         raise RunError(f"{folder} is no recorded run: it has no {NAME}") from error
     except (OSError, ValueError) as error:
