@@ -138,6 +138,8 @@ def _deep(levels: int) -> Any:
     return [] if levels == 0 else [_deep(levels - 1)]
 
 
+_VAST = {"shape": [1 << 20, 1 << 20]}
+
 STARTS: dict[str, tuple[list[Buffer], str]] = {
     "no acquisition": (encode(Kind.START, {}), "wrong_header"),
     "events": (start(encoding="events"), "wrong_header"),
@@ -163,7 +165,19 @@ STARTS: dict[str, tuple[list[Buffer], str]] = {
     "a scan that is a number": (start(scan=5), "wrong_header"),
     "a scan of nothing": (start(scan={"shape": [0, 5]}), "wrong_header"),
     "a scan that is too large": (
-        start(scan={"shape": [1 << 20, 1 << 20]}),
+        start(scan=_VAST),
+        "oversized",
+    ),
+    "few positions of a scan that is too large": (
+        start(scan={**_VAST, "pattern": "positions", "visited": "AAAAAA=="}),
+        "oversized",
+    ),
+    "many scans before the first frame": (
+        start(scan={"shape": [2, 2], "scans": 1 << 40, "offset": 4 - (1 << 42)}),
+        "oversized",
+    ),
+    "an offset beyond all numbers": (
+        start(scan={"shape": [2, 2], "offset": -(1 << 63)}),
         "oversized",
     ),
     "a pattern of its own": (
