@@ -110,6 +110,7 @@ class TemscriptServer:
                 headers={"Accept": "application/json"},
                 timeout=urllib3.Timeout(total=timeout_s),
                 preload_content=False,
+                decode_content=False,  # what comes packed has no bound
                 redirect=False,
             )
             try:
