@@ -22,6 +22,7 @@ import msgpack
 
 from scopeside.errors import ProtocolError
 from scopeside.security.address import of_this_machine
+from scopeside.strangers import from_msgpack
 
 VERSION = 1
 MAX_BYTES = 1 << 16
@@ -142,8 +143,8 @@ def _map(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ProtocolError(f"more than {MAX_BYTES} bytes", cause="oversized")
     try:
-        found = msgpack.unpackb(data)
-    except (ValueError, msgpack.UnpackException) as error:
+        found = from_msgpack(data)
+    except ValueError as error:
         raise ProtocolError(f"no msgpack: {error}", cause="wrong_header") from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ProtocolError("no map with string keys", cause="wrong_header")

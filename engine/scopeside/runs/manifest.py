@@ -18,6 +18,7 @@ from typing import Any
 import xxhash
 
 from scopeside.errors import RunError
+from scopeside.strangers import from_json
 
 NAME = "manifest.json"
 FORM = 1
@@ -100,8 +101,8 @@ def from_bytes(data: bytes) -> dict[str, Any]:
         If it is not as it was written.
     """
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        found = from_json(data)
+    except ValueError as error:
         raise RunError(f"it is damaged: {error}; {_MEND}") from error
     if not isinstance(found, dict) or "acquisition" not in found:
         raise RunError("it is no manifest of a run")
