@@ -103,7 +103,7 @@ def from_bytes(data: bytes) -> dict[str, Any]:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RunError(f"it is damaged: {error}; {_MEND}") from error
-    if not isinstance(found, dict) or "acquisition" not in found:
+    if not isinstance(found, dict) or not {"acquisition", "state"} <= found.keys():
         raise RunError("it is no manifest of a run")
     if found.get("form") != FORM:
         raise RunError(

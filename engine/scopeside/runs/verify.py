@@ -17,7 +17,7 @@ import xxhash
 from scopeside.errors import RunError
 from scopeside.runs import lock, manifest
 from scopeside.runs.form import ENTRY, LINE
-from scopeside.runs.scan import INDEX, ODD, entry_from, segments_of
+from scopeside.runs.scan import INDEX, entry_from, segments_of
 from scopeside.runs.walk import Segment, Stretch
 
 
@@ -166,9 +166,9 @@ class _Walk:
         number = int(segment.path.stem)
         try:
             entry = entry_from(head, segment.body(found), number, found.offset)
-        except ODD as error:
+        except RunError as error:
             self._whole = False
-            yield Damage(segment.path, f"no record: {error}", head.record, found.offset)
+            yield Damage(segment.path, str(error), head.record, found.offset)
         else:
             self._made.append(entry.tobytes())
 
