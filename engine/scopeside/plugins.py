@@ -15,6 +15,7 @@ from scopeside.control.instrument import Instrument
 from scopeside.control.policy import Policy
 from scopeside.detector import Detector
 from scopeside.errors import PluginError
+from scopeside.export.exporter import Exporter
 from scopeside.messages import unknown
 from scopeside.processor import Order, Processor
 
@@ -24,13 +25,14 @@ CHANNELS = "scopeside.channels"
 SIMULATORS = "scopeside.simulators"
 CONTROLS = "scopeside.controls"
 POLICIES = "scopeside.policies"
+SINKS = "scopeside.sinks"
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NEEDS = {
     Order.ANY: ("merge",),
     Order.ORDERED: (),
     Order.KEYED: ("merge", "context", "resume"),
 }
-GROUPS = (DETECTORS, PROCESSORS, CHANNELS, CONTROLS, POLICIES, "scopeside.sinks")
+GROUPS = (DETECTORS, PROCESSORS, CHANNELS, CONTROLS, POLICIES, SINKS)
 
 
 @cache
@@ -85,6 +87,18 @@ def policy_class(kind: str) -> type[Policy]:
     """
     required = ("wants", "begin", "hear", "told")
     return cast("type[Policy]", _load(POLICIES, "policy", kind, required))
+
+
+def exporter_class(kind: str) -> type[Exporter]:
+    """Return the export format of that name.
+
+    Raises
+    ------
+    PluginError
+        If there is none or it does not load.
+    """
+    required = ("suffix", "takes_frames", "check", "names", "size", "write")
+    return cast("type[Exporter]", _load(SINKS, "export format", kind, required))
 
 
 def processor_class(kind: str) -> type[Processor]:

@@ -21,6 +21,7 @@ from scopeside.plugins import (
     POLICIES,
     PROCESSORS,
     SIMULATORS,
+    SINKS,
     installed,
 )
 
@@ -31,6 +32,7 @@ GROUPS = {
     "simulators": SIMULATORS,
     "controls": CONTROLS,
     "policies": POLICIES,
+    "exports": SINKS,
 }
 SINGULAR = {"policies": "policy"}
 

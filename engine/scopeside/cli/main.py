@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scopeside.cli import feedback
+from scopeside.cli import export, feedback
 from scopeside.cli.bluesky import bluesky_app
 from scopeside.cli.keys import keys_app
 from scopeside.cli.recordings import runs_app
@@ -297,7 +297,7 @@ def list_(
         typer.Argument(help="Show the parameters of this one.", show_default=False),
     ] = None,
 ) -> None:
-    """List the detectors, processors, channels, controls and policies there are."""
+    """List the detectors, processors, exports and all other plug-ins there are."""
     from scopeside.cli.listing import list_command
 
     raise typer.Exit(list_command(kind))
@@ -321,6 +321,7 @@ def simulate(
     raise typer.Exit(simulate_command(kind, settings or []))
 
 
+export.add_to(app)
 feedback.add_to(app)
 
 

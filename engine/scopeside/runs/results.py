@@ -68,6 +68,7 @@ def read(path: Path) -> Result:
         If it is damaged.
     """
     try:
+        # numpy leaves a file open that it cannot read.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(str(file["meta"]))
             arrays = {name: file[name] for name in ("data", "mask") if name in file}

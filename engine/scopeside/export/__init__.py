@@ -1,0 +1,1 @@
+"""Recorded runs as files of other programs: what every export format stands on."""
