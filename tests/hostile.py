@@ -68,6 +68,10 @@ BATCHES: dict[str, tuple[list[Buffer], str]] = {
         [b"SF\x01\x02", b"\x81\x01\x01"],
         "wrong_header",
     ),
+    "a header without a bottom": (
+        [b"SF\x01\x02", b"\x81\xa1x" + b"\x91" * 200 + b"\xc0"],
+        "wrong_header",
+    ),
     "an empty header": ([b"SF\x01\x02", b"\x80"], "wrong_header"),
     "a list of four billion items": (
         [b"SF\x01\x02", b"\xdd\xff\xff\xff\xff"],
@@ -134,6 +138,8 @@ def _deep(levels: int) -> Any:
     return [] if levels == 0 else [_deep(levels - 1)]
 
 
+_VAST = {"shape": [1 << 20, 1 << 20]}
+
 STARTS: dict[str, tuple[list[Buffer], str]] = {
     "no acquisition": (encode(Kind.START, {}), "wrong_header"),
     "events": (start(encoding="events"), "wrong_header"),
@@ -159,7 +165,19 @@ STARTS: dict[str, tuple[list[Buffer], str]] = {
     "a scan that is a number": (start(scan=5), "wrong_header"),
     "a scan of nothing": (start(scan={"shape": [0, 5]}), "wrong_header"),
     "a scan that is too large": (
-        start(scan={"shape": [1 << 20, 1 << 20]}),
+        start(scan=_VAST),
+        "oversized",
+    ),
+    "few positions of a scan that is too large": (
+        start(scan={**_VAST, "pattern": "positions", "visited": "AAAAAA=="}),
+        "oversized",
+    ),
+    "many scans before the first frame": (
+        start(scan={"shape": [2, 2], "scans": 1 << 40, "offset": 4 - (1 << 42)}),
+        "oversized",
+    ),
+    "an offset beyond all numbers": (
+        start(scan={"shape": [2, 2], "offset": -(1 << 63)}),
         "oversized",
     ),
     "a pattern of its own": (
@@ -171,7 +189,7 @@ STARTS: dict[str, tuple[list[Buffer], str]] = {
         "wrong_header",
     ),
     "metadata that is bytes": (start(metadata={"x": b"\0"}), "wrong_header"),
-    "metadata without a bottom": (start(metadata={"x": _deep(200)}), "wrong_header"),
+    "metadata without a bottom": (start(metadata={"x": _deep(40)}), "wrong_header"),
     "metadata that is too long": (start(metadata={"x": "x" * 20_000}), "oversized"),
     "a start before all time": (start(started_ns=-1), "wrong_header"),
     "an epoch of its own": (

@@ -8,6 +8,7 @@ from typing import Any
 import urllib3
 
 from scopeside.errors import SourceError
+from scopeside.strangers import from_json
 
 LARGEST_ANSWER = 64 << 20
 """Bytes; a flat field of a 16-megapixel camera as base64 is smaller."""
@@ -92,13 +93,19 @@ class RestApi:
                 preload_content=False,
                 redirect=False,
             )
-            data = answer.read(LARGEST_ANSWER + 1)
+            # As it was sent: a few bytes may unpack to more than there is memory for.
+            data = answer.read(LARGEST_ANSWER + 1, decode_content=False)
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise RestError(self._why_silent(asked, seconds, error)) from error
         if len(data) > LARGEST_ANSWER:
             answer.close()
             raise RestError(f"{self.name} answered {asked} with more than 64 MiB")
+        if (coding := answer.headers.get("Content-Encoding", "identity")) != "identity":
+            raise RestError(
+                f"{self.name} answered {asked} packed as {coding!r:.40}; it was not "
+                "asked to"
+            )
         return self._value(asked, answer.status, data)
 
     def _why_silent(self, asked: str, seconds: float, error: Exception) -> str:
@@ -126,8 +133,8 @@ class RestApi:
                 f"{self.name} refused {asked}: {status} {line}".rstrip(), status, line
             )
         try:
-            return json.loads(text) if text else None
-        except (ValueError, RecursionError):
+            return from_json(text.encode()) if text else None
+        except ValueError:
             return text
 
 

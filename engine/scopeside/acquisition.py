@@ -157,6 +157,8 @@ class Acquisition:
             raise
         except (TypeError, AttributeError, ValueError) as error:
             raise ShapeError(f"an acquisition cannot be {values!r:.200}") from error
+        except RecursionError as error:  # in the text of an error: it cannot be shown
+            raise ShapeError("an acquisition cannot be nested so deep") from error
 
 
 def check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

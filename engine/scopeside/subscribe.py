@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import msgpack
 import numpy as np
 import zmq
 
@@ -22,6 +21,7 @@ from scopeside import patch, runfolder
 from scopeside.errors import ConfigError, ProtocolError
 from scopeside.publication import VERSION, from_header
 from scopeside.result import Result
+from scopeside.strangers import from_msgpack
 
 _HWM = 256
 _POLL_S = 0.25
@@ -190,7 +190,7 @@ class Subscription(Iterator[Result]):
 
 def _header(parts: list[bytes]) -> dict[str, Any]:
     try:
-        header = msgpack.unpackb(parts[1])
+        header = from_msgpack(parts[1])
         version = header["v"]
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ProtocolError(

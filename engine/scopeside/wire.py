@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from scopeside.errors import ProtocolError
+from scopeside.strangers import from_msgpack
 
 MAGIC = b"SF"
 VERSION = 1
@@ -135,10 +136,10 @@ def decode_own(parts: Sequence[Buffer]) -> Message:
         )
     kind = _kind(bytes(parts[0][:8]))
     try:
-        header = msgpack.unpackb(parts[1])
-    except (ValueError, msgpack.UnpackException) as error:
+        header = from_msgpack(parts[1])
+    except ValueError as error:
         raise ProtocolError(
-            f"the header is not msgpack: {error}", cause="wrong_header"
+            f"the header cannot be read: {error}", cause="wrong_header"
         ) from error
     if not isinstance(header, dict) or not all(isinstance(k, str) for k in header):
         raise ProtocolError(

@@ -1,5 +1,6 @@
 """The HTTP client that detectors share, against servers that behave badly."""
 
+import gzip
 import json
 import socket
 import threading
@@ -85,6 +86,16 @@ def test_json_comes_back_as_a_value():
 def test_text_that_is_no_json_comes_back_as_text():
     with answering(body=b" ready\n") as api:
         assert api.get("/x") == "ready"
+
+
+def test_a_packed_answer_is_not_unpacked():
+    # 64 MiB of zeros are 64 kB on the wire.
+    packed = gzip.compress(bytes(1 << 20))
+    with (
+        answering(body=packed, headers=[("Content-Encoding", "gzip")]) as api,
+        pytest.raises(RestError, match="packed as 'gzip'; it was not asked to"),
+    ):
+        api.get("/x")
 
 
 def test_an_empty_answer_is_none():

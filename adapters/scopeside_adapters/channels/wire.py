@@ -9,15 +9,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgpack
 import numpy as np
 
 from scopeside.errors import ProtocolError
 from scopeside.join import LATEST_NS, FloatArray, IntArray
+from scopeside.strangers import from_json, from_msgpack
 
 MAX_MESSAGE = 1 << 16
 """Bytes of a message."""
@@ -73,9 +72,9 @@ def parse(parts: Sequence[bytes]) -> SamplesReceived:
 def _decoded(data: bytes) -> Any:
     try:
         if data[:1] in b"{ \t\r\n":
-            return json.loads(data)
-        return msgpack.unpackb(data)
-    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+            return from_json(data)
+        return from_msgpack(data)
+    except ValueError as error:
         raise ProtocolError(
             f"the message is neither msgpack nor JSON: {error!s:.80}",
             cause="wrong_message",

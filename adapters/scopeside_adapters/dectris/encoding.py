@@ -49,7 +49,7 @@ def v2_codec(name: Any, number: int) -> int:
     ProtocolError
         If it is none that can be decoded.
     """
-    if name not in V2_CODECS:
+    if not isinstance(name, str) or name not in V2_CODECS:
         raise ProtocolError(
             f"image {number} is compressed with {name!r:.40}, which cannot be decoded; "
             "set the detector's compression to bslz4 or lz4",
@@ -60,7 +60,9 @@ def v2_codec(name: Any, number: int) -> int:
 
 def dtype_named(name: Any) -> np.dtype[Any] | None:
     """Return the dtype of pixels by its name; None if it is not one of a detector."""
-    return np.dtype(name).newbyteorder("<") if name in ITEMS else None
+    if not isinstance(name, str) or name not in ITEMS:
+        return None
+    return np.dtype(name).newbyteorder("<")
 
 
 def dtype_of(item: int) -> np.dtype[Any]:

@@ -15,6 +15,7 @@ from scopeside_adapters.dectris.images import MOST_PIXELS
 MOST_EXPECTED = 10**9
 """Who asks for more images wants them without an end."""
 _LONGEST = 200
+_LARGEST = 1e300
 
 _V2_CALIBRATION = {
     "incident_energy": "beam_energy_eV",
@@ -92,7 +93,8 @@ def _calibration(said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str,
     found = {}
     for name, ours in names.items():
         value = said.get(name)
-        if isinstance(value, int | float) and math.isfinite(value) and value > 0:
+        # Compared first: a whole number of CBOR may be too large for a float.
+        if isinstance(value, int | float) and 0 < value < _LARGEST:
             found[ours] = float(value)
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from scopeside.errors import SourceError
+from scopeside_adapters.dectris.images import MOST_PIXELS
 from scopeside_adapters.rest import RestApi, RestError
 
 _USUAL_VERSION = "1.8.0"
@@ -91,7 +92,13 @@ class Simplon:
                 for axis in "xy"
             ]
             bits = int(self.value("detector", "config", "bit_depth_image"))
-        except (RestError, TypeError, ValueError):
+        except (RestError, TypeError, ValueError, OverflowError):
+            return None
+        if not all(0 < side <= MOST_PIXELS for side in sides) or bits not in (
+            8,
+            16,
+            32,
+        ):
             return None
         return sides[0] * sides[1] * bits // 8
 

@@ -21,14 +21,14 @@ Source: DECTRIS, "SIMPLON API Reference" 1.8, "Stream interface".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from scopeside.errors import ProtocolError
+from scopeside.strangers import from_json
 from scopeside_adapters.dectris.cbor import is_text, word
-from scopeside_adapters.dectris.encoding import ITEMS, v1_encoding
+from scopeside_adapters.dectris.encoding import ITEMS, dtype_named, v1_encoding
 from scopeside_adapters.dectris.events import (
     Event,
     ImageRead,
@@ -279,7 +279,7 @@ def _image(said: Mapping[str, Any], parts: list[memoryview], at: int) -> Rows:
         raise _wrong(f"image {number} has {len(parts)} parts; four are expected")
     form = _loads(parts[1], f"the form of image {number}")
     codec, element, swapped = v1_encoding(form.get("encoding"), number)
-    if form.get("type") not in ITEMS:
+    if dtype_named(form.get("type")) is None:
         raise ProtocolError(
             f"image {number} has pixels of type {form.get('type')!r:.40}; uint8, "
             "uint16 and uint32 are taken",
@@ -326,8 +326,8 @@ def _loads(part: memoryview, what: str) -> Mapping[str, Any]:
     if len(part) > _LARGEST_JSON:
         raise _wrong(f"{what} has {len(part)} bytes, which is too long for a header")
     try:
-        said = json.loads(bytes(part))
-    except (ValueError, RecursionError) as error:
+        said = from_json(bytes(part))
+    except ValueError as error:
         raise _wrong(f"{what} is no JSON: {bytes(part[:40])!r}") from error
     if not isinstance(said, dict):
         raise _wrong(f"{what} is no JSON object: {bytes(part[:40])!r}")

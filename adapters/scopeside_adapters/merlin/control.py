@@ -23,6 +23,7 @@ ERRORS = {1: "busy", 2: "not recognised", 3: "parameter out of range"}
 BUSY = 1
 _PREFIX = re.compile(rb"MPX,(\d{10}),")
 _LENGTH = 15
+_DIGITS = re.compile(r"[0-9]+")  # str.isdigit takes ², which int does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,12 @@ class ControlParser:
 
     def _next(self) -> str | None:
         """Cut off the next payload; None until all of it is here."""
-        at = self._buffer.find(b"MPX,")
-        if at < 0:
+        prefix = _PREFIX.search(self._buffer)
+        if prefix is None:
             self._refuse_nonsense()
             return None
-        del self._buffer[:at]
-        prefix = _PREFIX.match(self._buffer)
-        if prefix is None:
-            if len(self._buffer) >= _LENGTH:
-                del self._buffer[:1]
-                return self._next()
-            return None
         size = int(prefix[1]) - 1
+        del self._buffer[: prefix.start()]
         if size > LONGEST_REPLY:
             self._buffer.clear()
             raise ProtocolError(
@@ -107,7 +102,10 @@ class ControlParser:
         return payload
 
     def _refuse_nonsense(self) -> None:
-        """Drop what is no message, but for what may be the begin of one."""
+        """Refuse what cannot be the beginning of a message; wait for more of the rest.
+
+        It has no prefix; what comes next may complete one at its end.
+        """
         if len(self._buffer) > LONGEST_REPLY or self._buffer.startswith(
             (b"HTTP/", b"<", b"SSH-")
         ):
@@ -129,7 +127,11 @@ def parse_reply(payload: str) -> Reply:
     kind, _, rest = payload.partition(",")
     body, _, last = rest.rpartition(",")
     name, _, value = body.partition(",")
-    if kind not in ("GET", "SET", "CMD") or not name or not last.strip().isdigit():
+    if (
+        kind not in ("GET", "SET", "CMD")
+        or not name
+        or not _DIGITS.fullmatch(last.strip())
+    ):
         raise ProtocolError(
             f"expected a reply 'GET|SET|CMD,NAME,…,ERROR', got {payload[:80]!r}",
             cause="wrong_header",

@@ -27,6 +27,7 @@ import msgpack
 
 from scopeside.control.instrument import Call, Value
 from scopeside.errors import ProtocolError
+from scopeside.strangers import from_msgpack
 
 VERSION = 1
 LARGEST_ANSWER = 1 << 20
@@ -182,8 +183,8 @@ def _map(data: bytes) -> dict[str, Any]:
             cause="wrong_message",
         )
     try:
-        found = msgpack.unpackb(data)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        found = from_msgpack(data)
+    except (ValueError, TypeError) as error:
         raise ProtocolError(
             f"the answer is not msgpack: {error!r:.100}", cause="wrong_message"
         ) from error

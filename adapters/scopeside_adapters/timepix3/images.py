@@ -13,7 +13,6 @@ page on pgm. Timepix3 and Medipix3 detectors behind Serval send the same.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from scopeside.errors import ProtocolError
+from scopeside.strangers import from_json
 
 LONGEST_JSON = 1 << 16
 LONGEST_PGM = 1 << 10
@@ -110,8 +110,8 @@ def _json_header(data: bytes | bytearray, begin: int, end: int) -> ImageFollows 
             )
         return None
     try:
-        said = json.loads(data[begin:stop])
-    except (ValueError, RecursionError) as error:
+        said = from_json(data[begin:stop])
+    except ValueError as error:
         raise _refused(
             f"the header of an image is no JSON: {error}", "wrong_header"
         ) from error

@@ -151,7 +151,9 @@ def layout_from_serval(answer: Any) -> CameraLayout:
         return layout_of(
             (chip["Chip"], chip["X"], chip["Y"], chip["Orientation"]) for chip in chips
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError, KeyError, TypeError, ValueError, OverflowError
+    ) as error:  # fmt: skip
         raise SourceError(
             f"Serval's layout of the chips is {answer!r:.200}, which cannot be read; "
             "set layout yourself"

@@ -120,6 +120,17 @@ class Serval:
             return _IDLE
         return str(measurement.get("Status", _IDLE))
 
+    def dropped(self) -> int:
+        """Return how many frames the detector has dropped in this measurement."""
+        measurement = self.dashboard().get("Measurement")
+        said = measurement.get("DroppedFrames") if isinstance(measurement, dict) else 0
+        try:
+            return int(said or 0)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise RestError(
+                f"{self.name} says that DroppedFrames is {said!r:.80}"
+            ) from error
+
     def _table(self, path: str) -> dict[str, Any]:
         answer = self._api.get(path)
         if not isinstance(answer, dict):
@@ -130,8 +141,16 @@ class Serval:
 def with_ours(
     destination: dict[str, Any], ours: dict[str, Any], kind: str = "Raw"
 ) -> dict[str, Any]:
-    """Return `destination` with our channel of a kind besides those of others."""
+    """Return `destination` with our channel of a kind besides those of others.
+
+    Raises
+    ------
+    RestError
+        If the channels that are there are none.
+    """
     others = destination.get(kind) or []
+    if not isinstance(others, list) or not all(isinstance(one, dict) for one in others):
+        raise RestError(f"Serval says that its destination {kind} is {others!r:.80}")
     kept = [one for one in others if one.get("Base") != ours["Base"]]
     return {**destination, kind: [*kept, ours]}
 
@@ -184,10 +203,9 @@ class Watch:
         silent = False
         while not self._stop.wait(self._every_s):
             try:
-                measurement = self._serval.dashboard().get("Measurement") or {}
-                self._dropped = int(measurement.get("DroppedFrames") or 0)
+                self._dropped = self._serval.dropped()
                 silent = False
-            except (SourceError, ValueError, TypeError) as error:
+            except SourceError as error:
                 log.debug("dashboard: %s", error)
                 if not silent:
                     self._trouble = f"{self._serval.name} cannot be asked: {error}"

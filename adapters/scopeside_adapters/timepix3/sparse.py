@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.detector import Sink
 from scopeside.errors import ProtocolError, SourceLostError
 from scopeside.scan import Scan
+from scopeside.strangers import from_json
 from scopeside_adapters.timepix3.csr import (
     HEADER,
     AcquisitionEnded,
@@ -99,7 +99,7 @@ class SparseStream:
         started = self._started
         assert started is not None  # the parser sees to that
         try:
-            said = json.loads(bytes(raw)) if len(raw) else {}
+            said = from_json(bytes(raw)) if len(raw) else {}
         except ValueError as error:
             raise ProtocolError(
                 f"the metadata of a scan is no JSON: {error}", cause="wrong_header"

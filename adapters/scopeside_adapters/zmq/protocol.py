@@ -14,6 +14,7 @@ Each message stands alone: one that is refused changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ from scopeside.acquisition import Acquisition
 from scopeside.detector import EndState
 from scopeside.errors import ShapeError
 from scopeside.ledger import FrameRanges
+from scopeside.scan import Scan
 from scopeside.wire import Buffer, Kind, Message, decode
 from scopeside_adapters.zmq.events import (
     Event,
@@ -222,7 +224,7 @@ def _acquisition(fields: Fields) -> Acquisition:
         raise fields.refusal(
             "wrong_header", f"this wire carries frames, not {found.encoding}"
         )
-    expected = max(found.frames or 0, 0 if found.scan is None else found.scan.frames)
+    expected = max(found.frames or 0, 0 if found.scan is None else _room(found.scan))
     if found.frame_bytes > MAX_FRAME_BYTES or expected > MAX_EXPECTED:
         raise fields.refusal(
             "oversized",
@@ -230,6 +232,15 @@ def _acquisition(fields: Fields) -> Acquisition:
             f"{MAX_EXPECTED} expected frames, got {found.frame_bytes} and {expected}",
         )
     return found
+
+
+def _room(scan: Scan) -> int:
+    """Return for how many frames, or positions, a scan has results make room.
+
+    Listed positions may be few in a scan that is vast, and an offset may be negative.
+    """
+    place = max(scan.period, abs(scan.offset))  # these are counted with in int64
+    return max(scan.frames, place, math.prod(scan.result_shape))
 
 
 def _what_frames_are(acquisition: Acquisition) -> tuple[Any, ...]:

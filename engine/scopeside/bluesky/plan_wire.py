@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from scopeside.errors import ProtocolError
+from scopeside.strangers import from_msgpack
 
 VERSION = 1
 MAX_BYTES = 1 << 16
@@ -148,8 +149,8 @@ def _map(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ProtocolError(f"more than {MAX_BYTES} bytes", cause="oversized")
     try:
-        found = msgpack.unpackb(data)
-    except (ValueError, msgpack.UnpackException) as error:
+        found = from_msgpack(data)
+    except ValueError as error:
         raise ProtocolError(f"no msgpack: {error}", cause="wrong_header") from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ProtocolError("no map with string keys", cause="wrong_header")

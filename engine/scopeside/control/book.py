@@ -15,6 +15,7 @@ from typing import Any
 
 from scopeside.control.audit import AuditLog
 from scopeside.errors import AuditError
+from scopeside.strangers import from_json
 
 REOPEN_S = 1.0
 
@@ -82,7 +83,7 @@ class Book:
             If it is not what was written; it is then put aside, so as not to be lost.
         """
         try:
-            found = json.loads(self.kept_path.read_bytes())
+            found = from_json(self.kept_path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -11,7 +11,6 @@ It holds for the optical state it was measured in and is refused in any other.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,6 +25,7 @@ from scopeside.control.instrument import Readback, Value
 from scopeside.errors import ConfigError
 from scopeside.messages import validate
 from scopeside.params import Params
+from scopeside.strangers import from_json
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -111,7 +111,7 @@ class Calibration(Params):
             If it cannot be read, or is none.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = from_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise ConfigError(f"calibration {path}: {error}") from error
         if not isinstance(values, dict):

@@ -18,6 +18,7 @@ from typing import Any
 import xxhash
 
 from scopeside.errors import RunError
+from scopeside.strangers import from_json
 
 NAME = "manifest.json"
 FORM = 1
@@ -100,7 +101,7 @@ def from_bytes(data: bytes) -> dict[str, Any]:
         If it is not as it was written.
     """
     try:
-        found = json.loads(data)
+        found = from_json(data)
     except (ValueError, RecursionError) as error:
         raise RunError(f"it is damaged: {error}; {_MEND}") from error
     if not isinstance(found, dict) or not {"acquisition", "state"} <= found.keys():

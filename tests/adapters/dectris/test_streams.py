@@ -338,6 +338,12 @@ def test_the_other_stream_is_named():
 
 # -- garbage ---------------------------------------------------------------------------
 
+
+def compressed_v2(said):
+    packed = cbor2.CBORTag(69, cbor2.CBORTag(56500, said))
+    return cbor2.CBORTag(40, [[1, 2], packed])
+
+
 GARBAGE_V2 = {
     "nothing": b"",
     "a break": b"\xff",
@@ -367,6 +373,10 @@ GARBAGE_V2 = {
     "a negative number": image_v2(image_id=-1),
     "a number that is a text": image_v2(image_id="3"),
     "an impossible date": b"\xa1\x64type\xc0\x68tomorrow",
+    # Found by fuzzing: a list or a map cannot be looked up among names.
+    "a compression that is a list": image_v2(
+        data={"x": compressed_v2([["bslz4"], 2, b"x"])}
+    ),
     "a cycle": b"\xd8\x1c\x81\xd8\x1d\x00",
 }
 GARBAGE_V1 = {
@@ -385,6 +395,11 @@ GARBAGE_V1 = {
     "a side of nothing": [V1_EXAMPLE[0], V1_EXAMPLE[1].replace(b"[16,", b"[0,"), b"x"],
     "a huge side": [V1_EXAMPLE[0], V1_EXAMPLE[1].replace(b"[16", b"[1" + b"6" * 30)],
     "floats": [V1_EXAMPLE[0], V1_EXAMPLE[1].replace(b"uint16", b"float32"), b"x"],
+    "a type that is a list": [
+        V1_EXAMPLE[0],
+        V1_EXAMPLE[1].replace(b'"uint16"', b'["uint16"]'),
+        b"x",
+    ],
     "negative": [V1_EXAMPLE[0].replace(b":0,", b":-1,"), *V1_EXAMPLE[1:]],
     "many parts": [b"x"] * 100,
 }
@@ -406,6 +421,15 @@ def test_garbage_of_v1_is_refused_and_nothing_else(name):
     assert reader.rows(parcel)[0, KIND] != IMAGE
     with pytest.raises(ProtocolError):
         reader.events(parcel, 0)
+
+
+def test_a_start_whose_values_are_of_other_kinds_says_what_it_can():
+    # Found by fuzzing: a dtype that is a list, and an energy beyond all floats.
+    said = {"type": "start", "series_id": 7, "image_dtype": ["uint16"]}
+    message = cbor2.dumps({**said, "incident_energy": 10**400, "frame_time": 0.5})
+    facts = carefully("v2", [message])[0].facts
+    assert facts.dtype is None
+    assert facts.calibration == {"frame_time_s": 0.5}
 
 
 def survives(stream, message):

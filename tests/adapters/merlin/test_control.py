@@ -85,3 +85,15 @@ def test_an_error_is_told_in_words(error, words):
 def test_what_is_no_reply_is_refused(payload):
     with pytest.raises(ProtocolError, match="expected a reply"):
         parse_reply(payload)
+
+
+def test_many_beginnings_of_nothing_are_passed_over():
+    # Found by fuzzing: each was a call within a call, up to a RecursionError.
+    assert ControlParser().feed(b"MPX," * 10_000 + REPLIES) == PAYLOADS
+
+
+@pytest.mark.parametrize("digit", "²³¹")
+def test_an_error_in_digits_that_are_none_is_refused(digit):
+    # Found by fuzzing: str.isdigit takes them, and int raised a ValueError.
+    with pytest.raises(ProtocolError, match="expected a reply"):
+        parse_reply(f"GET,GAIN,1,{digit}")

@@ -182,3 +182,16 @@ def test_a_scan_that_is_set_and_does_not_fit_is_refused():
         until(lambda: sink.rejects)
     assert sink.rejects[0][1] == "wrong_scan"
     assert detector(stream="csr").check() == []
+
+
+def test_bounds_whose_differences_wrap_around_are_refused():
+    # Found by reading: 64-bit bounds that go far up, around and back again passed for
+    # rising ones, and the kernel then walked through all of memory.
+    parser = CsrParser(1 << 20)
+    parser.header(writer.acquisition_start((2, 2), (4, 4), bounds=5, indices=2))
+    parser.header(writer.scan_start(0, {})[:32])
+    bounds = np.array([0, (1 << 63) - 1, -2, 1], "<i8").tobytes()
+    head = struct.pack("<BBIIII", 2, 2, 3, 1, len(bounds), len(bounds) + 1)
+    chunk = parser.header(head.ljust(32, b"\0"))
+    with pytest.raises(ProtocolError, match="or back"):
+        parser.events(chunk, memoryview(bounds + b"\0\1"))

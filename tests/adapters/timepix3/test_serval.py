@@ -16,7 +16,10 @@ from tests.adapters.timepix3.playing import (
 )
 
 from scopeside.errors import SourceError
+from scopeside_adapters.rest import RestError
+from scopeside_adapters.timepix3.layout import layout_from_serval
 from scopeside_adapters.timepix3.rest_double import ServalDouble
+from scopeside_adapters.timepix3.serval import Serval, with_ours
 
 POSITIONS = SCAN[0] * SCAN[1]
 
@@ -116,3 +119,26 @@ def test_another_detector_is_found_before(serval):
     serval.detector = {"DetectorType": "Mpx3"}
     (problem,) = detector(serval=f"http://{serval.address}").check()
     assert "has a Mpx3 detector" in problem
+
+
+# Found by fuzzing: answers of other kinds than Serval gives.
+
+
+@pytest.mark.parametrize("dropped", ["many", [1], float("inf")])
+def test_a_number_of_dropped_frames_that_is_none_is_told(serval, dropped):
+    serval.dropped = dropped
+    with pytest.raises(RestError, match="says that DroppedFrames is"):
+        Serval(f"http://{serval.address}").dropped()
+
+
+@pytest.mark.parametrize("channels", ["x", 7, ["x"], {"a": {}}])
+def test_destinations_that_are_none_are_told(channels):
+    with pytest.raises(RestError, match="says that its destination Raw is"):
+        with_ours({"Raw": channels}, {"Base": "tcp://x"})
+
+
+@pytest.mark.parametrize("x", [float("inf"), 1e300, -5, "y", None])
+def test_a_layout_with_impossible_places_is_told(x):
+    chip = {"Chip": 0, "X": x, "Y": 0, "Orientation": "LtRTtB"}
+    with pytest.raises(SourceError):
+        layout_from_serval({"Original": {"Chips": [chip]}})

@@ -15,6 +15,7 @@ from typing import Any
 import urllib3
 
 from scopeside.errors import InstrumentError
+from scopeside.strangers import from_json
 
 LARGEST_ANSWER = 1 << 20
 _CHUNK = 1 << 14
@@ -38,8 +39,8 @@ class TemscriptServer:
         """Return the value that `what` has."""
         data = self._ask("GET", what, None, timeout_s)
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
+            return from_json(data)
+        except ValueError as error:
             raise InstrumentError(
                 f"{self.name} answered GET {what} with what is not JSON: {data[:60]!r}"
             ) from error
@@ -109,6 +110,7 @@ class TemscriptServer:
                 headers={"Accept": "application/json"},
                 timeout=urllib3.Timeout(total=timeout_s),
                 preload_content=False,
+                decode_content=False,  # what comes packed has no bound
                 redirect=False,
             )
             try:
