@@ -51,7 +51,7 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> None:
     OSError
     """
     said = {key: value for key, value in manifest.items() if key not in _OWN}
-    if said["state"] != RECORDING:
+    if said.get("state") != RECORDING:
         said["files"] = files_of(folder)
     partial = folder / f".{NAME}.{os.getpid()}"
     try:

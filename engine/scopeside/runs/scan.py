@@ -122,8 +122,9 @@ def beyond(
         start = (
             int(last["offset"] + last["size"]) if same and last is not None else LINE
         )
-        if path.stat().st_size < LINE:
-            return  # just made, or all that is left of it
+        with path.open("rb") as file:
+            if not any(file.read(LINE)):
+                return  # just made: room was reserved, and nothing written yet
         # What the index does not vouch for is read as a whole.
         scan = SegmentScan(path)
         for found in scan.records(verify=True, start=start):

@@ -131,7 +131,8 @@ class _Walk:
 
     def _segment(self, path: Path, sealed: dict[str, Any] | None) -> Iterator[Damage]:
         segment = Segment(path)
-        if segment.why and not (self._live and segment.size == 0):
+        begun = any(segment.data[:LINE])
+        if segment.why and (begun or not self._live):
             yield Damage(path, segment.why, offset=0)
         elif segment.number not in (int(path.stem), -1):
             yield Damage(path, f"it says that it is segment {segment.number}", offset=0)
