@@ -89,6 +89,7 @@ def test_writing_pauses_for_ten_times_what_it_took(tmp_path, monkeypatch):
 def test_the_last_results_and_samples_are_there_when_it_is_closed(tmp_path, run):
     side = Beside(tmp_path / "engine", 1.0)
     side.write(run.acquisition, [("c", "virtual", image(1))])
+    (run.folder / "results" / "c.virtual.bf.77.part").write_bytes(b"of one killed")
     times, values = np.array([5, 7], np.int64), np.array([1.5, np.nan])
     results = [
         ("c", "virtual", image(1)),
@@ -98,6 +99,7 @@ def test_the_last_results_and_samples_are_there_when_it_is_closed(tmp_path, run)
     samples = [("temperature", times, values)]
     assert side.close(run.acquisition, results, samples, "complete") == []
     folder = run.close()
+    assert len(list((folder / "results").iterdir())) == 3
     with scopeside.open_run(folder) as opened:
         assert len(opened.results) == 3
         assert opened.results["c.virtual.bf"].meta["chain"] == "c"

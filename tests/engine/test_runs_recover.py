@@ -354,6 +354,26 @@ def test_the_index_of_a_closed_run_is_made_anew(a_closed_run, tmp_path):
     assert sound(folder)
 
 
+def test_a_part_of_a_closed_run_is_never_given_out_as_the_whole(a_closed_run, tmp_path):
+    folder = tmp_path / "m1"
+    shutil.copytree(a_closed_run, folder)
+    (folder / "index.bin").unlink()
+    with scopeside.open_run(folder) as run:
+        assert run.frames == 6
+    (folder / f"{len(list(folder.glob('*.seg'))) - 1:06d}.seg").unlink()
+    with pytest.raises(RunError, match=r"has 7 records, and only \d can be found"):
+        scopeside.open_run(folder)
+
+
+def test_a_segment_that_is_just_being_made_is_empty(tmp_path):
+    run = Recording(tmp_path / "m1", movie()).add(batch(0))
+    (tmp_path / "m1" / "000001.seg").write_bytes(bytes(4096))
+    with scopeside.open_run(tmp_path / "m1") as opened:
+        assert opened.frames == 1
+        assert opened.verify() == []
+    run.kill()
+
+
 def test_a_closed_run_with_a_damaged_record_is_not_cut(a_closed_run, tmp_path):
     folder = tmp_path / "m1"
     shutil.copytree(a_closed_run, folder)

@@ -12,6 +12,7 @@ import pytest
 from tests.system.engine_runs import nothing_left, running, scopeside
 from tests.system.plugins import lines
 
+from scopeside.publication import digest
 from scopeside.runs.run import Run, open_run
 
 pytestmark = pytest.mark.system
@@ -73,6 +74,9 @@ def test_two_acquisitions_are_two_runs_that_hold_every_byte(tmp_path, scan):
     frames = np.load(scan)
     for run in runs:
         assert_whole(run, frames)
+        assert run.verify() == []
+        beside = {name: digest(result) for name, result in run.results.items()}
+        assert beside == run.manifest["results"]
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["record"]["frames"] == 2 * FRAMES
     assert report["record"]["gaps"] == {}

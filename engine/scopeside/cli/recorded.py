@@ -22,6 +22,7 @@ from scopeside.runs.verify import Damage, damages, size_of
 from scopeside.wire import Kind
 
 USUAL = Path("runs")
+NEVER_CLOSED = "never closed"
 MAX_DAMAGES = 20
 """So many are named; the rest is counted."""
 _COLUMNS = ("run", "when", "kind", "frames", "size", "state", "lost", "events")
@@ -53,6 +54,8 @@ def list_command(folder: Path, *, as_json: bool) -> int:
     for one in found:
         table.add_row(*(Text(_cell(name, one.get(name))) for name in _COLUMNS))
     Console(highlight=False).print(table)
+    if any(one["state"] == NEVER_CLOSED for one in found):
+        print(f"{NEVER_CLOSED}: its recorder was killed; scopeside runs recover RUN")
     return 0
 
 
@@ -98,7 +101,7 @@ def summary(folder: Path) -> dict[str, Any]:
 def state_of(run: Run) -> str:
     """Return the state of a run in words."""
     if run.growing and run.written_by_somebody is False:
-        return "never closed (scopeside runs recover)"
+        return NEVER_CLOSED
     return str(run.manifest["state"])
 
 

@@ -86,6 +86,7 @@ class Beside:
             )
         if folder is None:
             return problems
+        _tidy(folder)
         for name, times, values in samples:
             try:
                 _write_samples(folder / CHANNELS / f"{name}.npz", times, values)
@@ -119,6 +120,13 @@ class Beside:
                 yield f"{name} could not be written beside the recording: {error}"
             else:
                 known[name] = about
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a collector that was killed had begun to write."""
+    for name in (FOLDER, CHANNELS):
+        for left in (folder / name).glob("*.part"):
+            left.unlink(missing_ok=True)
 
 
 def _write_samples(path: Path, times: IntArray, values: FloatArray) -> None:

@@ -42,6 +42,7 @@ class RunFiles:
         self._manifest_was: tuple[int, ...] = ()
         self.refresh()
         self._look_beyond()
+        self._count()
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +133,15 @@ class RunFiles:
         found = list(beyond(self.folder, self.entries))
         if found:
             self._add(np.concatenate(found))
+
+    def _count(self) -> None:
+        """Never give out a part of a closed run as the whole."""
+        records = self.manifest.get("records", 0)
+        if not self.growing and len(self._index) < records:
+            raise RunError(
+                f"{self.folder} has {records} records, and only {len(self._index)} can "
+                "be found: 'scopeside runs verify' names what is damaged"
+            )
 
     def _add(self, entries: npt.NDArray[np.void]) -> int:
         if len(entries):

@@ -126,7 +126,10 @@ class RecordHead(NamedTuple):
             raise RunError(f"this is form {VERSION} of a record, found {version}")
         if header_bytes > min(body, MAX_HEADER) or body % LINE:
             raise RunError(f"a record of {body} bytes has no header of {header_bytes}")
-        return cls(Kind(kind), header_bytes, n, record, body, first, t_ns, digest)
+        try:
+            return cls(Kind(kind), header_bytes, n, record, body, first, t_ns, digest)
+        except ValueError as error:
+            raise RunError(f"there is no kind {kind} of a record") from error
 
 
 class Packed(NamedTuple):
@@ -195,7 +198,13 @@ def unpack(head: RecordHead, body: Buffer) -> tuple[dict[str, Any], list[memoryv
         sizes = header.pop("parts")
         if len(sizes) > MAX_PARTS or any(type(size) is not int for size in sizes):
             raise ValueError("no sizes of parts")
-    except (ValueError, KeyError, AttributeError, msgpack.UnpackException) as error:
+    except (
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        msgpack.UnpackException,
+    ) as error:
         raise RunError(f"record {head.record} has no header: {error}") from error
     at = up(head.header_bytes)
     parts = []

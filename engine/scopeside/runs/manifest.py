@@ -51,7 +51,7 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> None:
     OSError
     """
     said = {key: value for key, value in manifest.items() if key not in _OWN}
-    if said["state"] != RECORDING:
+    if said.get("state") != RECORDING:
         said["files"] = files_of(folder)
     partial = folder / f".{NAME}.{os.getpid()}"
     try:
@@ -104,7 +104,7 @@ def from_bytes(data: bytes) -> dict[str, Any]:
         found = from_json(data)
     except ValueError as error:
         raise RunError(f"it is damaged: {error}; {_MEND}") from error
-    if not isinstance(found, dict) or "acquisition" not in found:
+    if not isinstance(found, dict) or not {"acquisition", "state"} <= found.keys():
         raise RunError("it is no manifest of a run")
     if found.get("form") != FORM:
         raise RunError(

@@ -159,7 +159,7 @@ def _take(segment: Segment, found: Stretch, number: int, made: Plan) -> None:
         if made.acquisition is None:
             header, _ = unpack(found.head, segment.body(found))
             made.acquisition = _acquisition_in(found.head.kind, header)
-    except ODD as error:
+    except (RunError, *ODD) as error:
         raise RunError(
             f"{segment.path}: record {found.head.record} is none of ours: {error}"
         ) from error

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Array, IntArray
+from scopeside.errors import RunError, ShapeError
 from scopeside.packed import AnyBatch
 from scopeside.runs import follow, frames, results
 from scopeside.runs.files import RunFiles
@@ -49,7 +50,10 @@ class Run(RunFiles):
     def acquisition(self) -> Acquisition:
         """What was recorded."""
         if self._acquisition is None:
-            self._acquisition = Acquisition.from_dict(self.manifest["acquisition"])
+            try:
+                self._acquisition = Acquisition.from_dict(self.manifest["acquisition"])
+            except ShapeError as error:
+                raise RunError(f"{self.folder}: {error}") from error
         return self._acquisition
 
     @property
@@ -62,11 +66,11 @@ class Run(RunFiles):
         """Frames that were lost, by the detector or the recorder, as declared."""
         if self._gaps is None:
             entries = self.entries[self.entries["kind"] == Kind.GAP]
-            headers = [self.message(entry).header for entry in entries]
+            causes = [self.message(entry).header.get("cause", "") for entry in entries]
             self._gaps = [
-                Gap(said["first"], said["last"], said["cause"])
-                for said in headers
-                if said["first"] >= 0  # else a damaged record, nobody knows of what
+                Gap(int(entry["first"]), int(entry["last"]), str(cause))
+                for entry, cause in zip(entries, causes, strict=True)
+                if entry["first"] >= 0  # else a damaged record, nobody knows of what
             ]
         return self._gaps
 

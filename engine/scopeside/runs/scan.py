@@ -24,7 +24,7 @@ from scopeside.runs.form import (
 from scopeside.wire import Buffer, Kind
 
 INDEX = "index.bin"
-ODD = (RunError, KeyError, IndexError, TypeError, ValueError, OverflowError)
+ODD = (KeyError, IndexError, TypeError, ValueError, OverflowError)
 """What comes of a record that fits its digest and yet was never written by us."""
 
 
@@ -122,8 +122,9 @@ def beyond(
         start = (
             int(last["offset"] + last["size"]) if same and last is not None else LINE
         )
-        if path.stat().st_size < LINE:
-            return  # just made, or all that is left of it
+        with path.open("rb") as file:
+            if not any(file.read(LINE)):
+                return  # just made: room was reserved, and nothing written yet
         # What the index does not vouch for is read as a whole.
         scan = SegmentScan(path)
         for found in scan.records(verify=True, start=start):
@@ -141,7 +142,25 @@ def entry_from_file(path: Path, found: Found, segment: int) -> npt.NDArray[np.vo
 def entry_from(
     head: RecordHead, body: Buffer, segment: int, offset: int
 ) -> npt.NDArray[np.void]:
-    """Return the entry of a record, (1,) of `ENTRY`."""
+    """Return the entry of a record, (1,) of `ENTRY`.
+
+    Raises
+    ------
+    RunError
+        If its contents are not those of its kind.
+    """
+    try:
+        return _entry(head, body, segment, offset)
+    except ODD as error:
+        raise RunError(
+            f"record {head.record} is no {head.kind.name}: "
+            f"{type(error).__name__}: {error!s:.80}"
+        ) from error
+
+
+def _entry(
+    head: RecordHead, body: Buffer, segment: int, offset: int
+) -> npt.NDArray[np.void]:
     header, parts = unpack(head, body)
     last, t_last_ns = -1, -1
     if head.kind is Kind.BATCH:

@@ -17,7 +17,7 @@ import xxhash
 from scopeside.errors import RunError
 from scopeside.runs import lock, manifest
 from scopeside.runs.form import ENTRY, LINE
-from scopeside.runs.scan import INDEX, ODD, entry_from, segments_of
+from scopeside.runs.scan import INDEX, entry_from, segments_of
 from scopeside.runs.walk import Segment, Stretch
 
 
@@ -131,7 +131,8 @@ class _Walk:
 
     def _segment(self, path: Path, sealed: dict[str, Any] | None) -> Iterator[Damage]:
         segment = Segment(path)
-        if segment.why and not (self._live and segment.size == 0):
+        begun = any(segment.data[:LINE])
+        if segment.why and (begun or not self._live):
             yield Damage(path, segment.why, offset=0)
         elif segment.number not in (int(path.stem), -1):
             yield Damage(path, f"it says that it is segment {segment.number}", offset=0)
@@ -166,9 +167,9 @@ class _Walk:
         number = int(segment.path.stem)
         try:
             entry = entry_from(head, segment.body(found), number, found.offset)
-        except ODD as error:
+        except RunError as error:
             self._whole = False
-            yield Damage(segment.path, f"no record: {error}", head.record, found.offset)
+            yield Damage(segment.path, str(error), head.record, found.offset)
         else:
             self._made.append(entry.tobytes())
 
