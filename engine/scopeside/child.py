@@ -49,6 +49,7 @@ class Spec:
     slab_fd: int = -1
     slab_bytes: int = 0
     journal_fds: tuple[int, ...] = ()
+    spool_fd: int = -1
     epoch: int = 0
     chain: str = ""
     limit: int | None = None

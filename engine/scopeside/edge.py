@@ -20,7 +20,7 @@ MAX_KILLS = 2
 """A batch that kills so many workers is quarantined."""
 
 _CREDIT = {"lossless": 32, "bounded": 2, "latest": 1, "sample": 1}
-POLICY_CAUSES = frozenset({"superseded", "queue_full", "sampled_out"})
+POLICY_CAUSES = frozenset({"superseded", "queue_full", "sampled_out", "no_event"})
 """Losses that the pipeline file asks for; any other makes an acquisition unsound."""
 _OVERFLOW = {"bounded": "queue_full", "latest": "superseded", "sample": "superseded"}
 

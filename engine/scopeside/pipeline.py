@@ -169,6 +169,7 @@ class Pipeline:
             )
             channels = _channels(checked, folder)
             control = _control(checked.control, chains, folder)
+            _check_events(checked.record, chains)
         except ConfigError as error:
             lines = str(error).splitlines()
             raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from (
@@ -191,6 +192,11 @@ class Pipeline:
             results=checked.results,
             metrics=checked.metrics,
         )
+
+    @property
+    def records_on_event(self) -> bool:
+        """Whether only what surrounds events is recorded."""
+        return self.record is not None and self.record.mode == "on_event"
 
     def chain(self, name: str) -> Chain:
         """Return the chain of that name."""
@@ -263,6 +269,29 @@ def _control(
                     f"{unknown('processor', processor, steps)}"
                 )
     return control
+
+
+def _check_events(record: RecordSettings | None, chains: tuple[Chain, ...]) -> None:
+    """Refuse to wait for events that nobody can tell of."""
+    if record is None:
+        return
+    steps = {step.name: step for chain in chains for step in chain.steps}
+    for i, want in enumerate(record.on):
+        processor, dot, what = want.partition(".")
+        if not (processor and dot and what):
+            raise ConfigError(
+                f"record.on[{i}]: found {want!r}; expected processor.result, as "
+                "'nucleation.event'"
+            )
+        if processor not in steps:
+            raise ConfigError(
+                f"record.on[{i}]: {want!r}: {unknown('processor', processor, steps)}"
+            )
+        if steps[processor].cls.order is not Order.ORDERED:
+            raise ConfigError(
+                f"record.on[{i}]: {want!r}: {processor!r} tells of nothing while "
+                "frames come: its results are merged; processors that work in order do"
+            )
 
 
 def _channels(raw: RawPipeline, folder: Path) -> tuple[Channel, ...]:

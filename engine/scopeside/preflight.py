@@ -11,6 +11,9 @@ from scopeside.detector import Previewing
 from scopeside.device.choose import refusal
 from scopeside.errors import ConfigError, ScopesideError
 from scopeside.pipeline import Pipeline
+from scopeside.processor import Order
+from scopeside.record.ring import ring_warning
+from scopeside.record.trial import folder_problem
 from scopeside.security.bulk import check_results
 from scopeside.slab import available_memory
 from scopeside.supervise.session import port_is_free
@@ -75,6 +78,7 @@ def problems(pipeline: Pipeline) -> list[str]:
         *_channels(pipeline),
         *_control(pipeline),
         *_memory(pipeline),
+        *_record(pipeline),
         *_ports(pipeline),
     ]
 
@@ -88,7 +92,32 @@ def warnings(pipeline: Pipeline) -> list[str]:
             found.append(
                 f"chain[{i}].device: {chain.device!r}: {why}; the CPU will do its work"
             )
-    return found + _without_limits(pipeline) + _without_calibration(pipeline)
+    return [
+        *found,
+        *_without_limits(pipeline),
+        *_without_calibration(pipeline),
+        *_on_event(pipeline),
+    ]
+
+
+def _on_event(pipeline: Pipeline) -> list[str]:
+    """Return what will not go well where only what surrounds events is recorded."""
+    record = pipeline.record
+    if record is None or not pipeline.records_on_event:
+        return []
+    found = []
+    steps = [step for chain in pipeline.chains for step in chain.steps]
+    if not any(step.cls.order is Order.ORDERED for step in steps):
+        found.append(
+            "record.mode: 'on_event', and no processor of this pipeline tells of "
+            "events: only what a person marks is recorded (scopeside keep)"
+        )
+    try:
+        acquisition = preview(pipeline)
+    except ScopesideError:
+        return found  # told by the detector's own check
+    small = "" if acquisition is None else ring_warning(record, acquisition)
+    return [*found, f"record: {small}"] if small else found
 
 
 def _without_calibration(pipeline: Pipeline) -> list[str]:
@@ -160,7 +189,28 @@ def _memory(pipeline: Pipeline) -> list[str]:
             f"slab.mib: {pipeline.slab.mib} MiB of shared memory are asked for and "
             f"{free >> 20} MiB are free"
         ]
+    record = pipeline.record
+    spool = 0 if record is None else record.spool_mib
+    if free is not None and wanted + (spool << 20) > free * 0.9:
+        return [
+            f"record.spool_mib: {spool} MiB of memory are asked for beside "
+            f"{pipeline.slab.mib} MiB for the slab, and {free >> 20} MiB are free"
+        ]
     return []
+
+
+def _record(pipeline: Pipeline) -> list[str]:
+    record, slab = pipeline.record, pipeline.slab
+    if record is None:
+        return []
+    found = [] if not (problem := folder_problem(record)) else [problem]
+    if record.spool_mib * 1024 < 4 * slab.batch_kib:
+        found.append(
+            f"record.spool_mib: {record.spool_mib} holds fewer than four batches of "
+            f"slab.batch_kib = {slab.batch_kib}; set "
+            f"{-(-4 * slab.batch_kib // 1024)} or more"
+        )
+    return found
 
 
 def _ports(pipeline: Pipeline) -> list[str]:

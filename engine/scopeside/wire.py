@@ -70,6 +70,7 @@ class Kind(IntEnum):
     EVENTS = 90
     BOOK = 91
     RECORDED = 92
+    KEEP = 93
 
     # Of control.
     HEARD = 96
@@ -80,6 +81,7 @@ class Kind(IntEnum):
     ASK = 101
     ANSWER = 102
     DECIDED = 103
+    ADVISED = 104
 
 
 class Message(NamedTuple):

@@ -48,6 +48,7 @@ from scopeside.plugins import (
     policy_class,
     processor_class,
 )
+from scopeside.record.settings import RecordSettings
 from scopeside.result import Result
 from scopeside.settings import AcquisitionSettings, EdgePolicy
 from scopeside.supervise.metrics import EngineMetrics
@@ -203,6 +204,7 @@ TABLES = {
     "chain": settings.RawChain,
     "channel": settings.ChannelSettings,
     "slab": settings.SlabSettings,
+    "record": RecordSettings,
     "engine": settings.EngineSettings,
     "control": ControlSettings,
 }
@@ -220,6 +222,12 @@ def test_every_key_of_the_pipeline_file_is_documented_with_its_default(table):
         else:
             expected = f"`{_as_toml(field.default)}`"
         assert any(cell.startswith(expected) for cell in cells), (name, expected, cells)
+
+
+@pytest.mark.parametrize("name", ["before_s", "after_s", "on", "late_s", "spool_mib"])
+def test_what_is_kept_around_events_is_documented_with_its_default(name):
+    default = _as_toml(RecordSettings.model_fields[name].default)
+    assert rows("docs/record_events.md")[name][0][2] == f"`{default}`"
 
 
 def test_every_table_of_the_pipeline_file_is_documented():
@@ -249,6 +257,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/detectors/timepix3.md", detector_class("timepix3").Params),
         ("docs/detectors/timepix3.md", Timepix3SimulatorParams),
         ("docs/wire.md", detector_class("zmq").Params),
+        ("docs/recording.md", RecordSettings),
         ("docs/bluesky.md", instrument_class("bluesky").Params),
         ("docs/pipeline.md", settings.ResultsSettings),
         ("docs/door.md", DoorSettings),
@@ -341,6 +350,16 @@ def _status() -> dict[str, Any]:
         "restarts": {"adapter": 0},
         "processes": [{"name": "adapter", "alive": True, "state": "running"}],
         "channels": {"t": {"samples": 1, "state": "ok", "age_s": 1.0, "value": 2.0}},
+        "record": {
+            "state": "ok",
+            "bytes": 1,
+            "backlog_bytes": 0,
+            "spool_share": 0.0,
+            "in_mb_per_s": 1.0,
+            "disk_mb_per_s": 1.0,
+            "free_bytes": 1,
+            "lost": {"disk_slow": 1},
+        },
         "control": {
             "mode": "armed",
             "counts": {"refused": 1, "cause.stale": 1},

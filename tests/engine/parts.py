@@ -47,10 +47,16 @@ def part_of(run, chain, acquisition, number, group, *, failed=()):
         "ages": [[n, 0] for _, n in good],
         "t_ns": max((first for first, _ in good), default=0),
         "states": len(states),
+        "stamps": [stamps_of(first, n) for first, n in group],
         "said": [[one.step, one.header, len(one.payload)] for one in said],
     }
     arrays = [array for one in said for array in one.payload]
     return decode_own(encode(Kind.PART, header, [*states, *arrays]))
+
+
+def stamps_of(first, n):
+    frames = batch(first, n)
+    return [frames.index.tobytes(), frames.timestamp_ns.tobytes()]
 
 
 def shown(master):

@@ -34,6 +34,16 @@ def status():
             "heat": {"samples": 7, "state": "ok", "age_s": 0.5, "value": 21.5},
             "bias": {"samples": 0, "state": "silent", "age_s": None, "value": None},
         },
+        "record": {
+            "state": "lagging",
+            "bytes": 4096,
+            "backlog_bytes": 512,
+            "spool_share": 0.25,
+            "in_mb_per_s": 480.0,
+            "disk_mb_per_s": 310.0,
+            "free_bytes": 10**9,
+            "lost": {"disk_slow": 6},
+        },
         "control": {
             "mode": "armed",
             "counts": {"proposals": 9, "done": 6, "refused": 3, "cause.stale": 3},
@@ -159,3 +169,13 @@ def test_feedback_is_shown(samples):
     assert samples["scopeside_feedback_refusals_total", ("cause", "stale")] == 3
     assert samples["scopeside_feedback_dose", ("what", "highest")] == 12.5
     assert samples["scopeside_feedback_dose", ("what", "budget")] == 50
+
+
+def test_recording_is_shown(samples):
+    assert samples["scopeside_record_bytes_total",] == 4096
+    assert samples["scopeside_record_gap_frames_total", ("cause", "disk_slow")] == 6
+    assert samples["scopeside_record_state", ("state", "lagging")] == 1
+    assert samples["scopeside_record_state", ("state", "ok")] == 0
+    written = samples["scopeside_record_bytes_per_second", ("what", "written")]
+    assert written == 310e6
+    assert samples["scopeside_record_free_bytes",] == 1e9

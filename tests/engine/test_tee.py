@@ -491,3 +491,36 @@ def test_the_tee_is_complete_when_all_have_joined(rig):
     assert not rig.tee.complete({"free": 1})
     rig.worker()
     assert rig.tee.complete({"free": 1})
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_collector_is_told_when_only_the_recorder_has_frames_left(make, restarted):
+    rig = make(("free", "lossless"), ("record", "lossless"))
+    collector, worker, recorder = rig.gather(), rig.worker(), rig.worker("record")
+    rig.begin(2)
+    rig.fill(0, 1)
+    (batch,) = worker.hears(Kind.BATCH)
+    recorder.hears(Kind.BATCH)
+    rig.acknowledge([batch["seq"]])
+    rig.until(lambda: rig.tee.edges["free"].held == 0)
+    rig.turn()
+    assert not collector.of(Kind.DRAINED)  # frames may still come
+    rig.sink.end()
+    assert collector.hears(Kind.DRAINED) == [{"acq": "a", "epoch": EPOCH}]
+    if restarted:
+        collector = rig.gather(incarnation=2)
+        collector.hears(Kind.DRAINED)
+    assert not collector.of(Kind.END)
+    rig.acknowledge([batch["seq"]], chain="record")
+    collector.hears(Kind.END)
+    assert len(collector.of(Kind.DRAINED)) == 1
+
+
+def test_the_newest_time_stamp_of_each_open_acquisition_is_on_the_board(rig):
+    rig.gather()
+    rig.worker()
+    rig.begin()
+    assert Board(rig.board_fd).read()["newest"] == {"a": None}
+    rig.fill(0, 1)
+    rig.turn()
+    assert Board(rig.board_fd).read()["newest"] == {"a": 7}

@@ -11,6 +11,8 @@ from scopeside.control.setup import Control
 from scopeside.device.choose import has_twin, refusal
 from scopeside.pipeline import Chain, Pipeline
 from scopeside.preflight import preview, problems, warnings
+from scopeside.record.settings import RecordSettings
+from scopeside.record.trial import rate_of, try_disk
 
 
 def check_command(path: Path) -> int:
@@ -47,11 +49,39 @@ def check_command(path: Path) -> int:
         for line in _feedback(pipeline.control):
             console.print("[green]✓[/] ", end="")
             console.print(line, markup=False, soft_wrap=True)
+    if pipeline.record is not None:
+        _say_disk(console, pipeline.record, acquisition)
     console.print(
         f"[green]✓[/] slab {pipeline.slab.mib} MiB, batches of "
         f"{pipeline.slab.batch_kib} KiB"
     )
     return 0
+
+
+def _say_disk(
+    console: Console, record: RecordSettings, acquisition: Acquisition | None
+) -> None:
+    """Measure the disk, and say whether it will do."""
+    try:
+        found = try_disk(record)
+    except OSError as error:
+        console.print(
+            f"[bold yellow]![/] record: {record.to} cannot be written: ", end=""
+        )
+        console.print(error.strerror or str(error), markup=False)
+        return
+    rate = rate_of(acquisition)
+    slow = rate is not None and rate > found.bytes_per_s
+    mark = "[bold yellow]![/]" if slow or not found.free_bytes else "[green]✓[/]"
+    words = found.in_words(acquisition)
+    if slow:
+        words += "; it is too slow: frames will not be recorded once the spool is full"
+    console.print(f"{mark} record to {record.to} ({record.mode}): ", end="")
+    console.print(
+        f"{words}; {record.spool_mib} MiB may wait in memory",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _feedback(control: Control) -> list[str]:

@@ -11,6 +11,7 @@ import typer
 from scopeside.cli import feedback
 from scopeside.cli.bluesky import bluesky_app
 from scopeside.cli.keys import keys_app
+from scopeside.cli.recordings import runs_app
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys_app, name="keys")
+app.add_typer(runs_app, name="runs")
 app.add_typer(bluesky_app, name="bluesky")
 
 PipelineFile = Annotated[
@@ -199,6 +201,45 @@ def set_(
     from scopeside.cli.setting import set_command
 
     raise typer.Exit(set_command(processor, settings, run))
+
+
+@app.command()
+def keep(
+    before: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="So long before now, s; by default record.before_s.",
+            show_default=False,
+        ),
+    ] = None,
+    after: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="So long after now, s; by default record.after_s.",
+            show_default=False,
+        ),
+    ] = None,
+    note: Annotated[
+        str, typer.Option(help="Stands with the frames in the manifest.")
+    ] = "",
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The engine's run folder; by default the one started last.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Record what surrounds this moment, where only what surrounds events is recorded.
+
+    As if a processor had told of an event at the newest frame. What the memory does not
+    hold any more cannot be kept.
+    """
+    from scopeside.cli.keeping import keep_command
+
+    raise typer.Exit(keep_command(before, after, note, run))
 
 
 @app.command()

@@ -95,6 +95,7 @@ class PlainView(View):
         )
         edges += "".join(f"; {text}" for text, _ in channel_texts(status["channels"]))
         edges += "".join(f"; {text}" for text, _ in control_text(status["control"]))
+        edges += "".join(f"; {text}" for text, _ in record_text(status["record"]))
         rates = status["rates"]
         self.console.print(
             f"{status['seconds']:7.1f} s  {status['phase']:<10} "
@@ -165,6 +166,7 @@ def screen(status: dict[str, Any]) -> RenderableType:
     parts += [ledger_table(status["edges"], status["queues"]), _ages(status)]
     parts += [Text(*text) for text in channel_texts(status["channels"])]
     parts += [Text(*text) for text in control_text(status["control"])]
+    parts += [Text(*text) for text in record_text(status["record"])]
     parts.append(_processes(status))
     return Panel(Group(*parts, where), title="scopeside", border_style="cyan")
 
@@ -247,6 +249,36 @@ def control_text(control: dict[str, Any]) -> list[tuple[str, str]]:
     return [(text, LOUD.get(mode, "cyan"))]
 
 
+RECORDS = {
+    "lagging": ("LAGGING", "bold yellow"),
+    "disk_full": ("DISK FULL", "bold red"),
+    "disk_failed": ("THE DISK FAILS", "bold red"),
+    "lost": ("RECORDER LOST", "bold red"),
+}
+"""States of recording that are written large, and how."""
+
+
+def record_text(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a line and its style for recording, if there is any."""
+    if "bytes" not in record:
+        return []
+    state, style = RECORDS.get(record["state"], ("recording", "green"))
+    text = (
+        f"{state}: {record['bytes'] / 1e9:.3f} GB, {record['disk_mb_per_s']:.0f} MB/s"
+    )
+    if record["backlog_bytes"]:
+        text += f", {record['backlog_bytes'] / 1e6:.0f} MB wait"
+    left_s = record["full_in_s"]
+    if record["state"] == "lagging" and left_s is not None:
+        text += f" (memory for it is full in {left_s:.0f} s)"
+    text += "".join(
+        f", {n} frames not recorded ({cause})" for cause, n in record["lost"].items()
+    )
+    if record["free_bytes"] is not None:
+        text += f", {record['free_bytes'] / 1e9:.0f} GB free"
+    return [(text, style)]
+
+
 def _ages(status: dict[str, Any]) -> Text:
     ages = status["latency_ms"]["frame_to_result"]
     if ages["p50"] is None:
@@ -291,6 +323,14 @@ def _summary(report: dict[str, Any]) -> str:
         lines.append(
             f"frame to command: p50 {commands['p50']:.2f} ms, "
             f"p99 {commands['p99']:.2f} ms"
+        )
+    recorded = report["record"]
+    if recorded["folders"]:
+        gaps = sum(recorded["gaps"].values())
+        lines.append(
+            f"recorded: {recorded['frames']:,} frames, {recorded['bytes'] / 1e9:.3f} GB"
+            + (f", {gaps:,} frames missing" if gaps else "")
+            + f", in {recorded['folders'][-1]}"
         )
     restarts = {name: n for name, n in report["restarts"].items() if n}
     if restarts:

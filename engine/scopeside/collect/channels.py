@@ -118,6 +118,10 @@ class Channels:
         """
         return self._joined[acquisition].results(live=live)
 
+    def samples(self, acquisition: str) -> Iterator[tuple[str, IntArray, FloatArray]]:
+        """Yield (channel, times, values) of all samples that an acquisition has."""
+        return self._joined[acquisition].samples()
+
     def account(self, acquisition: str) -> dict[str, dict[str, int]]:
         """Return the account of each channel during an acquisition."""
         return self._joined[acquisition].account()

@@ -17,7 +17,9 @@ from typing import Any
 from scopeside.acquisition import Acquisition
 from scopeside.changes import Change, held_in
 from scopeside.collect import files
+from scopeside.collect.beside import Beside
 from scopeside.collect.channels import Channels
+from scopeside.collect.events_told import EventsTold
 from scopeside.collect.feed import Feed
 from scopeside.collect.journal import Journal
 from scopeside.collect.master import Master
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 KEPT = 2
 """Closed acquisitions whose results are kept for those who come late."""
+_MARK = ("t_ns", "before_ns", "after_ns", "note")
 COMPACT_BYTES = 64 << 20
 """The journal is rewritten when it is larger than this and twice the state."""
 
@@ -44,6 +47,8 @@ class Held:
     began: dict[str, Any]
     closed: dict[str, Any] | None = None
     dirty: set[str] = field(default_factory=set)
+    unwritten: set[str] = field(default_factory=set)
+    """Chains whose results have changed since they were put beside the recording."""
 
 
 class Collector:
@@ -55,6 +60,10 @@ class Collector:
         Of the adapter process that frames come from.
     feed
         To whom new results are passed on, if anybody decides on them.
+    beside
+        Puts results beside the recording, if there is one.
+    told
+        The events of each acquisition, if only what surrounds them is recorded.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class Collector:
         self.held: dict[str, Held] = {}
         self.epoch = 0
         self.channels = Channels(pipeline.channels)
+        self.told: dict[str, EventsTold] = {}
         self.latencies = Latencies()
         self.merged_frames = 0
         self.merge_ns = 0
@@ -70,7 +80,9 @@ class Collector:
         self._journal = journal
         self._results_folder = results_folder
         self.feed: Feed | None = None
+        self.beside: Beside | None = None
         self._compacted = 0
+        self._blind: set[str] = set()
         for record in journal.records():
             self._recover(decode_own(record))
         self._forget_old()
@@ -127,9 +139,11 @@ class Collector:
         """Write down what is merged, and for how long its frames have waited."""
         header = message.header
         self._journal.append(encode(message.kind, header, message.payload))
+        self._tell(header)
         if self.feed is not None:
             self.feed.take(message)
         held.dirty.add(header["chain"])
+        held.unwritten.add(header["chain"])
         now = time.monotonic_ns()
         self.merge_ns += now - began_ns
         for n, received_ns in header["ages"]:
@@ -141,6 +155,26 @@ class Collector:
         if self.channels.absorb(message):
             self._journal.append(encode(message.kind, message.header, message.payload))
             self._compact_if_large()
+
+    def keep(self, header: dict[str, Any]) -> bool:
+        """Take a person's word that this is to be kept; return whether it could be."""
+        told = self.told.get(header["acq"])
+        if told is None or told.final:
+            return False
+        self._journal.append(encode(Kind.KEEP, header))
+        told.keep(*(header[key] for key in _MARK))
+        return True
+
+    def drained(self, acquisition: str) -> None:
+        """Take that all frames of an acquisition have been looked at."""
+        if acquisition in self.told:
+            self.told[acquisition].end()
+
+    def blind(self, chain: str) -> None:
+        """Take that a chain looks at no frames any more."""
+        self._blind.add(chain)
+        for told in self.told.values():
+            told.blind(chain)
 
     def account(self) -> dict[str, dict[str, Any]]:
         """Return which frames are merged, by acquisition and chain."""
@@ -163,7 +197,8 @@ class Collector:
             return held.closed
         results: dict[str, str] = {}
         problems: list[str] = []
-        for chain, processor, result in self.results(held):
+        found = list(self.results(held))
+        for chain, processor, result in found:
             name = f"{chain}.{processor}.{result.name}"
             results[name] = digest(result)
             if self._results_folder is not None:
@@ -171,6 +206,12 @@ class Collector:
                     self._write(held, ledger, chain, processor, result)
                 except OSError as error:
                     problems.append(f"{name} could not be written: {error}")
+        if self.beside is not None:
+            samples = self.channels.samples(acquisition)
+            problems += self.beside.close(
+                held.acquisition, found, samples, ledger["state"]
+            )
+            held.unwritten.clear()
         held.closed = {
             "acq": acquisition,
             "ledger": ledger,
@@ -180,6 +221,7 @@ class Collector:
             "channels": self.channels.account(acquisition),
         }
         self.channels.close(acquisition)
+        self.drained(acquisition)
         held.dirty = set(held.masters)
         self._journal.append(encode(Kind.CLOSED, held.closed))
         self._feed_last(held)
@@ -217,10 +259,21 @@ class Collector:
         }
         self.held[acquisition.id] = Held(acquisition, masters, header)
         self.channels.open(acquisition)
+        record = self._pipeline.record
+        if record is not None and record.mode == "on_event":
+            told = EventsTold(acquisition.id, record, self._pipeline.chains)
+            self.told[acquisition.id] = told
+            for chain in self._blind:
+                told.blind(chain)
+
+    def _tell(self, header: dict[str, Any]) -> None:
+        if header["acq"] in self.told:
+            self.told[header["acq"]].take(header)
 
     def _forget_old(self) -> None:
         for name in [n for n, h in self.held.items() if h.closed][:-KEPT]:
             del self.held[name]
+            self.told.pop(name, None)
             self.channels.forget(name)
 
     def _write(
@@ -252,10 +305,12 @@ class Collector:
                     header, message.payload
                 )
                 self.channels.frames(header)
+                self._tell(header)
             case Kind.SAID:
                 self.held[header["acq"]].masters[header["chain"]].hear(
                     header, message.payload
                 )
+                self._tell(header)
             case Kind.SAMPLES:
                 self.channels.absorb(message)
             case Kind.CHANNELS:
@@ -265,6 +320,11 @@ class Collector:
             case Kind.CLOSED:
                 self.held[header["acq"]].closed = header
                 self.channels.close(header["acq"])
+                self.drained(header["acq"])
+            case Kind.EVENTS:
+                self.told[header["acq"]].from_record(message)
+            case Kind.KEEP:
+                self.told[header["acq"]].keep(*(header[key] for key in _MARK))
             case other:
                 log.warning("the journal holds a %s", other.name)
 
@@ -285,5 +345,7 @@ class Collector:
                 yield master.to_record()
             if self.channels:
                 yield self.channels.record_of(held.acquisition.id)
+            if held.acquisition.id in self.told:
+                yield self.told[held.acquisition.id].to_record()
             if held.closed is not None:
                 yield encode(Kind.CLOSED, held.closed)

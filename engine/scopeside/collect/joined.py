@@ -52,6 +52,11 @@ class Joined:
             if not live:
                 yield "samples", self._table(one, times)
 
+    def samples(self) -> Iterator[tuple[str, IntArray, FloatArray]]:
+        """Yield (channel, times, values) of all samples that are joined from."""
+        for name, samples in self._samples.items():
+            yield name, samples.times, samples.values
+
     def account(self) -> dict[str, dict[str, int]]:
         """Return for each channel what there was and what became of it."""
         _, times = self.times.known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import zmq
 
 from scopeside.changes import held_to_dict
 from scopeside.child import Child, main
+from scopeside.collect.beside import Beside, Named
 from scopeside.collect.closing import LOOK_MS, Closings
 from scopeside.collect.collector import Collector, Held
 from scopeside.collect.feed import Feed
 from scopeside.collect.journal import Journal
 from scopeside.collect.publisher import Publisher
+from scopeside.collect.recorder_link import RecorderLink
 from scopeside.link import Link
 from scopeside.pipeline import CHANNELS
 from scopeside.processor import prepare
@@ -51,6 +54,18 @@ class CollectorProcess:
             to = spec.endpoint("adviser")
             self._collector.feed_to(
                 Feed(child.context, to, spec.identity, pipeline.control)
+            )
+        self._recorder: RecorderLink | None = None
+        if pipeline.records_on_event:
+            self._recorder = RecorderLink(
+                child.context,
+                spec.endpoint("recorder"),
+                spec.identity,
+                self._collector.told,
+            )
+        if pipeline.record is not None:
+            self._collector.beside = Beside(
+                Path(spec.run_folder), pipeline.record.results_s
             )
         self._closings = Closings(self._collector.channels)
         self._parts = Link.listen(child.context, spec.endpoint("collector"))
@@ -98,11 +113,15 @@ class CollectorProcess:
             for note in self._publisher.told():
                 self._child.tell(Kind.NOTE, message=note)
             self._publish_if_due()
+            self._tell_recorder()
+            self._write_beside()
             self._write_board()
         self._publish(everything=True)
         self._parts.close()
         if self._collector.feed is not None:
             self._collector.feed.end()
+        if self._recorder is not None:
+            self._recorder.end()
         self._publisher.close()
 
     # -- messages ---------------------------------------------------------------
@@ -117,7 +136,17 @@ class CollectorProcess:
             case Kind.ABORT:
                 if header["acquisition"] is not None:
                     self._start(header["acquisition"], [])
+                self._collector.drained(header["acq"])
                 self._closings.add(header["acq"], header["ledger"])
+            case Kind.KEEP:
+                self._child.tell(
+                    Kind.KEEP, id=header["id"], kept=self._collector.keep(header)
+                )
+            case Kind.DEGRADE:
+                self._collector.blind(header["chain"])
+            case Kind.RESEND:
+                if self._recorder is not None:
+                    self._recorder.repeat()
             case Kind.STOP:
                 self._stopping = True
             case other:
@@ -131,6 +160,8 @@ class CollectorProcess:
                     self._start(header["acquisition"], header["changes"])
                 case Kind.END:
                     self._closings.add(message.header["acq"], message.header["ledger"])
+                case Kind.DRAINED:
+                    self._collector.drained(message.header["acq"])
                 case other:
                     log.warning("the collector does not know what to do on %s", other)
 
@@ -242,9 +273,55 @@ class CollectorProcess:
         if self._tee is not None:
             self._tee.send(Kind.CLOSED, {"acq": acquisition, "epoch": self._epoch})
 
+    def _tell_recorder(self) -> None:
+        """Say what is known of events, and tell the operator what is odd of them."""
+        if self._recorder is None:
+            return
+        self._recorder.say()
+        for told in self._collector.told.values():
+            for note in told.notes:
+                self._child.tell(Kind.NOTE, message=note)
+            told.notes.clear()
+
+    # -- beside the recording ---------------------------------------------------
+
+    def _unwritten(self) -> list[Held]:
+        held = self._collector.held.values()
+        return [one for one in held if one.unwritten and one.closed is None]
+
+    def _write_beside(self) -> None:
+        """Put what is new of the results beside the recording, if it is time."""
+        beside = self._collector.beside
+        if beside is None or not self._unwritten():
+            return
+        if beside.due_in(time.monotonic()) <= 0:
+            for held in self._unwritten():
+                chains, held.unwritten = sorted(held.unwritten), set()
+                beside.write(held.acquisition, self._results_now(held, chains))
+        for note in beside.notes:
+            self._child.tell(Kind.NOTE, message=note)
+        beside.notes.clear()
+
+    def _results_now(self, held: Held, chains: list[str]) -> Iterator[Named]:
+        """Yield the results of some chains; of channels if they are quickly made."""
+        for chain in chains:
+            for processor, result in held.masters[chain].results():
+                yield chain, processor, result
+        channels, name = self._collector.channels, held.acquisition.id
+        if channels and channels.timed_frames(name) <= JOIN_FRAMES:
+            for processor, result in channels.results(name, live=True):
+                yield CHANNELS, processor, result
+
     # -- publishing -------------------------------------------------------------
 
     def _wait_ms(self) -> int:
+        wait = self._publish_wait_ms()
+        beside = self._collector.beside
+        if beside is not None and self._unwritten():
+            wait = min(wait, int(1000 * beside.due_in(time.monotonic())) + 1)
+        return wait if self._recorder is None else self._recorder.wait_ms(wait)
+
+    def _publish_wait_ms(self) -> int:
         if self._closings:
             return LOOK_MS
         if not self._publisher.wanted or not self._dirty():

@@ -57,7 +57,10 @@ class OpenAcquisition:
         self.ingest = Ingest()
         self.edges = {name: Account() for name in edges}
         self.ended: Ended | None = None
+        self.newest_ns: int | None = None
+        """Time stamp of its newest frame; None: none has come."""
         self.announced_end = False
+        self.announced_drained = False
 
     def receive(self, runs: Iterable[Run], n: int, events: int = 0) -> None:
         """Announce frames that lie in the slab."""
@@ -75,17 +78,19 @@ class OpenAcquisition:
             account.announced += n
             account.dropped[cause] += n
 
-    def end(self, ended: Ended) -> None:
-        """Take note of the end, and of frames that were promised and never came."""
+    def end(self, ended: Ended) -> list[Run]:
+        """Take note of the end; return frames that were promised and never came."""
         known = FrameRanges([*self.ingest.received, *self.ingest.missing])
         promised = max(known.highest + 1, ended.total or 0)
         if ended.state == "complete" and self.acquisition.frames is not None:
             promised = max(promised, self.acquisition.frames)
-        for first, last in list(known.holes(0, promised - 1)):
+        missing = list(known.holes(0, promised - 1))
+        for first, last in missing:
             self.miss(first, last, "missing")
         self.ended = ended
         if self.acquisition.scan is not None:
             self.ingest.scan = self.acquisition.scan.account(self.ingest.received)
+        return missing
 
     @property
     def off_the_scan(self) -> str:
@@ -109,6 +114,12 @@ class OpenAcquisition:
         if self.ended.state == "complete" and self.ingest.lost:
             return "incomplete"
         return self.ended.state
+
+    def drained(self, except_for: str) -> bool:
+        """Whether it has ended and all edges but one have seen all its frames."""
+        return self.ended is not None and all(
+            account.closed for name, account in self.edges.items() if name != except_for
+        )
 
     @property
     def settled(self) -> bool:

@@ -12,6 +12,7 @@ from scopeside.child import Child, main
 from scopeside.detector import Detector, Preparing, StopRequested
 from scopeside.edge import Edge
 from scopeside.errors import ScopesideError
+from scopeside.ingest.recording import RecordEdge
 from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.tee import BOARD_PERIOD_S, Tee
 from scopeside.link import Link
@@ -42,8 +43,11 @@ def run(child: Child) -> None:
         sink=sink,
         slab=slab,
         edges=[
-            Edge(chain.name, chain.edge, ordered=chain.ordered)
-            for chain in pipeline.chains
+            *(
+                Edge(chain.name, chain.edge, ordered=chain.ordered)
+                for chain in pipeline.chains
+            ),
+            *([] if pipeline.record is None else [RecordEdge()]),
         ],
         board=child.board,
         epoch=spec.epoch,
@@ -75,8 +79,10 @@ def _serve(child: Child, tee: Tee, sink: SlabSink, detector: Detector) -> None:
                         sink.finish("stopped", "")
                 case Kind.DEGRADE:
                     tee.degrade(message.header["chain"])
+                case Kind.FENCE:
+                    tee.fence_recorder(message.header["worker"])
                 case Kind.ABORT:
-                    tee.abandon()
+                    tee.abandon(recording=message.header["recording"])
                 case Kind.PARAM:
                     tee.change(message.header)
                 case other:

@@ -23,6 +23,7 @@ from scopeside.errors import EngineError
 from scopeside.ingest import quarantine
 from scopeside.ingest.accounts import OpenAcquisition
 from scopeside.ingest.changes import Changes
+from scopeside.ingest.recording import NO_SLOT, SILENT_S, RecordEdge, Recording
 from scopeside.ingest.sink import (
     Ended,
     Event,
@@ -37,6 +38,7 @@ from scopeside.ingest.sink import (
 from scopeside.ingest.ticket import ticket_of
 from scopeside.ledger import FrameRanges
 from scopeside.link import Link
+from scopeside.record.settings import EDGE
 from scopeside.slab import Slab, batch_at
 from scopeside.wire import Kind, Message, decode_own, encode
 
@@ -66,6 +68,7 @@ class Tee:
         self.notes: list[str] = []
         self.fenced: list[str] = []
         self.changes = Changes(self.edges, epoch, self._tell_change)
+        self._recording = self._recording_of(edges, epoch)
         self._sink = sink
         self._slab = slab
         self._board = board
@@ -83,6 +86,18 @@ class Tee:
         self._progress = dict.fromkeys(self.edges, time.monotonic())
         self._dirty = True
         self._wrote = 0.0
+
+    def _recording_of(self, edges: Sequence[Edge], epoch: int) -> Recording | None:
+        found = [edge for edge in edges if isinstance(edge, RecordEdge)]
+        if not found:
+            return None
+        return Recording(
+            found[0],
+            epoch,
+            lambda name: self._open[name].edges[EDGE],
+            self._release,
+            self.notes,
+        )
 
     @property
     def done(self) -> bool:
@@ -133,6 +148,7 @@ class Tee:
                 self._tell_everybody(self._start_of(account))
             case Missed(name, first, last, cause):
                 self._open[name].miss(first, last, cause)
+                self._record(Kind.GAP, name, first=first, last=last, cause=cause)
                 self.notes.append(f"{name}: frames {first} to {last} lost: {cause}")
             case Rejected(n, cause, message):
                 open_ones = list(self._open.values())
@@ -142,7 +158,7 @@ class Tee:
                     self.notes.append(f"rejected ({cause}): {message}")
             case Ended():
                 account = self._open[event.acquisition]
-                account.end(event)
+                self._end_of(account, event)
                 self.changes.begin("", 0)
                 if event.state == "failed":
                     self.notes.append(f"{event.acquisition} failed: {event.reason}")
@@ -153,10 +169,31 @@ class Tee:
             case Finished():
                 self.finished = event
 
+    def _end_of(self, account: OpenAcquisition, event: Ended) -> None:
+        for first, last in account.end(event):
+            self._record(
+                Kind.GAP, event.acquisition, first=first, last=last, cause="missing"
+            )
+        self._record(Kind.END, event.acquisition, state=event.state)
+
+    def _record(self, kind: Kind, acquisition: str, **header: Any) -> None:
+        """Tell the recorder, if there is one, something between batches."""
+        if self._recording is not None:
+            self._seq += 1
+            self._recording.tell(self._seq, kind, acquisition, **header)
+
     def _filled(self, event: Filled) -> None:
         account = self._open[event.acquisition]
-        account.changes += self.changes.begin(event.acquisition, event.runs[0][0])
+        began = self.changes.begin(event.acquisition, event.runs[0][0])
+        account.changes += began
+        for more, change in zip(reversed(range(len(began))), began, strict=True):
+            self._record(
+                Kind.PARAM, event.acquisition, change=change.to_dict(), more=more
+            )
         account.receive(event.runs, event.n, event.events or 0)
+        account.newest_ns = event.timestamp_ns
+        if self._slots != event.layout.slots and self._recording is not None:
+            self._recording.edge.lay_out(event.layout.slots)
         self._slots = event.layout.slots
         self._seq += 1
         ticket = ticket_of(
@@ -187,6 +224,9 @@ class Tee:
             return
         now = time.monotonic()
         for edge in self.edges.values():
+            if edge.name == EDGE:
+                self._relieve_of_recorder(now)
+                continue
             if now - self._progress[edge.name] < self._wait_s:
                 continue
             ticket = edge.shed()
@@ -196,6 +236,17 @@ class Tee:
                     f"gives up frames {ticket.first} to {ticket.runs[-1][1]}"
                 )
                 self._drop(edge, ticket, "stalled")
+
+    def _relieve_of_recorder(self, now: float) -> None:
+        """Give a quarter of the slots back if the recorder does not move."""
+        recording = self._recording
+        if recording is None or now - self._progress[EDGE] < SILENT_S:
+            return
+        while self._sink.free.qsize() < max(1, self._slots // 4):
+            ticket = recording.shed()
+            if ticket is None:
+                return
+            self._drop(recording.edge, ticket, "stalled")
 
     def change(self, header: Mapping[str, Any]) -> None:
         """Take a change of parameters; it takes effect with the next batch."""
@@ -219,7 +270,7 @@ class Tee:
             return  # of an adapter process before this one
         match message.kind:
             case Kind.JOIN:
-                self._join_worker(sender, header["chain"])
+                self._join_worker(sender, header)
             case Kind.MERGED:
                 self._join_collector(sender, header["merged"])
             case Kind.ACK:
@@ -231,9 +282,10 @@ class Tee:
             case other:
                 raise EngineError(f"the tee was sent a {other.name} by {sender!r}")
 
-    def _join_worker(self, worker: bytes, chain: str) -> None:
+    def _join_worker(self, worker: bytes, header: Mapping[str, Any]) -> None:
         if worker in self._fenced_off or worker in self._edge_of:
             return  # the word of its death was faster; or it says it twice
+        chain = header["chain"]
         edge = self.edges[chain]
         self._edge_of[worker] = edge
         self._progress[chain] = time.monotonic()
@@ -241,6 +293,10 @@ class Tee:
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=worker)
         edge.join(worker)
+        if self._recording is not None and chain == EDGE:
+            again = self._recording.joined(header["have"])
+            said = {"epoch": self._epoch, "again": again}
+            self.router.send(Kind.SPOOLED, said, to=worker)
 
     def _join_collector(
         self, collector: bytes, merged: dict[str, dict[str, Any]]
@@ -249,7 +305,7 @@ class Tee:
         self._collector = collector
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=collector)
-            account.announced_end = False
+            account.announced_end = account.announced_drained = False
             for chain, said in merged.get(account.acquisition.id, {}).items():
                 self._catch_up(account, self.edges[chain], said)
 
@@ -273,10 +329,21 @@ class Tee:
     def _acknowledged(self, header: dict[str, Any]) -> None:
         edge = self.edges[header["chain"]]
         self._progress[edge.name] = time.monotonic()
+        if self._recording is not None and edge is self._recording.edge:
+            self._recording.acknowledged(header)
+            return
         for seq in header["done"]:
             self._settle(edge, seq, None)
         for seq, cause in header["failed"]:
             self._settle(edge, seq, cause)
+
+    def fence_recorder(self, name: str) -> None:
+        """Take back what a dead recorder held in the slab, for the next one."""
+        self._dirty = True
+        recorder = name.encode()
+        self._fenced_off.add(recorder)
+        if self._edge_of.pop(recorder, None) is not None:
+            self.edges[EDGE].leave(recorder, None)
 
     def _fenced(self, header: dict[str, Any]) -> None:
         """Send on what a dead worker held; keep aside what killed two."""
@@ -306,12 +373,22 @@ class Tee:
         self._dirty = True
         edge = self.edges[chain]
         for ticket in edge.degrade():
-            self._drop(edge, ticket, "degraded")
+            if ticket.slot != NO_SLOT:
+                self._drop(edge, ticket, "degraded")
+        if self._recording is not None and chain == EDGE:
+            self._recording.degraded()
 
-    def abandon(self) -> None:
-        """Count what is still in flight as failed; the drain took too long."""
+    def abandon(self, *, recording: bool = False) -> None:
+        """Count what is still in flight as failed; the drain took too long.
+
+        What the recorder holds only where `recording` says so: it may take longer.
+        """
         self._dirty = True
         for edge in self.edges.values():
+            if self._recording is not None and edge is self._recording.edge:
+                if recording:
+                    self._recording.give_up("not_drained")
+                continue
             for ticket in list(edge.outstanding()):
                 self._settle(edge, ticket.seq, "not_drained")
 
@@ -348,7 +425,7 @@ class Tee:
 
     def _release(self, ticket: Ticket) -> None:
         ticket.users -= 1
-        if ticket.users == 0:
+        if ticket.users == 0 and ticket.slot != NO_SLOT:
             self._in_use -= 1
             self._sink.free.put(ticket.slot)
 
@@ -356,7 +433,9 @@ class Tee:
         if self._collector is None:
             return
         for name, account in self._open.items():
-            if account.settled and not account.announced_end:
+            self._tell_drained(name, account)
+            owed = self._recording is not None and self._recording.edge.owes(name)
+            if account.settled and not owed and not account.announced_end:
                 account.announced_end = True
                 self._dirty = True
                 self.router.send(
@@ -364,6 +443,19 @@ class Tee:
                     {"acq": name, "epoch": self._epoch, "ledger": account.to_dict()},
                     to=self._collector,
                 )
+
+    def _tell_drained(self, name: str, account: OpenAcquisition) -> None:
+        """Tell the collector that all but the recorder have seen all frames.
+
+        A recorder of events decides only then on the last frames; until it has, they
+        are in flight, and the acquisition cannot be closed.
+        """
+        if EDGE not in self.edges or account.announced_drained:
+            return
+        if account.drained(EDGE):
+            account.announced_drained = True
+            header = {"acq": name, "epoch": self._epoch}
+            self.router.send(Kind.DRAINED, header, to=self._collector)
 
     def _start_of(self, account: OpenAcquisition) -> Any:
         return encode(
@@ -393,6 +485,7 @@ class Tee:
         self._board.update(
             epoch=self._epoch,
             open={name: account.to_dict() for name, account in self._open.items()},
+            newest={name: account.newest_ns for name, account in self._open.items()},
             frames=stages.frames,
             bytes=stages.bytes,
             rejected=dict(self._stray),

@@ -38,6 +38,7 @@ def ticket_of(
         "runs": event.runs,
         "t_ns": event.timestamp_ns,
         "received_ns": event.received_ns,
+        "slots": layout.slots,
         "slab": [at, at + 8 * layout.capacity, at + layout.pixels_at],
     }
     return Ticket(

@@ -46,3 +46,8 @@ class RecordSettings(Params):
         if self.mode == "all" and mine:
             raise ValueError(f"{', '.join(sorted(mine))}: only with mode = 'on_event'")
         return self
+
+
+def credit_of(slots: int) -> int:
+    """Return how many batches of the slab the recorder may hold at a time."""
+    return min(32, max(2, slots // 4))

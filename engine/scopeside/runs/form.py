@@ -11,7 +11,7 @@ Header and parts begin at multiples of 64 bytes, filled up with zeros, so that a
 can be used where they lie. All numbers are little endian. Beside the segments lies an
 index with an entry for each record; it can be made again from the segments.
 
-docs/recording.md is the specification for other programs.
+docs/run_folder.md is the specification for other programs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy.typing as npt
 import xxhash
 
 from scopeside.errors import RunError
+from scopeside.runs.checksum import as_written
 from scopeside.wire import Buffer, Kind
 
 LINE = 64
@@ -216,6 +217,9 @@ def entry_of(
     t_last_ns: int = -1,
 ) -> npt.NDArray[np.void]:
     """Return the entry of the index for a record, (1,) of `ENTRY`."""
+    change = header.get("change", 0)
+    if isinstance(change, Mapping):  # a PARAM: what changes, with its number
+        change = change.get("number", 0)
     entry = np.zeros(1, ENTRY)
     entry[0] = (
         head.record,
@@ -229,23 +233,22 @@ def entry_of(
         head.n,
         head.kind,
         min(int(header.get("epoch", 0)), 0xFFFF),
-        int(header.get("change", 0)),
+        int(change),
         0,
     )
     entry["check"] = xxhash.xxh3_64_intdigest(entry.tobytes()[:-8])
     return entry
 
 
-def good_entries(data: bytes) -> npt.NDArray[np.void]:
-    """Return the entries that an index begins with, up to the first bad one."""
+def good_entries(data: bytes, *, first: int = 0) -> npt.NDArray[np.void]:
+    """Return the entries that `data` begins with, up to the first bad one.
+
+    `first`: number of the record that the first of them is of.
+    """
     entries = np.frombuffer(data[: len(data) // ENTRY.itemsize * ENTRY.itemsize], ENTRY)
-    raw = memoryview(data)
-    for k, entry in enumerate(entries):
-        at = k * ENTRY.itemsize
-        whole = raw[at : at + ENTRY.itemsize - 8]
-        if entry["record"] != k or entry["check"] != xxhash.xxh3_64_intdigest(whole):
-            return entries[:k]
-    return entries
+    numbers = np.arange(first, first + len(entries), dtype=np.uint64)
+    bad = np.flatnonzero(~as_written(entries) | (entries["record"] != numbers))
+    return entries[: bad[0]] if len(bad) else entries
 
 
 def segment_head(number: int, first_record: int) -> bytes:

@@ -2,64 +2,55 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
-from scopeside.errors import RunError
+from scopeside.batch import Array, IntArray
 from scopeside.packed import AnyBatch
-from scopeside.runs import manifest
-from scopeside.runs.form import ENTRY, LINE, RecordHead, check_body, unpack
-from scopeside.runs.message import batch_of
-from scopeside.runs.scan import entries_of
-from scopeside.wire import Kind, Message
+from scopeside.runs import follow, frames, results
+from scopeside.runs.files import RunFiles
+from scopeside.runs.locate import Locator
+from scopeside.runs.results import Results
+from scopeside.runs.verify import Damage, damages
+from scopeside.wire import Kind
 
 
-class Run:
+class Gap(NamedTuple):
+    """Frames `first` to `last` that are not in the run, and why."""
+
+    first: int
+    last: int
+    cause: str
+
+
+class Run(RunFiles):
     """A run on disk.
 
-    Attributes
-    ----------
-    folder
-        Where it lies.
-    manifest
-        What ``manifest.json`` says; `refresh` reads it again.
-    entries
-        Index of all records so far, (n,) of `scopeside.runs.form.ENTRY`.
+    ``run[i]`` is frame i, ``run[a:b]`` are frames a up to b, as arrays; nothing else is
+    read or copied. Frames are counted as the detector counts them. A frame that is not
+    there is an error that names it, or masked (`masked`, `scan_rows`), never zeros.
     """
 
     def __init__(self, folder: Path, *, verify: bool = True) -> None:
-        self.folder = folder
-        self.manifest: dict[str, Any] = manifest.read(folder)
-        self.entries: npt.NDArray[np.void] = np.empty(0, ENTRY)
-        self._verify = verify
-        self._maps: dict[int, mmap.mmap] = {}
-        self.refresh()
+        self._locator: Locator | None = None
+        self._gaps: list[Gap] | None = None
+        self._acquisition: Acquisition | None = None
+        self._results: Results | None = None
+        super().__init__(folder, verify=verify)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the files. Arrays that are in use keep theirs."""
-        self._maps.clear()
+    # -- what it is -------------------------------------------------------------
 
     @property
     def acquisition(self) -> Acquisition:
         """What was recorded."""
-        return Acquisition.from_dict(self.manifest["acquisition"])
-
-    @property
-    def growing(self) -> bool:
-        """Whether it is being written, or its writer has died and nobody mended it."""
-        return bool(self.manifest["state"] == manifest.RECORDING)
+        if self._acquisition is None:
+            self._acquisition = Acquisition.from_dict(self.manifest["acquisition"])
+        return self._acquisition
 
     @property
     def frames(self) -> int:
@@ -67,66 +58,214 @@ class Run:
         return int(self.batch_entries["n"].sum())
 
     @property
-    def batch_entries(self) -> npt.NDArray[np.void]:
-        """Entries of the batches, in the order in which they were received."""
-        found: npt.NDArray[np.void] = self.entries[self.entries["kind"] == Kind.BATCH]
+    def gaps(self) -> list[Gap]:
+        """Frames that were lost, by the detector or the recorder, as declared."""
+        if self._gaps is None:
+            entries = self.entries[self.entries["kind"] == Kind.GAP]
+            headers = [self.message(entry).header for entry in entries]
+            self._gaps = [
+                Gap(said["first"], said["last"], said["cause"])
+                for said in headers
+                if said["first"] >= 0  # else a damaged record, nobody knows of what
+            ]
+        return self._gaps
+
+    @property
+    def length(self) -> int:
+        """Highest frame that is there or declared lost, plus 1."""
+        return int(self.entries["last"].max(initial=-1)) + 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(`length`, height, width)."""
+        return (self.length, *self.acquisition.frame_shape)
+
+    @property
+    def scan_shape(self) -> tuple[int, int] | None:
+        """(rows, columns) of probe positions, None without a scan."""
+        return self.acquisition.scan_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a pixel."""
+        return self.acquisition.dtype
+
+    @property
+    def locator(self) -> Locator:
+        """Finds the batches of frames."""
+        if self._locator is None:
+            self._locator = Locator(self.batch_entries)
+        return self._locator
+
+    # -- frames -----------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, which: int | slice) -> Array:
+        """Return a frame, (height, width), or several, (n, height, width), as a copy.
+
+        Raises
+        ------
+        RunError
+            If one of them is not there.
+        IndexError
+        """
+        if isinstance(which, slice):
+            return self.frames_at(range(*which.indices(self.length)))
+        number = which.__index__()
+        if not -self.length <= number < self.length:
+            raise IndexError(f"frame {number} of a run of {self.length} frames")
+        return self.frame(number % self.length)
+
+    def frame(self, index: int) -> Array:
+        """Return frame `index`, (height, width), as a copy.
+
+        Raises
+        ------
+        RunError
+            If it is not there; the message says why.
+        """
+        found: Array = self.frames_at([index])[0]
         return found
 
-    def refresh(self) -> int:
-        """Look at what has come since; return how many records are new."""
-        self.manifest = manifest.read(self.folder)
-        before = len(self.entries)
-        self.entries = entries_of(self.folder)
-        return len(self.entries) - before
-
-    def message(self, entry: Any) -> Message:
-        """Return the recorded message of an entry; its payload lies in the file.
+    def frames_at(self, indices: npt.ArrayLike | range) -> Array:
+        """Return frames by number, (n, height, width), as a copy, in that order.
 
         Raises
         ------
         RunError
-            If it is damaged.
+            If one of them is not there; the message names those and says why.
         """
-        memory = self._segment(
-            int(entry["segment"]), int(entry["offset"] + entry["size"])
-        )
-        at = int(entry["offset"])
-        head = RecordHead.from_bytes(memory[at : at + LINE])
-        body = memory[at + LINE : at + head.size]
-        if self._verify:
-            check_body(head, body)
-        header, parts = unpack(head, body)
-        return Message(head.kind, header, parts)
+        return frames.at(self, np.asarray(indices, np.int64))
 
-    def batch(self, entry: Any) -> AnyBatch:
-        """Return the batch of an entry; its arrays lie in the file, read-only.
+    def masked(self, first: int, stop: int) -> np.ma.MaskedArray[Any, Any]:
+        """Return frames as ``run[first:stop]``, but with absent ones masked."""
+        return frames.masked(self, np.arange(first, stop, dtype=np.int64))
+
+    def slices(
+        self, first: int = 0, stop: int | None = None, *, at_most: int = 256
+    ) -> Iterator[tuple[IntArray, Array]]:
+        """Yield (numbers, frames) of what is there, in order, a few at a time.
+
+        `at_most`: frames in one piece. Absent frames are left out: the numbers say so.
+        """
+        return frames.slices(self, first, stop, at_most)
+
+    def present(self) -> list[tuple[int, int]]:
+        """Return the frames that are there, as runs (first, last)."""
+        return frames.present(self)
+
+    def absent(self) -> list[tuple[int, int]]:
+        """Return the frames below `length` that are not there, as runs."""
+        return frames.absent(self)
+
+    def at(self, row: int, column: int, scan: int = 0) -> Array:
+        """Return the frame of a probe position, (height, width).
 
         Raises
         ------
         RunError
-            If it is damaged, or the entry is not that of a batch.
+            If there is no scan, or no frame of that position.
+        IndexError
         """
-        message = self.message(entry)
-        if message.kind is not Kind.BATCH:
-            raise RunError(f"record {entry['record']} is a {message.kind.name}")
-        return batch_of(message.header, message.payload)
+        return frames.at_position(self, row, column, scan)
 
-    def batches(self) -> Iterator[AnyBatch]:
-        """Yield all batches in the order in which they were received."""
-        for entry in self.batch_entries:
+    def scan_rows(
+        self, first: int, stop: int, scan: int = 0
+    ) -> np.ma.MaskedArray[Any, Any]:
+        """Return rows of the scan, (n, columns, height, width), absent ones masked.
+
+        Raises
+        ------
+        RunError
+            If there is no scan.
+        """
+        return frames.rows(self, first, stop, scan)
+
+    # -- batches ----------------------------------------------------------------
+
+    def batches(self, start: int = 0, stop: int | None = None) -> Iterator[AnyBatch]:
+        """Yield batches in the order in which they were received.
+
+        `start`, `stop`: counted in batches, as `seek` gives them.
+        """
+        for entry in self.batch_entries[start:stop]:
             yield self.batch(entry)
 
-    def _segment(self, number: int, end: int) -> memoryview:
-        """Return the memory of a segment, as far as `end` at least."""
-        known = self._maps.get(number)
-        if known is None or len(known) < end:
-            path = self.folder / f"{number:06d}.seg"
-            with path.open("rb") as file:
-                known = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-            self._maps[number] = known
-            if len(known) < end:
-                raise RunError(f"{path} is shorter than its index says")
-        return memoryview(known)
+    def seek(
+        self,
+        *,
+        t_ns: int | None = None,
+        event: int | None = None,
+        frame: int | None = None,
+    ) -> int:
+        """Return which batch, from 0, is the first to reach a time, event or frame.
+
+        Parameters
+        ----------
+        t_ns
+            Nanoseconds since 1970 UTC, by the frames' time stamps.
+        event
+            Number of the event, from 0: where what was kept around it begins.
+
+        Raises
+        ------
+        RunError
+            If the run ends before, or holds no such event.
+        """
+        return follow.seek(self, t_ns=t_ns, event=event, frame=frame)
+
+    def follow(
+        self, timeout_s: float | None = None, *, start: int = 0
+    ) -> Iterator[AnyBatch]:
+        """Yield the batches from `start` on, and those to come, until it is closed.
+
+        Parameters
+        ----------
+        timeout_s
+            None: as long as somebody writes it.
+
+        Raises
+        ------
+        RunError
+            If nothing has come for `timeout_s`, or whoever wrote it has died.
+        """
+        return follow.follow(self, timeout_s, start)
+
+    @property
+    def events(self) -> list[tuple[int, int, list[str]]]:
+        """(from, to, labels) of what was kept around events, ns, in order of time."""
+        windows = self.manifest.get("windows", [])
+        return sorted((a, b, list(labels)) for a, b, labels in windows)
+
+    @property
+    def results(self) -> Results:
+        """Results by ``chain.processor.name``, as they are on disk now."""
+        if self._results is None:
+            self._results = Results(self.folder)
+        return self._results
+
+    def samples(self, channel: str) -> tuple[IntArray, npt.NDArray[np.float64]]:
+        """Return times (n,), ns, and values (n,) of a channel, once it is closed.
+
+        Raises
+        ------
+        KeyError
+            If there is no such channel.
+        RunError
+            If its file is damaged.
+        """
+        times, values = results.samples(self.folder, channel)
+        return times, values
+
+    def verify(self) -> list[Damage]:
+        """Read every byte of it; return what is not as it was written."""
+        return list(damages(self.folder))
+
+    def _changed(self) -> None:
+        super()._changed()
+        self._locator = self._gaps = None
 
 
 def open_run(path: str | Path) -> Run:

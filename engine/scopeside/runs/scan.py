@@ -21,9 +21,11 @@ from scopeside.runs.form import (
     read_segment_head,
     unpack,
 )
-from scopeside.wire import Kind
+from scopeside.wire import Buffer, Kind
 
 INDEX = "index.bin"
+ODD = (RunError, KeyError, IndexError, TypeError, ValueError, OverflowError)
+"""What comes of a record that fits its digest and yet was never written by us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,11 @@ def entries_of(folder: Path, *, known: int = 0) -> npt.NDArray[np.void]:
             entries = good_entries(file.read())
     except FileNotFoundError:
         entries = np.empty(0, ENTRY)
-    beyond = list(_beyond(folder, entries))
-    return np.concatenate([entries[known:], *beyond]) if beyond else entries[known:]
+    more = list(beyond(folder, entries))
+    return np.concatenate([entries[known:], *more]) if more else entries[known:]
 
 
-def _beyond(
+def beyond(
     folder: Path, entries: npt.NDArray[np.void]
 ) -> Iterator[npt.NDArray[np.void]]:
     """Yield entries of records that lie behind those of the index."""
@@ -130,10 +132,17 @@ def _beyond(
 
 def entry_from_file(path: Path, found: Found, segment: int) -> npt.NDArray[np.void]:
     """Return the entry of a record that lies in a file."""
-    head = found.head
     with path.open("rb") as file:
         file.seek(found.offset + LINE)
-        header, parts = unpack(head, file.read(head.body_bytes))
+        body = file.read(found.head.body_bytes)
+    return entry_from(found.head, body, segment, found.offset)
+
+
+def entry_from(
+    head: RecordHead, body: Buffer, segment: int, offset: int
+) -> npt.NDArray[np.void]:
+    """Return the entry of a record, (1,) of `ENTRY`."""
+    header, parts = unpack(head, body)
     last, t_last_ns = -1, -1
     if head.kind is Kind.BATCH:
         last = int(np.frombuffer(parts[1], "<i8").max())
@@ -144,7 +153,7 @@ def entry_from_file(path: Path, found: Found, segment: int) -> npt.NDArray[np.vo
         head,
         header,
         segment=segment,
-        offset=found.offset,
+        offset=offset,
         last=last,
         t_last_ns=t_last_ns,
     )

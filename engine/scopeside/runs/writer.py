@@ -15,6 +15,7 @@ from typing import Any, Self
 import xxhash
 
 from scopeside.errors import RunError
+from scopeside.runs import lock
 from scopeside.runs.form import LINE, Packed, entry_of, pack, segment_head
 from scopeside.runs.scan import INDEX, SegmentScan, entries_of, segments_of
 from scopeside.wire import Buffer, Kind
@@ -22,7 +23,7 @@ from scopeside.wire import Buffer, Kind
 SEGMENT_BYTES = 1 << 30
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Segment:
     """A segment file that is open."""
 
@@ -32,6 +33,7 @@ class _Segment:
     end: int
     records: int
     seal: Any
+    allocated: int = 0
     """XXH3-128 of the heads: of the segment, then of each record."""
     finished: bool = False
 
@@ -54,17 +56,21 @@ class RunWriter:
         Number of the next record.
     written
         Bytes in all segments.
+    preallocate
+        Whether room for a whole segment is reserved when it is begun.
     """
 
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder = folder
         self.record = 0
         self.written = 0
+        self.preallocate = True
         self._segment_bytes = segment_bytes
         self._described: list[dict[str, Any]] = []
         self._segment: _Segment | None = None
         self._to_finish: list[_Segment] = []
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()
         self._index = -1
 
     @classmethod
@@ -77,7 +83,7 @@ class RunWriter:
         """
         folder.mkdir(parents=True)
         writer = cls(folder, segment_bytes)
-        writer._open_index(0)
+        writer._open_index()
         _sync_folder(folder.parent)
         return writer
 
@@ -90,9 +96,10 @@ class RunWriter:
         Raises
         ------
         RunError
-            If its segments are not what was written.
+            If its segments are not what was written, or another one writes it.
         """
         writer = cls(folder, segment_bytes)
+        writer._open_index()
         entries = entries_of(folder)
         ends = {int(e["segment"]): int(e["offset"] + e["size"]) for e in entries}
         for path in segments_of(folder):
@@ -101,8 +108,15 @@ class RunWriter:
             else:
                 writer._reopen(path, ends[int(path.stem)])
         writer.record = len(entries)
-        writer._open_index(entries.nbytes, entries.tobytes())
+        _write_all(writer._index, [entries.tobytes()], 0)
+        os.ftruncate(writer._index, entries.nbytes)
         return writer
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that are reserved on the disk and not written to yet."""
+        segment = self._segment
+        return 0 if segment is None else max(0, segment.allocated - segment.end)
 
     def append(
         self,
@@ -155,17 +169,21 @@ class RunWriter:
         ------
         OSError
         """
-        with self._lock:
-            finished, self._to_finish = self._to_finish, []
-            current = self._segment
+        # Whoever appends must not wait for the disk: it takes only the other lock.
+        with self._syncing:
+            with self._lock:
+                finished, current = list(self._to_finish), self._segment
+                index = self._index
             for segment in finished:
                 os.ftruncate(segment.fd, segment.end)
                 os.fsync(segment.fd)
                 os.close(segment.fd)
+                with self._lock:
+                    self._to_finish.remove(segment)
             if current is not None:
                 os.fdatasync(current.fd)
-            if self._index >= 0:
-                os.fdatasync(self._index)
+            if index >= 0:
+                os.fdatasync(index)
 
     def close(self) -> list[dict[str, Any]]:
         """Finish the last segment and return what the manifest says of all.
@@ -176,12 +194,24 @@ class RunWriter:
         """
         self._finish_segment()
         self.sync()
-        with self._lock:
+        with self._syncing, self._lock:
             if self._index >= 0:
                 os.close(self._index)
                 self._index = -1
         _sync_folder(self.folder)
         return self._described
+
+    def abandon(self) -> None:
+        """Let go of the files as they are, as if this process were killed."""
+        with self._lock:
+            for segment in (*self._to_finish, self._segment):
+                if segment is not None:
+                    os.close(segment.fd)
+            self._to_finish.clear()
+            self._segment = None
+            if self._index >= 0:
+                os.close(self._index)
+                self._index = -1
 
     # ---------------------------------------------------------------------------
 
@@ -198,13 +228,14 @@ class RunWriter:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         head = segment_head(number, self.record)
         try:
-            _allocate(fd, self._segment_bytes)
+            allocated = _allocate(fd, self._segment_bytes) if self.preallocate else 0
             _write_all(fd, [head], 0)
         except OSError:
             os.close(fd)
             path.unlink()
             raise
         segment = _Segment(path, fd, number, LINE, 0, xxhash.xxh3_128(head))
+        segment.allocated = allocated
         with self._lock:
             self._segment = segment
         _sync_folder(self.folder)
@@ -232,12 +263,10 @@ class RunWriter:
             os.ftruncate(self._index, self.record * len(data))
             raise
 
-    def _open_index(self, size: int, data: bytes = b"") -> None:
+    def _open_index(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._index = os.open(self.folder / INDEX, flags, 0o644)
-        if data:
-            _write_all(self._index, [data], 0)
-        os.ftruncate(self._index, size)
+        lock.take(self._index, self.folder)
 
     def _reopen(self, path: Path, end: int) -> None:
         """Take up a segment, cut off at `end`, as the current one."""
@@ -259,12 +288,17 @@ class RunWriter:
         self.written += end - LINE
 
 
-def _allocate(fd: int, size: int) -> None:
-    """Reserve room ahead where there is some; without, each write finds its own."""
+def _allocate(fd: int, size: int) -> int:
+    """Reserve room ahead where there is some; without, each write finds its own.
+
+    Returns how many bytes are reserved.
+    """
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError:
         os.ftruncate(fd, 0)
+        return 0
+    return size
 
 
 _AT_ONCE = 512

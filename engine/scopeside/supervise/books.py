@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,14 +137,28 @@ class Books:
         for name, account in book.channels.items():
             counted = {key: account[key] for key in ("joined", "without_sample")}
             self.channels.setdefault(name, Counter()).update(counted)
-        self.all_closed = self.all_closed and book.closed
-        if self.first_unsound is None and not book.sound and book.state != "stopped":
-            self.first_unsound = book
+        self._judge(book)
         if len(self._kept) > MAX_BOOKS:
             oldest = self._kept.pop(next(iter(self._kept)))
             _add(self._older, oldest.edges)
             self._older_frames += oldest.frames
             self._older_bytes += oldest.size
+
+    def amend(
+        self, name: str, edges: Mapping[str, Account], problems: Iterable[str]
+    ) -> None:
+        """Put in what became known of an acquisition after it was over."""
+        book = self._kept.get(name)
+        if book is None:
+            return  # folded into the totals long ago
+        book.edges.update(edges)
+        book.problems += problems
+        self._judge(book)
+
+    def _judge(self, book: Book) -> None:
+        self.all_closed = self.all_closed and book.closed
+        if self.first_unsound is None and not book.sound and book.state != "stopped":
+            self.first_unsound = book
 
     def __contains__(self, name: object) -> bool:
         return name in self._kept

@@ -1,4 +1,4 @@
-"""Who is needed for a pipeline: collector, workers, adapter; channels; feedback."""
+"""Who is needed for a pipeline: collector, workers, adapter, and what it asks for."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def members(
     shared: Mapping[str, Any],
     *,
     journal_fds: tuple[int, int],
+    spool_fd: int,
     results_folder: Path | None,
     quarantine_folder: Path,
     results_port: int,
@@ -70,11 +71,21 @@ def members(
         Spec(role="channels", name="channels", board_fd=Board.allocate(), **common)
         for _ in pipeline.channels[:1]
     ]
+    recorder = [
+        Spec(
+            role="recorder",
+            name="recorder",
+            board_fd=Board.allocate(),
+            spool_fd=spool_fd,
+            **common,
+        )
+        for _ in ([] if pipeline.record is None else [pipeline.record])
+    ]
     engine = pipeline.engine
     feedback = _feedback(pipeline, common)
     return {
         spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s))
-        for spec in (*feedback, collector, *channels, *workers, adapter)
+        for spec in (*feedback, collector, *channels, *workers, *recorder, adapter)
     }
 
 

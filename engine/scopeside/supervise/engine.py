@@ -11,6 +11,8 @@ of them. What happens to whom:
   can go on;
 - the channels process, the adviser or the guard dies: it is restarted, frames go on
   without it; a guard that was restarted is parked;
+- the recorder dies: what it had copied aside outlives it, what it held in the slab is
+  sent to the next one;
 - one dies too often: it is DEGRADED, and everybody is told.
 """
 
@@ -30,15 +32,19 @@ import zmq
 from scopeside.collect.journal import Journal
 from scopeside.link import Link
 from scopeside.pipeline import Pipeline
+from scopeside.record.settings import EDGE
+from scopeside.record.spool import Spool
 from scopeside.runfolder import RunFolder
 from scopeside.slab import Slab
 from scopeside.supervise import crew
 from scopeside.supervise.books import Books, book_of
 from scopeside.supervise.fences import Fences
+from scopeside.supervise.marks import Marks
 from scopeside.supervise.member import Member, State
 from scopeside.supervise.parameters import Parameters
 from scopeside.supervise.phase import Phase
 from scopeside.supervise.processes import Processes
+from scopeside.supervise.recording import Recording
 from scopeside.supervise.recovery import Recovery
 from scopeside.wire import Kind, Message
 
@@ -92,6 +98,9 @@ class Engine:
         self._slab_bytes = pipeline.slab.mib << 20
         self._slab_fd = Slab.allocate(self._slab_bytes)
         self._journal_fds = Journal.allocate()
+        self._spool_fd = -1
+        if pipeline.record is not None:
+            self._spool_fd = Spool.allocate(pipeline.record.spool_mib << 20)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = Link.listen(self._context, f"ipc://{folder.path}/control")
         self._going = False
@@ -99,6 +108,7 @@ class Engine:
         self._stop_asked = ""
         self._deadline: float | None = None
         self._abandoned = False
+        self._blind: set[str] = set()
         self._beaten = 0.0
         self._resumes = getattr(
             pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
@@ -113,6 +123,7 @@ class Engine:
                 "slab_bytes": self._slab_bytes,
             },
             journal_fds=self._journal_fds,
+            spool_fd=self._spool_fd,
             results_folder=results_folder,
             quarantine_folder=quarantine_folder,
             results_port=results_port,
@@ -123,9 +134,17 @@ class Engine:
         self._say = self._processes.say
         self._recovery = Recovery(self._say)
         self._fences = Fences(self._say)
+        self.recording = Recording(
+            self.members.get("recorder"),
+            self.books,
+            self._say,
+            self.note,
+            pipeline.engine.drain_s,
+        )
         self.parameters = Parameters(
             pipeline, self._say, self._answer, self.note, self._running
         )
+        self._marks = Marks(pipeline.record, self._say, self._answer_mark, self._newest)
         self.servers: dict[str, str] = {}
         self.on_status_asked: Callable[[], dict[str, Any]] | None = None
 
@@ -194,8 +213,9 @@ class Engine:
         self._control.close()
         self._context.destroy(linger=0)
         boards = [member.spec.board_fd for member in self.members.values()]
-        for fd in (self._slab_fd, *self._journal_fds, *boards):
-            os.close(fd)
+        for fd in (self._slab_fd, self._spool_fd, *self._journal_fds, *boards):
+            if fd >= 0:
+                os.close(fd)
 
     def note(self, who: str, text: str) -> None:
         """Keep something the operator should know."""
@@ -236,6 +256,8 @@ class Engine:
                 self._collector_died(member)
             case "channels" | "adviser" | "guard":
                 self._processes.restart(member)
+            case "recorder":
+                self._recorder_died(member)
             case _:
                 self._adapter_died(member)
 
@@ -250,13 +272,26 @@ class Engine:
         if not self._processes.restart(member) and not self._processes.workers_of(
             chain, *left
         ):
-            self._say("adapter", Kind.DEGRADE, chain=chain)
+            self._degrade(chain)
+
+    def _degrade(self, chain: str) -> None:
+        """Tell that nobody works for a chain any more."""
+        self._blind.add(chain)
+        self._say("adapter", Kind.DEGRADE, chain=chain)
+        self._say("collector", Kind.DEGRADE, chain=chain)
 
     def _collector_died(self, member: Member) -> None:
         if self._processes.restart(member):
             return
         self.members["adapter"].kill()
         self._fail("the collector could not be kept alive")
+
+    def _recorder_died(self, member: Member) -> None:
+        self._recovery.drained(member.name)
+        self._say("adapter", Kind.FENCE, worker=member.spec.identity)
+        if not self._processes.restart(member):
+            self._say("adapter", Kind.DEGRADE, chain=EDGE)
+            self.recording.lost()
 
     def _adapter_died(self, member: Member) -> None:
         """Let the workers finish, then close what was open as failed."""
@@ -271,7 +306,7 @@ class Engine:
         self._recovery.begin(
             member.board.read().get("open", {}),
             self.books.ids,
-            self._processes.workers,
+            self._processes.readers,
             "the adapter process died",
         )
 
@@ -292,6 +327,9 @@ class Engine:
         if member is None and message.kind is Kind.PARAM:
             self.parameters.ask(sender, header)
             return
+        if member is None and message.kind is Kind.KEEP:
+            self._marks.ask(sender, header)
+            return
         current = member is not None and incarnation == str(member.spec.incarnation)
         if not current and message.kind is not Kind.CLOSED:
             return  # the last words of one that is gone
@@ -302,12 +340,16 @@ class Engine:
                 self.note(name, header["message"])
             case Kind.PARAM:
                 self.parameters.hear(header)
+            case Kind.KEEP:
+                self._marks.hear(header)
             case Kind.FENCED:
                 self._fences.confirmed(header["worker"])
             case Kind.DRAINED:
                 self._recovery.drained(name)
             case Kind.CLOSED:
                 self._closed(header)
+            case Kind.RECORDED:
+                self.recording.recorded(header)
             case Kind.DONE if member is not None:
                 member.state = State.ENDED
                 self.adapter_error = header["error"]
@@ -324,6 +366,9 @@ class Engine:
             member.spec = replace(member.spec, results_port=port)
             self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
             self._fences.repeat()
+            self._marks.again()
+            for chain in self._blind:
+                self._say(member.name, Kind.DEGRADE, chain=chain)
             again = member.spec.incarnation > 1
             for other in self.members.values():
                 sends = other.spec.role in ("worker", "channels")
@@ -334,8 +379,12 @@ class Engine:
             adviser = self.members.get("adviser")
             if adviser is not None and adviser.state is State.RUNNING:
                 self._say("adviser", Kind.RESEND)
-        elif member.spec.role == "worker" and self.phase is not Phase.RECOVERING:
-            self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
+        elif member.spec.role in ("worker", "recorder"):
+            if self.phase is not Phase.RECOVERING:
+                self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
+            if member.spec.role == "recorder":
+                self.recording.repeat()
+                self._say("collector", Kind.RESEND)
         elif member.spec.role == "adapter":
             self._processes.say_to_others(
                 member, Kind.EPOCH, epoch=self._processes.epoch
@@ -346,6 +395,18 @@ class Engine:
 
     def _answer(self, client: bytes, header: dict[str, Any]) -> None:
         self._control.send(Kind.PARAM, header, to=client)
+
+    def _answer_mark(self, client: bytes, header: dict[str, Any]) -> None:
+        self._control.send(Kind.KEEP, header, to=client)
+
+    def _newest(self) -> dict[str, int]:
+        """Return the time stamp of the newest frame of each open acquisition, ns."""
+        found = self.members["adapter"].board.read().get("newest", {})
+        return {
+            name: t_ns
+            for name, t_ns in found.items()
+            if t_ns is not None and name not in self.books
+        }
 
     def _running(self) -> list[dict[str, Any]]:
         """Return the acquisitions that the adapter has open and not ended."""
@@ -363,6 +424,7 @@ class Engine:
             return  # said again by a collector that was restarted
         book = book_of(header, "adapter_died" if aborted else None)
         self.books.add(book)
+        self.recording.add(book, header, "adapter_died" if aborted else "")
         for problem in book.problems:
             self.note("collector", problem)
 
@@ -374,8 +436,7 @@ class Engine:
                 self._go_when_ready()
             case Phase.RUNNING | Phase.DRAINING:
                 if self._adapter_is_done:
-                    self.phase = Phase.ENDING
-                    self._end_children()
+                    self._end_when_recorded()
                 elif self._overdue:
                     self._give_up_draining()
             case Phase.RECOVERING:
@@ -384,6 +445,14 @@ class Engine:
                 self._finish()
             case Phase.ENDED:
                 pass
+
+    def _end_when_recorded(self) -> None:
+        """End, once the recorder has finished its runs, or gets on no more."""
+        if self.recording.pending and self.recording.moves:
+            return
+        self.recording.lost()
+        self.phase = Phase.ENDING
+        self._end_children()
 
     def _go_when_ready(self) -> None:
         if not self._said_slow and time.monotonic() - self.began > SLOW_START_S:
@@ -402,9 +471,11 @@ class Engine:
                 chain.name: len(self._processes.workers_of(chain.name, State.RUNNING))
                 for chain in self.pipeline.chains
             }
+            if self.pipeline.record is not None:
+                workers[EDGE] = int(states["recorder"] is State.RUNNING)
             for chain, n in workers.items():
                 if n == 0:
-                    self._say("adapter", Kind.DEGRADE, chain=chain)
+                    self._degrade(chain)
             self._say("adapter", Kind.GO, workers=workers)
             self.phase = Phase.RUNNING
 
@@ -414,11 +485,14 @@ class Engine:
 
     def _give_up_draining(self) -> None:
         """Count as failed what is not processed by now; then wait for nobody."""
+        open_ones = self.members["adapter"].board.read().get("open", {})
+        if self.recording.moves and self.recording.only_it_is_left(open_ones):
+            return  # what was received is brought to the disk, however long it takes
         if not self._abandoned:
             self._abandoned = True
             self._deadline = time.monotonic() + GRACE_S
             self.note("engine", "draining took too long; the rest counts as failed")
-            self._say("adapter", Kind.ABORT)
+            self._say("adapter", Kind.ABORT, recording=not self.recording.moves)
         else:
             self.note("engine", "the adapter does not end; it is killed")
             self.members["adapter"].kill()
@@ -429,7 +503,7 @@ class Engine:
         if recovery.draining and self._overdue:
             for name in recovery.draining:
                 self.members[name].kill()
-        if not recovery.over:
+        if not recovery.over or (self.recording.pending and self.recording.moves):
             return
         self._deadline = None
         adapter = self.members["adapter"]

@@ -26,6 +26,7 @@ MODULES = {
     "channels": "scopeside.channels.process",
     "adviser": "scopeside.control.adviser_process",
     "guard": "scopeside.control.guard_process",
+    "recorder": "scopeside.record.process",
 }
 
 
@@ -107,7 +108,8 @@ class Member:
         self.state = State.STARTING
         self.began = self._clock()
         self._partial = b""
-        fds = [self.spec.board_fd, self.spec.slab_fd, *self.spec.journal_fds]
+        spec = self.spec
+        fds = [spec.board_fd, spec.slab_fd, spec.spool_fd, *spec.journal_fds]
         self.process = subprocess.Popen(
             [sys.executable, "-m", MODULES[self.spec.role]],
             stdin=subprocess.PIPE,

@@ -74,6 +74,7 @@ class EngineMetrics(Collector):
         yield _ages(self._ages())
         yield from _channels(status["channels"])
         yield from _feedback(status["control"])
+        yield from _recording(status["record"])
 
 
 def serve(port: int, metrics: EngineMetrics) -> tuple[str, Callable[[], None]]:
@@ -147,6 +148,7 @@ def _channels(channels: dict[str, dict[str, Any]]) -> Iterator[Metric]:
     })  # fmt: skip
 
 
+RECORD_STATES = ("ok", "lagging", "disk_full", "disk_failed", "lost")
 MODES = ("observe", "advise", "armed", "parked")
 
 
@@ -178,6 +180,39 @@ def _feedback(control: dict[str, Any]) -> Iterator[Metric]:
             "budget": dose.get("budget_e_per_A2"),
         }.items() if value is not None
     })  # fmt: skip
+
+
+def _recording(record: dict[str, Any]) -> Iterator[Metric]:
+    """Yield what the recorder does; nothing where nothing is recorded."""
+    if "bytes" not in record:
+        return
+    written = CounterMetricFamily("scopeside_record_bytes", "Bytes brought to disk")
+    written.add_metric([], record["bytes"])
+    yield written
+    lost = CounterMetricFamily(
+        "scopeside_record_gap_frames", "Frames not recorded", labels=["cause"]
+    )
+    for cause, n in record["lost"].items():
+        lost.add_metric([cause], n)
+    yield lost
+    yield from _values({
+        "record_waiting_bytes": ("Bytes that wait for it", record["backlog_bytes"]),
+        "record_spool_share": ("Full part of the spool", record["spool_share"]),
+        "record_free_bytes": ("Free on the disk of the runs", record["free_bytes"]),
+    })  # fmt: skip
+    yield _gauge("record_bytes_per_second", "What comes, and what is written", "what", {
+        "come": 1e6 * record["in_mb_per_s"], "written": 1e6 * record["disk_mb_per_s"]
+    })  # fmt: skip
+    yield _gauge("record_state", "How recording goes", "state", {
+        state: int(record["state"] == state) for state in RECORD_STATES
+    })  # fmt: skip
+
+
+def _values(values: dict[str, tuple[str, float | None]]) -> Iterator[Metric]:
+    """Yield gauges without labels, where there is a value."""
+    for name, (text, value) in values.items():
+        if value is not None:
+            yield GaugeMetricFamily(f"scopeside_{name}", text, value=value)
 
 
 def _seconds(stages: dict[str, dict[str, float]]) -> Metric:

@@ -11,8 +11,15 @@ from scopeside.settings import EngineSettings
 from scopeside.supervise.member import Member, State
 from scopeside.wire import Kind
 
-ENDING = (("collector", "worker", "channels"), ("adviser",), ("guard",))
+ENDING = (
+    ("collector", "worker", "channels"),
+    ("adviser",),
+    ("guard",),
+    ("recorder",),
+)
 """Roles in the order in which they are asked to end; the adapter ends first, itself."""
+
+_READERS = ("worker", "recorder")
 
 Note = Callable[[str, str], None]
 """Called with who says something, and what."""
@@ -57,6 +64,11 @@ class Processes:
     def workers(self) -> list[Member]:
         """The workers of all chains."""
         return [m for m in self.members.values() if m.spec.role == "worker"]
+
+    @property
+    def readers(self) -> list[Member]:
+        """All who read frames from the slab: the workers, and the recorder."""
+        return [m for m in self.members.values() if m.spec.role in _READERS]
 
     def workers_of(self, chain: str, *states: State) -> list[Member]:
         """Return those workers of a chain that are in one of `states`."""

@@ -22,6 +22,7 @@ from scopeside.supervise.books import Book
 from scopeside.supervise.channels import lost_channels
 from scopeside.supervise.engine import RESULTS_PORT, Engine
 from scopeside.supervise.metrics import EngineMetrics, serve
+from scopeside.supervise.recording import record_report
 from scopeside.supervise.status import Watch
 
 METRICS_PORT = 8767
@@ -182,6 +183,7 @@ def _outcome(engine: Engine, watch: Watch, stop: _Stop) -> Outcome:
         "results": last.results if last is not None else {},
         "channels": status["channels"],
         "control": status["control"],
+        "record": record_report(engine.recording),
         "params": status["params"],
         "changes": list(engine.parameters.log),
         "degraded": [

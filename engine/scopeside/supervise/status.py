@@ -11,11 +11,13 @@ from typing import Any
 
 from scopeside.latency import Latencies
 from scopeside.ledger import Account
+from scopeside.record.settings import EDGE
 from scopeside.security.bulk import plaintext_notes
 from scopeside.supervise.channels import channel_status
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.feedback import command_latencies, control_status
 from scopeside.supervise.member import Member
+from scopeside.supervise.recording import record_status
 
 
 class Watch:
@@ -43,6 +45,8 @@ class Watch:
         edges = engine.books.accounts(open_ones)
         for chain in engine.pipeline.chains:
             edges.setdefault(chain.name, Account())
+        if engine.pipeline.record is not None:
+            edges.setdefault(EDGE, Account())
         return {
             "pipeline": engine.pipeline.source,
             "folder": str(engine.folder.path),
@@ -76,6 +80,7 @@ class Watch:
             "open": open_ones,
             "acquisitions": {book.id: book.to_dict() for book in engine.books},
             "control": control_status(engine.members),
+            "record": record_status(engine.members, engine.recording),
             "latency_ms": self._latencies_ms(),
         }
 

@@ -44,7 +44,7 @@ class WorkerProcess:
             child.board,
             spec.identity,
             timed=bool(pipeline.channels),
-            stamped=pipeline.control is not None,
+            stamped=pipeline.control is not None or pipeline.records_on_event,
             gpu=gpu,
         )
         self._worker.notes = notes

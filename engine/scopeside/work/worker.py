@@ -73,7 +73,8 @@ class Worker:
     """One worker of a chain; `work` is called for one batch at a time.
 
     `timed`: parts say when each of their frames was taken, for channels to be joined.
-    `stamped`: so does what is said of a batch, for those who decide on it.
+    `stamped`: so does what is said of a batch, for those who decide on it; with those
+    of the frames that failed.
     `gpu`: the card that the chain's GPU twins run on.
     """
 
@@ -311,6 +312,7 @@ class Worker:
 
     def _part_header(self, group: _Group, said: list[Said]) -> dict[str, Any]:
         untold = [h for h in group.headers if h["seq"] not in group.told]
+        failed = [header for header, _ in group.failed]
         return {
             **self._common(group, said),
             "done": [header["seq"] for header in group.headers],
@@ -321,7 +323,7 @@ class Worker:
             "ages": [[header["n"], header["received_ns"]] for header in untold],
             "t_ns": max((header["t_ns"] for header in group.headers), default=0),
             **({"times": self._times(group)} if self._timed else {}),
-            **({"stamps": self._times_of(untold)} if self._stamped else {}),
+            **({"stamps": self._times_of([*untold, *failed])} if self._stamped else {}),
         }
 
     def _common(self, group: _Group, said: list[Said]) -> dict[str, Any]:

@@ -1,0 +1,464 @@
+"""Decides what is written next, what is copied aside, and what is given up.
+
+No socket, no clock, no thread, no disk. All that is heard waits in one order::
+
+    begun     with the writer, at most `depth`
+    again     sent again, because a recorder before this one died while it wrote them
+    spooled   copied into the spool: the slab does not wait for the disk
+    in slab   at most a few: a disk that keeps up is written to straight from there
+
+What the spool has taken is never discarded for want of room; what it has no room for
+is given up, as a gap with its exact range, until a tenth of it is free again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from scopeside.record.gate import Gate
+from scopeside.record.item import Answers, Item
+from scopeside.record.notebook import Gap, Notebook
+from scopeside.record.settings import credit_of
+from scopeside.record.spool import Spool
+from scopeside.wire import Kind
+
+SPARE = 1 << 16
+"""Bytes of the spool that are kept for what is small: gaps, parameters."""
+FULL_ABOVE, ROOM_BELOW = 0.98, 0.9
+"""When frames have been given up, none is taken before the spool is so empty."""
+NO_EVENT = "no_event"
+RING_FULL = "ring_full"
+
+
+class Recorder:
+    """What is on its way to the disk, and what became of it.
+
+    Parameters
+    ----------
+    gate
+        Says which frames are to be kept; None: all (`scopeside.record.gate`).
+
+    Attributes
+    ----------
+    answers
+        What the tee is to be told.
+    notes
+        What the operator is to be told.
+    trouble
+        Why nothing can be written now: ``disk_full``, ``disk_failed``; empty if it can.
+    lost
+        Frames given up, by cause.
+    started
+        Acquisitions whose START is on disk or on its way; of others nothing is written.
+    epoch
+        Of the adapter process that waits for answers.
+    awaited
+        Batches that are sent again, and come before what the spool holds; None: it is
+        not known yet which.
+    """
+
+    def __init__(
+        self, spool: Spool, notebook: Notebook, gate: Gate | None = None
+    ) -> None:
+        self.answers = Answers()
+        self.notes: list[str] = []
+        self.trouble = ""
+        self.lost: Counter[str] = Counter()
+        self.started: set[str] = set()
+        self.epoch = 0
+        self.awaited: set[int] | None = set()
+        self._spool = spool
+        self._notebook = notebook
+        self._gate = gate
+        self._begun: deque[Item] = deque()
+        self._again: deque[Item] = deque()
+        self._spooled: deque[Item] = deque()
+        self._slab: deque[Item] = deque()
+        self._giving_up = False
+        self._depth, self._may_wait = 1, 0
+        self._dropped: dict[str, Counter[str]] = {}
+
+    # -- what comes -------------------------------------------------------------
+
+    def recover(self, now_ns: int, written: Callable[[str, int, int], bool]) -> None:
+        """Take over what a recorder before this one has left in the spool.
+
+        `written`: whether acquisition, epoch, seq are on disk already.
+        """
+        for entry in list(self._spool.entries()):
+            item = Item.out_of(self._spool, entry, now_ns)
+            if written(item.acquisition, item.epoch, item.seq) and not self._spooled:
+                self._spool.pop(entry)
+            else:
+                self._spooled.append(item)
+                self.awaited = None
+        for gap in self._notebook.gaps:
+            if written(gap.acquisition, gap.epoch, gap.seqs[1]):
+                self._notebook.wrote(gap)
+            else:
+                self._put_by_seq(_item_of(gap, now_ns))
+
+    def _put_by_seq(self, new: Item) -> None:
+        place = 0
+        for k, item in enumerate(self._spooled):
+            if (item.epoch, item.seq) < (new.epoch, new.header["seqs"][0]):
+                place = k + 1
+        self._spooled.insert(place, new)
+
+    def put(self, item: Item) -> None:
+        """Take what is to be written after all that was taken before."""
+        if item.kind is Kind.BATCH:
+            self._fit(item.header.get("slots", 0))
+        if self.awaited and item.epoch == self.epoch and item.seq in self.awaited:
+            self.awaited.remove(item.seq)
+            self._again.append(item)
+        else:
+            self._slab.append(item)
+
+    def put_first(self, item: Item) -> None:
+        """Take a START that others wait for already."""
+        self._spooled.appendleft(item)
+
+    def knows(self, acquisition: str) -> bool:
+        """Whether anything of an acquisition is on its way."""
+        return acquisition in self.acquisitions
+
+    @property
+    def acquisitions(self) -> set[str]:
+        """Those of which something is on its way."""
+        return {item.acquisition for item in self._all()}
+
+    def awaits_book(self, acquisition: str) -> bool:
+        """Whether the last word on an acquisition is on its way."""
+        return any(
+            item.kind is Kind.BOOK and item.acquisition == acquisition
+            for item in self._all()
+        )
+
+    def _fit(self, slots: int) -> None:
+        """Let no more batches wait in the slab than leaves most of it to others."""
+        credit = credit_of(slots)
+        self._depth = 2 if credit >= 8 else 1
+        self._may_wait = max(0, credit // 2 - self._depth)
+
+    # -- what goes --------------------------------------------------------------
+
+    def next(self) -> Item | None:
+        """Return the next item for the writer; None if it has enough, or must wait."""
+        for item in self._begun:
+            if not item.begun:
+                item.begun = True
+                return item
+        if self.awaited is None or self.awaited:
+            return None
+        while len(self._begun) < self._depth:
+            waiting = self._oldest()
+            if not waiting:
+                return None
+            item = waiting[0]
+            if item.acquisition not in self.started:
+                return None
+            wanted = self._wanted(item)
+            if wanted is None or (not wanted and self._ring_is_read):
+                return None
+            waiting.popleft()
+            if not wanted:
+                self._leave_out(item)
+                continue
+            item.begun = True
+            self._begun.append(item)
+            return item
+        return None
+
+    def _oldest(self) -> deque[Item]:
+        """Return the queue whose first item is next."""
+        if not (self._again and self._spooled):
+            return self._again or self._spooled or self._slab
+        first, other = self._again[0], self._spooled[0]
+        return self._again if first.seq < other.seq else self._spooled
+
+    def _wanted(self, item: Item) -> bool | None:
+        """Return whether any of it is to be written; None: it cannot be said yet."""
+        if self._gate is None or (item.message is None and item.gap is None):
+            return True
+        if item.message is None:
+            return None if self._grows(item) else True
+        kept = self._gate.kept(item.acquisition, item.message)
+        if kept is None:
+            return None
+        if 0 < kept.n < item.n:
+            item.cut_to(kept)
+        return kept.n > 0
+
+    def _grows(self, gap: Item) -> bool:
+        """Whether a gap at the head of the ring may become longer."""
+        assert self._gate is not None
+        if not self._spooled or self._spooled[0] is not gap:
+            return False
+        behind = self._spooled[1] if len(self._spooled) > 1 else None
+        if behind is None:
+            return True
+        if behind.message is None:
+            return False
+        return self._gate.kept(behind.acquisition, behind.message) is None
+
+    def _leave_out(self, item: Item, cause: str = NO_EVENT) -> None:
+        """Drop the oldest batch of the ring, which no event asks for."""
+        if item.entry is not None:
+            self._spool.pop(item.entry)
+        counted = self._dropped.setdefault(item.acquisition, Counter())
+        counted[cause] += item.n
+        if self._asked(item):
+            self.answers.dropped.append([item.seq, cause])
+
+    def written(self, item: Item) -> None:
+        """Take note that the oldest that was begun is on disk."""
+        assert self._begun[0] is item
+        self._begun.popleft()
+        if item.kind is Kind.BATCH or not self.batches:
+            self.trouble = ""  # what is small may find room where a batch does not
+        if item.entry is not None:
+            self._spool.pop(item.entry)
+        if item.gap is not None:
+            self._notebook.wrote(item.gap)
+        elif self._asked(item) and item.kept is not None:
+            self.answers.cut.append([item.seq, item.kept, NO_EVENT])
+        elif self._asked(item):
+            self.answers.done.append(item.seq)
+        if item.kept is not None:
+            counted = self._dropped.setdefault(item.acquisition, Counter())
+            counted[NO_EVENT] += item.n - item.kept
+        if item.kind is Kind.BOOK:
+            self.started.discard(item.acquisition)
+
+    def refused(self, item: Item, trouble: str) -> None:
+        """Take note that the writer could not write it; it is the next again."""
+        item.begun = False
+        if trouble:
+            self.trouble = trouble
+
+    # -- what has no room -------------------------------------------------------
+
+    def spill(self) -> None:
+        """Copy aside what the slab should not hold longer; give up what finds no room.
+
+        With a gate everything is copied: the spool is its ring.
+        """
+        if self._giving_up and self._spool.share < ROOM_BELOW:
+            self._giving_up = False
+        may_wait = 0 if self._gate is not None else self._may_wait
+        while sum(item.seq >= 0 for item in self._slab) > may_wait:
+            if not self._aside(self._slab.popleft()):
+                return
+
+    def leave_slab(self) -> bool:
+        """Let go of the slab for good; return whether nothing lies in it any more."""
+        while self._slab:
+            if not self._aside(self._slab.popleft()):
+                return False
+        for item in (*self._begun, *self._again):
+            if item.in_slab and not item.begun:
+                assert item.message is not None
+                parts = [bytes(part) for part in item.message.parts]
+                item.message = item.message._replace(parts=list(parts))
+        return not any(item.in_slab and item.begun for item in self._begun)
+
+    def _aside(self, item: Item) -> bool:
+        """Copy an item aside, or give it up; False if it can be waited with."""
+        if item.seq < 0 or item.gap is not None:
+            self._spooled.append(item)
+            return True
+        batch = item.kind is Kind.BATCH
+        if batch and self._giving_up:
+            self._give_up(item, self.trouble or "disk_slow")
+            return True
+        placed = item.into(self._spool, spare=SPARE if batch else 0)
+        while not placed and self._gate is not None and self._free_ring():
+            placed = item.into(self._spool, spare=SPARE if batch else 0)
+        if placed:
+            self._spooled.append(item)
+            if self._asked(item):
+                self.answers.released.append(item.seq)
+        elif self._may_hold:
+            self._slab.appendleft(item)  # there is room when the oldest is written
+            return False
+        elif batch:
+            self._giving_up = True
+            self._give_up(item, self.trouble or "disk_slow")
+        else:
+            self._spooled.append(item)  # the tee keeps it until it is written
+        return True
+
+    @property
+    def _may_hold(self) -> bool:
+        """Whether the slab can wait a little for room in the ring."""
+        waiting = sum(item.seq >= 0 for item in self._slab)
+        return self._gate is not None and not self.trouble and waiting <= self._may_wait
+
+    def _free_ring(self) -> bool:
+        """Give up the oldest that waits for a verdict; return whether there was one."""
+        if self._ring_is_read or not self._spooled:
+            return False
+        gap = self._spooled[0] if self._spooled[0].gap is not None else None
+        place = 0 if gap is None else 1
+        oldest = self._spooled[place] if len(self._spooled) > place else None
+        if oldest is None or oldest.kind is not Kind.BATCH or oldest.entry is None:
+            return False
+        del self._spooled[place]
+        new = self._gap_of(oldest, RING_FULL, gap)
+        self._spool.pop(oldest.entry)
+        if new is not None:
+            self._spooled.insert(place, new)
+        return True
+
+    @property
+    def _ring_is_read(self) -> bool:
+        """Whether the writer reads from the ring: nothing behind that can go before."""
+        return any(item.entry is not None for item in self._begun)
+
+    def _give_up(self, item: Item, cause: str) -> None:
+        """Count a batch as dropped, and put a gap in its place, behind the spooled."""
+        last = self._spooled[-1] if self._spooled else None
+        new = self._gap_of(item, cause, last)
+        if new is not None:
+            self._spooled.append(new)
+
+    def _gap_of(self, item: Item, cause: str, last: Item | None) -> Item | None:
+        """Make `last` longer, if it is the gap before `item`, or return a new one."""
+        self.lost[cause] += item.n
+        self._dropped.setdefault(item.acquisition, Counter())[cause] += item.n
+        new = None
+        if last is not None and last.gap is not None and _continues(last, item, cause):
+            last.gap.grow(item.seq, item.runs)
+            gap = last.gap
+        else:
+            runs = [list(run) for run in item.runs]
+            seqs = (item.seq, item.seq)
+            gap = Gap(item.acquisition, item.epoch, cause, seqs, runs)
+            new = _item_of(gap, item.since_ns)
+        self._notebook.give_up(gap)
+        if self._asked(item):
+            self.answers.dropped.append([item.seq, cause])
+        return new
+
+    def _asked(self, item: Item) -> bool:
+        """Whether the tee of now waits for an answer."""
+        return item.seq >= 0 and item.epoch == self.epoch
+
+    def give_up_waiting(self) -> int:
+        """Give up all batches that wait, for a disk that stays full; return how many.
+
+        What is said between them is kept.
+        """
+        cause = self.trouble or "disk_slow"
+        waiting = list(self._all())
+        self._begun.clear()
+        self._again.clear()
+        self._spooled.clear()
+        self._slab.clear()
+        given_up = 0
+        for item in waiting:
+            item.begun = False
+            if item.kind is Kind.BATCH:
+                self._give_up(item, cause)
+                given_up += 1
+            else:
+                self._spooled.append(item)
+        for item in waiting:
+            if item.entry is not None:
+                self._spool.pop(item.entry)
+                item.entry = None
+        for item in self._spooled:
+            if item.seq >= 0 and item.gap is None:
+                item.into(self._spool, spare=0)
+        return given_up
+
+    # -- how it stands ----------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is written."""
+        return next(self._all(), None) is None
+
+    @property
+    def with_writer(self) -> bool:
+        """Whether the writer works on something."""
+        return any(item.begun for item in self._begun)
+
+    @property
+    def batches(self) -> int:
+        """Batches that wait."""
+        return sum(item.kind is Kind.BATCH for item in self._all())
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that wait for the disk; those in a ring wait for an event first."""
+        if self._gate is not None:
+            return sum(item.size for item in self._begun)
+        in_slab = sum(item.size for item in (*self._begun, *self._slab) if item.in_slab)
+        return self._spool.used + in_slab
+
+    @property
+    def ring_bytes_per_s(self) -> float:
+        """Bytes that the ring takes for a second of frames, by their time; 0: unknown.
+
+        By what lies in it: that is told when it is full for the first time.
+        """
+        batches = [item.message for item in self._spooled if item.message is not None]
+        if len(batches) < 2:
+            return 0.0
+        passed_ns = batches[-1].t_ns - batches[0].t_ns
+        return self._spool.used * 1e9 / passed_ns if passed_ns > 0 else 0.0
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """Since when the oldest waits for the disk, monotonic; None if none does."""
+        oldest = next(
+            iter(self._begun if self._gate is not None else self._all()), None
+        )
+        return None if oldest is None else oldest.since_ns
+
+    def spooled_seqs(self, epoch: int) -> list[int]:
+        """Return the batches of an epoch that are here and need not come again."""
+        return [
+            item.seq
+            for item in self._all()
+            if item.epoch == epoch and item.entry is not None and item.seq >= 0
+        ]
+
+    def dropped_of(self, acquisition: str) -> dict[str, int]:
+        """Return frames of an acquisition that were given up here, by cause."""
+        return dict(self._dropped.get(acquisition, {}))
+
+    def forget(self, acquisition: str) -> None:
+        """Forget what was counted for a run that is closed."""
+        self._dropped.pop(acquisition, None)
+
+    def take_answers(self) -> dict[str, Any] | None:
+        """Return what the tee is to be told now, once."""
+        if not self.answers:
+            return None
+        said, self.answers = self.answers.to_header(), Answers()
+        return said
+
+    def _all(self) -> Iterator[Item]:
+        yield from self._begun
+        yield from heapq.merge(self._again, self._spooled, key=lambda item: item.seq)
+        yield from self._slab
+
+
+def _continues(last: Item, item: Item, cause: str) -> bool:
+    gap = last.gap
+    assert gap is not None
+    same = (gap.acquisition, gap.epoch, gap.cause)
+    return not last.begun and same == (item.acquisition, item.epoch, cause)
+
+
+def _item_of(gap: Gap, now_ns: int) -> Item:
+    header = {"seqs": list(gap.seqs)}
+    return Item(
+        Kind.GAP, gap.acquisition, gap.epoch, gap.seqs[0], header, now_ns, gap=gap
+    )
