@@ -33,6 +33,7 @@ _ZAP = "inproc://zeromq.zap.01"
 _POLL_MS = 50
 _QUIET_S = 60.0
 _MOST_SAID = 200
+_TCP = (socket.AF_INET, socket.AF_INET6)
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _LINKS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _WORDS = {
@@ -129,7 +130,7 @@ class Gate:
         """End a link, given its file descriptor; its program may come again."""
         with suppress(OSError), _copy_of(link) as found:  # it may have gone by itself
             # The number may be another file's by now: never cut but at our port.
-            if found.getsockname()[:2][-1] == self._port:
+            if found.family in _TCP and found.getsockname()[1] == self._port:
                 found.shutdown(socket.SHUT_RDWR)
 
     def say(self, text: str) -> None:
@@ -208,7 +209,8 @@ class Gate:
     def _address_of(self, link: int) -> str:
         """Return where a link comes from; empty if it has gone already."""
         with suppress(OSError), _copy_of(link) as found:
-            return str(found.getpeername()[0])
+            if found.family in _TCP:
+                return str(found.getpeername()[0])
         return ""
 
     def _count(self, cause: str, address: str = "") -> None:
