@@ -55,6 +55,9 @@ def judge(
         verdict.wrong.append(f"no report, exit code {code}: {said[-2000:]}")
         return verdict
     if plan.fault.what != "kill supervisor":
+        if plan.fault.detail == "journal":
+            # A collector that cannot keep its journal ends by an error, and says so.
+            said = said.replace("Traceback", "")
         lost = verdict.declared
         judge_end(code, said, lost, may_lose=plan.may_lose, verdict=verdict)
     return verdict
