@@ -4,18 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Tests that compute, and those that mostly wait for a peer of their own, can share the
-# cores; those that start whole engines have them all, one after the other.
-# These load orix, whose compiled functions spoil their own cache, and with it every later
-# import, if two processes compile them at the same time.
-ORIX := $(addprefix tests/peers/test_stem_,calibrate.py orientation.py radial.py)
-ALONE := tests/cuda tests/docs tests/engine tests/processors \
-	$(addprefix tests/adapters/,channels dectris deserver file merlin microscope simulator \
-	video watch zmq) $(filter-out $(ORIX),$(wildcard tests/peers/test_stem_*.py \
-	tests/peers/test_insitu_*.py))
-TOGETHER := tests/adapters tests/examples tests/faults tests/peers tests/system
-ALL = $(BIN)/python -m pytest -n 3 --dist loadfile $(ALONE) && \
-	$(BIN)/python -m pytest --durations=15 $(TOGETHER) $(addprefix --ignore=,$(ALONE))
+# Tests that compute, and those that mostly wait for a peer of their own, share the cores;
+# those that start whole engines (marked: system) have them all, one after the other.
+ALL = $(BIN)/python -m pytest -n 3 --dist loadgroup -m "not system" && \
+	$(BIN)/python -m pytest -m system --durations=15
 
 .PHONY: demo test check format bench faults faults-kills faults-long clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kill", range(metafunc.config.getoption("--kills")))
 
 
+ORIX = re.compile(r"test_stem_(calibrate|orientation|radial)")
+"""These load orix, whose compiled functions spoil their own cache, and with it every
+later import, if two processes compile them at the same time."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # Processes that share the tests take a file each.
+        group = "orix" if ORIX.match(item.path.stem) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
     # Whole engines, real sockets and other people's programs on a machine that does
     # other things too: about one start in 150 has hung, and the cause is not found. A
     # test that fails twice in a row still fails. The summary lists every rerun: each is

@@ -108,6 +108,25 @@ def test_without_a_processor_that_tells_of_events_all_chains_count(fds, tmp_path
     assert told(it)[:2] == ([], 9)
 
 
+def test_a_chain_that_was_degraded_before_looks_at_nothing_of_the_next(fds, tmp_path):
+    it = collector(pipeline(tmp_path), fds)
+    it.blind("find0")
+    it.start(acquisition().to_dict())
+    ((onset, end, _),) = it.told["a"].to_header()["events"]
+    assert onset < 0
+    assert end == ENDLESS_NS
+
+
+def test_a_mark_for_an_acquisition_that_is_over_is_refused(fds, tmp_path):
+    it = collector(pipeline(tmp_path), fds)
+    it.start(acquisition().to_dict())
+    mark = {"acq": "a", "t_ns": 4000, "before_ns": 0, "after_ns": 0, "note": ""}
+    assert it.keep(mark)
+    it.drained("a")
+    assert not it.keep(mark)
+    assert not it.keep({**mark, "acq": "b"})
+
+
 def everything(lines):
     parts = parts_of(lines.chain("find0"), GROUPS)
     mark = {"acq": "a", "t_ns": 4000, "before_ns": 1000, "after_ns": 0, "note": "look"}

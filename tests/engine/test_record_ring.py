@@ -69,9 +69,11 @@ def test_a_ring_that_is_full_gives_up_the_oldest_and_keeps_the_newest(desk):
     n = 3 * RING // (64 * 64)
     for seq in range(n):
         desk.hear(batch_of(seq))
+    assert desk.recorder.ring_bytes_per_s == pytest.approx(64 * 64 * 1e6, rel=0.2)
     tell(desk.gate, n - 3, final=True)
     desk.write(1000)
     assert desk.frames_on_disk() == list(range(n - 6, n))
+    assert desk.recorder.ring_bytes_per_s == 0
     (gap,) = [record for record in desk.disk if record[1]]
     (first, last), cause, runs = gap
     assert (first, cause, runs) == (0, "ring_full", [(0, last)])

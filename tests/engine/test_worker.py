@@ -1,5 +1,6 @@
 """A worker: what it sends of its batches, with parameters that change between them."""
 
+import numpy as np
 import pytest
 from tests.engine.small import SHAPE, acquisition, batch, pipeline
 
@@ -241,3 +242,31 @@ def take(master, part):
     return (master.hear if part.kind is Kind.SAID else master.absorb)(
         part.header, part.payload
     )
+
+
+class Slab:
+    """Has nothing but the place of what is asked for."""
+
+    size = 1 << 20
+
+    def view(self, at, shape, dtype):
+        return np.full(shape, at, dtype)
+
+
+def test_a_part_says_when_frames_were_taken_also_those_that_failed(monkeypatch):
+    monkeypatch.setattr(Worker, "commit_if_due", lambda self: 1)
+    failing = pipeline(("free", {"Counts": {"fail_at": 3}}, {}))
+    worker = Worker(
+        failing.chain("free"), "cpu", Slab(), Board(), "worker.free.0#1", stamped=True
+    )
+    worker.collector = Collector()
+    about = {"acquisition": acquisition().to_dict(), "change": 0}
+    worker.hear_tee(Message(Kind.START, about, []))
+    for first in (0, 2, 4):
+        give(worker, first, 2, 0)
+        worker.inbox[-1]["slab"] = [first, 10 + first, 0]
+    work(worker)
+    (part,) = worker.collector.parts
+    assert [runs for _, runs, _ in part.header["failed"]] == [[[2, 3]]]
+    times = [np.frombuffer(times, "<i8")[0] for _, times in part.header["stamps"]]
+    assert sorted(times) == [10, 12, 14]

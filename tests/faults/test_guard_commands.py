@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from scopeside.cli.main import app
 from scopeside.wire import Kind
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def closing():

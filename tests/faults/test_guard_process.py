@@ -21,6 +21,8 @@ from scopeside.control.proposal import Evidence
 from scopeside.errors import EngineNotFoundError
 from scopeside.wire import Kind
 
+pytestmark = pytest.mark.system
+
 DOSE = {
     "budget_e_per_A2": 1000.0,
     "calibration": {

@@ -15,6 +15,7 @@ from scopeside.wire import Kind
 
 pytestmark = [
     pytest.mark.peers,
+    pytest.mark.system,
     pytest.mark.skipif(not is_installed(), reason=MISSING),
 ]
 

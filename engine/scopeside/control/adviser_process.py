@@ -34,6 +34,8 @@ LIVE_BACKLOG = 200
 """Messages of the collector that may wait."""
 STAMPS = 4096
 """Frames of a chain whose time stamps are remembered: a result may come late."""
+ANSWERED_S = 2.0
+"""After an acquisition the guard's answers are waited for so long, s."""
 PATIENCE_S = 10.0
 """So long a decision is waited for, where decisions are to be the same each time."""
 
@@ -127,6 +129,8 @@ class AdviserProcess:
         self._acquisitions: dict[str, Acquisition] = {}
         self._stamps: defaultdict[tuple[str, str], Stamps] = defaultdict(Stamps)
         self._undecided: set[str] = set()
+        self._asked: set[str] = set()
+        self._over: dict[str, float] = {}
         self._waited_since = 0.0
         self._stopping = False
         self._heard = Backlog(HIGH_WATER_REPLAY if self._replay else LIVE_BACKLOG)
@@ -150,6 +154,7 @@ class AdviserProcess:
                 self._take(found[1])
             if self._heard and self._free:
                 self._hear(*self._heard.next())
+            self._tell_over()
             self._tell_notes()
         self._guard.flush_and_close()
         self._feed.close()
@@ -193,6 +198,7 @@ class AdviserProcess:
                 self._timeline.take(header["t_ns"], header["values"])
             case Kind.DECIDED:
                 self._undecided.discard(header["id"])
+                self._asked.discard(header["id"])
                 said = (
                     header["id"],
                     header["state"],
@@ -219,6 +225,7 @@ class AdviserProcess:
                 self._results(message, missed)
             case Kind.END:
                 self._acquisitions.pop(header["acq"], None)
+                self._over[header["acq"]] = time.monotonic()
                 for key in [key for key in self._stamps if key[0] == header["acq"]]:
                     del self._stamps[key]
             case other:
@@ -271,9 +278,19 @@ class AdviserProcess:
                     f"{type(error).__name__}: {error}",
                 )
                 continue
+            self._asked.add(proposal.id)
             if self._replay:
                 self._undecided.add(proposal.id)
                 self._waited_since = time.monotonic()
+
+    def _tell_over(self) -> None:
+        """Say of an acquisition that all decisions on it are written down."""
+        now = time.monotonic()
+        for name, since in list(self._over.items()):
+            if not self._asked or now - since > ANSWERED_S:
+                del self._over[name]
+                self._asked.clear()
+                self._child.tell(Kind.ADVISED, acq=name)
 
     def _tell_notes(self) -> None:
         for note in self._adviser.notes:

@@ -365,6 +365,18 @@ class Recorder:
         return self._spool.used + in_slab
 
     @property
+    def ring_bytes_per_s(self) -> float:
+        """Bytes that the ring takes for a second of frames, by their time; 0: unknown.
+
+        By what lies in it: that is told when it is full for the first time.
+        """
+        batches = [item.message for item in self._spooled if item.message is not None]
+        if len(batches) < 2:
+            return 0.0
+        passed_ns = batches[-1].t_ns - batches[0].t_ns
+        return self._spool.used * 1e9 / passed_ns if passed_ns > 0 else 0.0
+
+    @property
     def oldest_ns(self) -> int | None:
         """Since when the oldest waits for the disk, monotonic; None if none does."""
         oldest = next(

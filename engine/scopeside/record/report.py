@@ -116,7 +116,7 @@ class Report:
                 continue
             self._told.add(cause)
             if cause == RING_FULL:
-                words = holds_words(self._settings, self._pace.in_bytes_per_s)
+                words = holds_words(self._settings, self._recorder.ring_bytes_per_s)
                 why = words or "events are told so late that the ring is full before"
                 yield f"RING FULL: the oldest frames are given up: {why}"
             else:

@@ -34,7 +34,7 @@ _LOW, _32, _37 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(37)
 
 def as_written(entries: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
     """Return whether the check of each entry fits the bytes before it, (n,)."""
-    words = np.frombuffer(entries.tobytes(), "<u8").reshape(-1, _WORDS)
+    words = np.ascontiguousarray(entries).view("<u8").reshape(-1, _WORDS)
     good = np.empty(len(words), bool)
     for at in range(0, len(words), _AT_ONCE):
         block = words[at : at + _AT_ONCE]

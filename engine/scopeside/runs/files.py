@@ -16,7 +16,7 @@ from scopeside.runs import lock, manifest
 from scopeside.runs.form import LINE, RecordHead, check_body, unpack
 from scopeside.runs.index import Index
 from scopeside.runs.message import batch_of
-from scopeside.runs.scan import beyond
+from scopeside.runs.scan import INDEX, beyond
 from scopeside.wire import Kind, Message
 
 
@@ -109,7 +109,8 @@ class RunFiles:
         """Look at what has come since; return how many records are new."""
         # The manifest first: what it closes is then seen to its end.
         self._read_manifest()
-        return self._add(self._index.read(self.folder))
+        sealed = self.manifest.get("files", {}).get(INDEX, {})
+        return self._add(self._index.read(self.folder, sealed.get("digest", "")))
 
     @property
     def written_by_somebody(self) -> bool | None:

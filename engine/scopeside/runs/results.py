@@ -68,7 +68,7 @@ def read(path: Path) -> Result:
         If it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(str(file["meta"]))
             arrays = {name: file[name] for name in ("data", "mask") if name in file}
         payload: list[Any] = []
@@ -103,7 +103,7 @@ def samples(folder: Path, channel: str) -> tuple[Any, Any]:
     if path.parent != folder / CHANNELS or not path.is_file():
         raise KeyError(channel)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return file["times_ns"], file["values"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise RunError(f"{path} cannot be read as samples: {error}") from error

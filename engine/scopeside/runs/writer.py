@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from scopeside.errors import RunError
@@ -101,7 +103,7 @@ class RunWriter:
         writer = cls(folder, segment_bytes)
         writer._open_index()
         entries = entries_of(folder)
-        ends = {int(e["segment"]): int(e["offset"] + e["size"]) for e in entries}
+        ends = _ends_in(entries)
         for path in segments_of(folder):
             if int(path.stem) not in ends:
                 path.unlink()  # begun, and nothing good in it
@@ -286,6 +288,15 @@ class RunWriter:
         os.ftruncate(fd, end)
         self._segment = _Segment(path, fd, scan.number, end, records, seal)
         self.written += end - LINE
+
+
+def _ends_in(entries: npt.NDArray[np.void]) -> dict[int, int]:
+    """Return where the last record of each segment ends."""
+    lasts = np.searchsorted(entries["segment"], np.unique(entries["segment"]), "right")
+    return {
+        int(entry["segment"]): int(entry["offset"] + entry["size"])
+        for entry in entries[lasts - 1]
+    }
 
 
 def _allocate(fd: int, size: int) -> int:

@@ -140,6 +140,7 @@ class Engine:
             self._say,
             self.note,
             pipeline.engine.drain_s,
+            adviser=self._who_decides(),
         )
         self.parameters = Parameters(
             pipeline, self._say, self._answer, self.note, self._running
@@ -164,6 +165,7 @@ class Engine:
         self._hear_all(min(wait_ms, BEAT_MS) if self._guard else wait_ms)
         for member in list(self.members.values()):
             self._look_after(member)
+        self.recording.look()
         self._advance()
 
     @property
@@ -348,6 +350,8 @@ class Engine:
                 self._recovery.drained(name)
             case Kind.CLOSED:
                 self._closed(header)
+            case Kind.ADVISED:
+                self.recording.decided(header["acq"])
             case Kind.RECORDED:
                 self.recording.recorded(header)
             case Kind.DONE if member is not None:
@@ -443,6 +447,12 @@ class Engine:
                 self._finish()
             case Phase.ENDED:
                 pass
+
+    def _who_decides(self) -> Member | None:
+        """Return the adviser if results are passed on to it."""
+        control = self.pipeline.control
+        wants = control is not None and control.wants
+        return self.members.get("adviser") if wants else None
 
     def _end_when_recorded(self) -> None:
         """End, once the recorder has finished its runs, or gets on no more."""

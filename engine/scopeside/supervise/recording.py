@@ -18,6 +18,8 @@ MAX_RUNS = 1000
 """Recorded runs that are listed; older ones count in the totals only."""
 WRITING_S = 600.0
 """One step of the writer may take so long; then the disk is taken to hang."""
+DECIDED_S = 3.0
+"""Decisions on an acquisition that has ended are waited for so long, s."""
 
 
 class Recording:
@@ -38,6 +40,8 @@ class Recording:
         say: Say,
         note: Callable[[str, str], None],
         patience_s: float,
+        *,
+        adviser: Member | None = None,
     ) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
         self.frames = 0
@@ -48,7 +52,9 @@ class Recording:
         self._say = say
         self._note = note
         self._patience_s = patience_s
+        self._adviser = adviser
         self._pending: dict[str, dict[str, Any]] = {}
+        self._undecided: dict[str, float] = {}
         self._moved: tuple[Any, float] = (None, time.monotonic())
 
     @property
@@ -81,14 +87,32 @@ class Recording:
         self._moved = (None, time.monotonic())
         if self._member.state is State.DEGRADED:
             self.lost()
-        elif self._member.state is State.RUNNING:
-            self._say(self._member.name, Kind.BOOK, **self._pending[book.id])
+        elif self._adviser is not None and self._adviser.state is State.RUNNING:
+            self._undecided[book.id] = time.monotonic() + DECIDED_S
+        else:
+            self.decided(book.id)
+
+    def decided(self, acquisition: str) -> None:
+        """Take that the guard has written down all decisions on an acquisition."""
+        self._undecided.pop(acquisition, None)
+        said = self._pending.get(acquisition)
+        if said is None or self._member is None:
+            return
+        self._moved = (None, time.monotonic())
+        if self._member.state is State.RUNNING:
+            self._say(self._member.name, Kind.BOOK, **said)
+
+    def look(self) -> None:
+        """Wait no longer for decisions that are overdue."""
+        now = time.monotonic()
+        for name, until in list(self._undecided.items()):
+            if now > until:
+                self.decided(name)
 
     def repeat(self) -> None:
         """Tell a recorder that was restarted."""
-        assert self._member is not None
-        for said in self._pending.values():
-            self._say(self._member.name, Kind.BOOK, **said)
+        for name in self._pending.keys() - self._undecided.keys():
+            self.decided(name)
 
     def recorded(self, header: Mapping[str, Any]) -> None:
         """Take note that a run is finished."""
@@ -122,6 +146,7 @@ class Recording:
             self._books.amend(name, {}, [problem])
             self._note("engine", problem)
         self._pending.clear()
+        self._undecided.clear()
 
     # -- pace -------------------------------------------------------------------
 
@@ -130,6 +155,8 @@ class Recording:
         """Whether the recorder has got on within the time that is allowed."""
         if self._member is None or self._member.state is State.DEGRADED:
             return False
+        if self._undecided:
+            return True
         said = self._member.board.read().get("record", {})
         now = time.monotonic()
         if (said.get("bytes"), self._member.spec.incarnation) != self._moved[0]:

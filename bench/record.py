@@ -1,0 +1,205 @@
+"""The recorder against a plain sequential write to the same disk.
+
+    python bench/record.py [--seconds 20] [--to FOLDER] [--json FILE]
+
+First a file is written from one thread, in pieces of 4 MiB, and brought to the disk
+(fsync): that is what the disk sustains. Then frames of 256×256 u16 come from a source
+that cannot wait, as a camera cannot, at 0.95 of that rate, with the virtual-imaging
+chain live; the rate is lowered by a tenth until nothing at all is lost, neither on its
+way in nor by the recorder nor by the chain. Then the plain write again: the ratio is
+to the mean of both, since the speed of disks changes from minute to minute.
+
+The recorder's rate counts everything: bytes of the segments, over the time from the
+first frame until the manifest is closed and all of it is on the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+for part in ("engine", "adapters", "processors", "."):
+    sys.path.insert(0, str(ROOT / part))
+
+from scopeside.pipeline import Pipeline  # noqa: E402 - found by the lines above
+from scopeside.supervise.session import Options, run  # noqa: E402
+
+SHAPE = (256, 256)
+DTYPE = np.dtype("uint16")
+FRAME_BYTES = SHAPE[0] * SHAPE[1] * DTYPE.itemsize
+PIECE = 4 << 20
+FIRST = 0.95
+LOWER = 0.9
+TRIES = 6
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    mb_per_s_before: float
+    mb_per_s_after: float
+    frames_per_s: float
+    mb_per_s: float
+    of_plain: float
+    lost: int
+    frames: int
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--to", type=Path, default=Path("bench-runs"))
+    parser.add_argument("--spool-mib", type=int, default=1024)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    console = Console()
+    asked.to.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="record-", dir=asked.to))
+    try:
+        row = measure(folder, asked, console)
+    finally:
+        shutil.rmtree(folder)
+    console.print(table(row))
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(asdict(row), indent=2) + "\n")
+
+
+def measure(folder: Path, asked: argparse.Namespace, console: Console) -> Row:
+    """Find the highest rate at which nothing is lost."""
+    before = plain_write(folder, asked.seconds)
+    console.print(f"plain sequential write: {before / 1e6:.0f} MB/s")
+    rate = FIRST * before
+    for _ in range(TRIES):
+        found = one_run(folder, rate / FRAME_BYTES, asked)
+        console.print(f"at {rate / 1e6:.0f} MB/s: {found['lost']} frames lost")
+        if found["lost"] == 0:
+            break
+        rate *= LOWER
+    after = plain_write(folder, asked.seconds)
+    console.print(f"plain sequential write: {after / 1e6:.0f} MB/s")
+    speed = found["bytes"] / found["seconds"]
+    return Row(
+        round(before / 1e6),
+        round(after / 1e6),
+        round(found["frames"] / found["seconds"]),
+        round(speed / 1e6),
+        round(speed / ((before + after) / 2), 3),
+        found["lost"],
+        found["frames"],
+    )
+
+
+def plain_write(folder: Path, seconds: float) -> float:
+    """Return bytes/s of a file that is written for so long, with its fsync."""
+    piece = np.random.default_rng(0).integers(0, 255, PIECE, np.uint8).data
+    path = folder / "plain"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    written, synced = 0, time.perf_counter()
+    began = synced
+    try:
+        while (now := time.perf_counter()) - began < seconds:
+            written += os.write(fd, piece)
+            if now - synced > 1.0:
+                # As the recorder does; else the file would lie in memory for long.
+                os.fdatasync(fd)
+                synced = time.perf_counter()
+        os.fsync(fd)
+        took = time.perf_counter() - began
+    finally:
+        os.close(fd)
+        path.unlink()
+    return written / took
+
+
+def one_run(folder: Path, fps: float, asked: argparse.Namespace) -> dict:
+    """Record once and return what came of it."""
+    to = folder / "runs"
+    pipeline = Pipeline.from_raw(tables(to, fps, asked), folder=ROOT, source="bench")
+    times: dict[str, float] = {}
+
+    def observe(engine, _watch) -> None:
+        if engine.went is not None:
+            times.setdefault("began", time.monotonic())
+
+    report = run(pipeline, Options(), observe).report
+    ended = time.monotonic()
+    if not report["closed"]:
+        raise SystemExit(f"the ledger is not closed: {report['exit']['reason']}")
+    size = sum(path.stat().st_size for path in to.rglob("*.seg"))
+    (acquisition,) = report["acquisitions"].values()
+    lost = sum(acquisition["ingest"]["missing"].values())
+    for account in acquisition["edges"].values():
+        lost += sum(account["dropped"].values()) + sum(account["failed"].values())
+    (manifest,) = to.glob("*/manifest.json")
+    recorded = json.loads(manifest.read_text())["frames"]["recorded"]
+    shutil.rmtree(to)
+    return {
+        "lost": lost,
+        "bytes": size,
+        "frames": recorded,
+        "seconds": ended - times["began"],
+    }
+
+
+def tables(to: Path, fps: float, asked: argparse.Namespace) -> dict:
+    """Return the pipeline: memory, recorder, virtual imaging."""
+    middle = [SHAPE[0] / 2, SHAPE[1] / 2]
+    detectors = {"bf": {"disk": [*middle, 20]}, "adf": {"annulus": [*middle, 40, 100]}}
+    return {
+        "detector": {
+            "kind": "bench.memory_detector:MemoryDetector",
+            "shape": list(SHAPE),
+            "dtype": DTYPE.name,
+            "seconds": asked.seconds,
+            "rate": fps,
+            "waits": False,
+        },
+        "record": {"to": str(to), "spool_mib": asked.spool_mib},
+        "chain": [
+            {
+                "name": "stem",
+                "processor": [{"kind": "virtual", "detectors": detectors}],
+            }
+        ],
+    }
+
+
+def table(row: Row) -> Table:
+    """Return the figures as a person reads them."""
+    found = Table(title="Recording 256×256 u16 with virtual imaging live")
+    for name in (
+        "plain before",
+        "plain after",
+        "recorded",
+        "frames/s",
+        "ratio",
+        "lost",
+    ):
+        found.add_column(name, justify="right")
+    found.add_row(
+        f"{row.mb_per_s_before:.0f} MB/s",
+        f"{row.mb_per_s_after:.0f} MB/s",
+        f"{row.mb_per_s:.0f} MB/s",
+        f"{row.frames_per_s:.0f}",
+        f"{row.of_plain:.2f}",
+        f"{row.lost}",
+    )
+    return found
+
+
+if __name__ == "__main__":
+    main()
