@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.suite.judge import Verdict
+from tests.faults.suite.material import stored
 from tests.faults.suite.one import run_seed
 from tests.faults.suite.schedule import plan_of
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SEEDS = {
     4: "kill recorder",
-    12: "stop worker",
+    14: "stop recorder",
     17: "disk full",
     21: "clock jumps",
     22: "zmq peer",
@@ -30,6 +31,7 @@ def runs():
         tempfile.TemporaryDirectory(prefix="sf-") as store,
         ThreadPoolExecutor(2) as pool,
     ):
+        stored(Path(store), "scan")
         yield {seed: pool.submit(run_seed, seed, Path(store)) for seed in SEEDS}
 
 
