@@ -64,7 +64,7 @@ def pipeline_of(
         "engine": {"silent_s": SILENT_S, "drain_s": 6.0},
         "record": {
             "to": _disk_of(folder),
-            "spool_mib": SPOOL_MIB,
+            "spool_mib": SPOOL_MIB if plan.slab_mib == SLAB_MIB else plan.slab_mib,
             "segment_mib": 2,
             "keep_free_mib": _keep_free_mib(plan),
             "sync_s": 0.3,
