@@ -9,7 +9,7 @@ ARGS ?=
 ALL = $(BIN)/python -m pytest -n 3 --dist loadgroup -m "not system" && \
 	$(BIN)/python -m pytest -m system --durations=15
 
-.PHONY: demo test check format bench faults clean
+.PHONY: demo test check format bench faults faults-kills faults-long clean
 
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
@@ -21,8 +21,14 @@ test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem .venv-nion  ## everything t
 	$(BIN)/lint-imports
 	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(ALL))
 
-faults: $(VENV)/.ready-dev  ## kill processes twenty times each, compare results
+faults: $(VENV)/.ready-dev  ## a hundred seeded faults in whole engines, and the table
+	$(BIN)/python -m tests.faults.suite $(ARGS)
+
+faults-kills: $(VENV)/.ready-dev  ## kill processes twenty times each, compare results
 	$(BIN)/python -m pytest tests/faults --kills 20 $(ARGS)
+
+faults-long: $(VENV)/.ready-dev  ## half an hour of a movie at maximal pace: nothing grows
+	$(BIN)/python -m tests.faults.suite.long $(ARGS)
 
 bench: $(VENV)/.ready-dev  ## the whole path, measured; prints a table
 	$(BIN)/python bench/throughput.py $(ARGS)

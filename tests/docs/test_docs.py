@@ -20,6 +20,7 @@ import typer
 from pydantic import BaseModel
 from tests.adapters.channels.memory import running, until
 from tests.doubles import MemorySink
+from tests.faults.suite.schedule import KINDS
 
 import scopeside
 from scopeside import settings
@@ -105,6 +106,11 @@ def rows(page: str) -> dict[str, list[list[str]]]:
             for name in re.findall(r"`([^`]+)`", cells[0]):
                 found.setdefault(name, []).append(cells)
     return found
+
+
+def test_every_fault_of_the_suite_is_explained():
+    found = rows("docs/faults.md")
+    assert set(KINDS) <= set(found)
 
 
 # -- links and commands -------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +235,18 @@ def test_the_account_of_an_adapter_that_died_is_what_lies_on_disk(disk):
     assert account.failed == {"adapter_died": 2}
     ledger = disk.run().manifest["ledger"]["edges"]["record"]
     assert ledger == account.to_dict()
+
+
+def test_what_the_adapter_gave_up_and_is_on_disk_counts_as_recorded(disk):
+    """A recorder had written a batch and was killed before it could say so."""
+    end = book(2)
+    lost = Account(announced=2, processed=1, dropped=Counter(stalled=1))
+    end.header["book"]["edges"]["record"] = lost.to_dict()
+    *_, closed = disk.write(start(), batch_of(0), batch_of(1), end)
+    account = Account.from_dict(closed.answer["account"])
+    assert (account.processed, account.dropped) == (2, {})
+    assert account.closed
+    assert disk.run().gaps == []
 
 
 def test_the_first_manifest_says_that_it_is_being_recorded(disk):

@@ -26,6 +26,8 @@ OWN_CAUSES = frozenset(
     {"disk_slow", "disk_full", "disk_failed", "ring_full", "no_event", "not_written"}
 )
 """Why the recorder itself gives frames up."""
+_OF_ADAPTER = ("stalled", "degraded")
+"""Why the adapter gives up frames that the recorder does not take."""
 UNRECORDED = "not_recorded"
 """Frames that came, and of which the recorder has heard nothing."""
 MAX_RECEIVED_RUNS = 1000
@@ -308,6 +310,7 @@ class RunOnDisk:
         account = Account.from_dict(said["book"]["edges"][EDGE])
         cause = said.get("orphaned")
         if not cause:
+            self._count_found(account)
             return account
         own = {**_by_cause(self.gaps), **dropped}
         account.processed = len(self.frames)
@@ -318,6 +321,18 @@ class RunOnDisk:
         account.failed = +account.failed
         return account
 
+    def _count_found(self, account: Account) -> None:
+        """Count as recorded what the adapter gave up and is on disk nevertheless.
+
+        A recorder that was killed had written it, and had not come to say so.
+        """
+        for cause in _OF_ADAPTER:
+            found = min(len(self.frames) - account.processed, account.dropped[cause])
+            if found > 0:
+                account.dropped[cause] -= found
+                account.processed += found
+        account.dropped = +account.dropped
+
     def _declare_unrecorded(self, book: Mapping[str, Any]) -> None:
         """Write a gap for frames that came and are neither here nor in a gap."""
         received = book["ingest"]["received_runs"]
@@ -325,7 +340,7 @@ class RunOnDisk:
             return
         known = FrameRanges([*self.frames, *((a, b) for a, b, _ in self.gaps)])
         lost = book["edges"][EDGE]["dropped"]
-        causes = [name for name in ("stalled", "degraded") if lost.get(name)]
+        causes = [name for name in _OF_ADAPTER if lost.get(name)]
         cause = causes[0] if len(causes) == 1 else UNRECORDED
         for first, last in received:
             for a, b in list(known.holes(first, last)):

@@ -40,26 +40,34 @@ def main() -> int:
 def _run_all(
     seeds: list[int], store: Path, asked: argparse.Namespace
 ) -> dict[int, Verdict]:
+    """Run the seeds; Ctrl-C ends after those that run, and what is there is shown."""
     verdicts: dict[int, Verdict] = {}
     began = time.monotonic()
     with ThreadPoolExecutor(asked.jobs) as pool:
         jobs = {
             pool.submit(run_seed, one, store, keep=asked.keep): one for one in seeds
         }
-        for job in as_completed(jobs):
-            seed = jobs[job]
-            verdicts[seed] = one = job.result()
-            words = "FAILED" if one.failures else "skipped" if one.skipped else "ok"
-            minutes = (time.monotonic() - began) / 60
-            print(
-                f"{len(verdicts):>4}/{len(seeds)} {minutes:5.1f} min  seed {seed:<5} "
-                f"{words:<8} {plan_of(seed).source}: {plan_of(seed).fault}; "
-                f"{one.declared} lost as declared, {one.restarts} restarts",
-                flush=True,
-            )
-            for line in [*one.failures, *(one.notes if asked.verbose else [])]:
-                print(f"          {line}", flush=True)
+        try:
+            for job in as_completed(jobs):
+                verdicts[jobs[job]] = job.result()
+                minutes = (time.monotonic() - began) / 60
+                print(f"{len(verdicts):>4}/{len(seeds)} {minutes:5.1f} min  ", end="")
+                _say(jobs[job], verdicts[jobs[job]], verbose=asked.verbose)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
     return verdicts
+
+
+def _say(seed: int, one: Verdict, *, verbose: bool) -> None:
+    words = "FAILED" if one.failures else "skipped" if one.skipped else "ok"
+    plan = plan_of(seed)
+    print(
+        f"seed {seed:<5} {words:<8} {plan.source}: {plan.fault}; "
+        f"{one.declared} lost as declared, {one.restarts} restarts"
+    )
+    for line in [*one.failures, *(one.notes if verbose else [])]:
+        print(f"          {line}")
+    sys.stdout.flush()
 
 
 def _arguments() -> argparse.Namespace:

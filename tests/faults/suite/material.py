@@ -83,16 +83,12 @@ class Material:
         return {} if trace is None else {"film.drift.trace": trace}
 
     def _expected_of_scan(self, processed: dict[str, Array]) -> dict[str, Array]:
-        found = {}
-        for name, whole in self._of_each_frame.items():
-            chain = name.partition(".")[0]
-            if chain in processed:
-                found[name] = whole[processed[chain]]
-        if "all" in processed:
-            seen = self.frames[processed["all"]]
-            found["all.sum.sum"] = seen.sum(0, dtype=np.int64)
-            if len(seen):
-                found["all.sum.max"] = seen.max(0)
+        at = processed["stem"]
+        found = {name: whole[at] for name, whole in self._of_each_frame.items()}
+        if len(at):
+            seen = self.frames[at]
+            found["stem.sum.sum"] = seen.sum(0, dtype=np.int64)
+            found["stem.sum.max"] = seen.max(0)
         return found
 
 

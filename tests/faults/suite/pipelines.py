@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.suite.material import DETECTORS
-from tests.faults.suite.schedule import SILENT_S, Plan
+from tests.faults.suite.schedule import SILENT_S, SLAB_MIB, WORKERS, Plan
 from tests.system.plugins import lines
 
 SECONDS = 2.0
@@ -59,12 +59,12 @@ def pipeline_of(
     """
     tables: dict[str, Any] = {
         "detector": dict(detector),
-        "slab": {"mib": plan.slab_mib, "batch_kib": 64},
-        "chain": _scan_chains() if scan else [_film()],
+        "slab": {"mib": plan.slab_mib, "batch_kib": _batch_kib(plan)},
+        "chain": [_scan_chain(plan) if scan else _film()],
         "engine": {"silent_s": SILENT_S, "drain_s": 6.0},
         "record": {
             "to": _disk_of(folder),
-            "spool_mib": SPOOL_MIB,
+            "spool_mib": SPOOL_MIB if plan.slab_mib == SLAB_MIB else plan.slab_mib,
             "segment_mib": 2,
             "keep_free_mib": _keep_free_mib(plan),
             "sync_s": 0.3,
@@ -91,17 +91,23 @@ def _disk_of(folder: Path) -> Path:
     return (small if small.exists() else folder) / "runs"
 
 
+def _batch_kib(plan: Plan) -> int:
+    """Return the size of a slot; of small ones there are more than frames."""
+    return 64 if plan.slab_mib == SLAB_MIB else 16
+
+
 def _keep_free_mib(plan: Plan) -> int:
     return ROOM_MIB - DISK_MIB if plan.fault.detail == "keep_free" else 0
 
 
-def _scan_chains() -> list[dict[str, Any]]:
-    virtual = {"kind": "virtual", "detectors": 0}
-    com = {"kind": "com", "of": ["com"]}
-    return [
-        {"name": "stem", "workers": 2, "processor": [virtual, com]},
-        {"name": "all", "processor": [{"kind": "sum"}]},
+def _scan_chain(plan: Plan) -> dict[str, Any]:
+    steps = [
+        {"kind": "virtual", "detectors": 0},
+        {"kind": "com", "of": ["com"]},
+        {"kind": "sum"},
     ]
+    workers = 2 if {*plan.fault.whom} & {*WORKERS} else 1
+    return {"name": "stem", "workers": workers, "processor": steps}
 
 
 def _film() -> dict[str, Any]:

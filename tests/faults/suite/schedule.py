@@ -63,7 +63,7 @@ class Plan:
         Whether a side channel and feedback (adviser, guard) run, too.
     slab_mib
         With `SLAB_MIB` a recorder that is away for more than 2 s costs frames of the
-        recording, since nobody waits for it; with `ROOMY_MIB` the slab holds the run.
+        recording, since nobody waits for it; with `ROOMY_MIB` slab and spool hold all.
     """
 
     seed: int
