@@ -26,6 +26,7 @@ import numpy.typing as npt
 import xxhash
 
 from scopeside.errors import RunError
+from scopeside.strangers import from_msgpack
 from scopeside.wire import Buffer, Kind
 
 LINE = 64
@@ -125,7 +126,10 @@ class RecordHead(NamedTuple):
             raise RunError(f"this is form {VERSION} of a record, found {version}")
         if header_bytes > min(body, MAX_HEADER) or body % LINE:
             raise RunError(f"a record of {body} bytes has no header of {header_bytes}")
-        return cls(Kind(kind), header_bytes, n, record, body, first, t_ns, digest)
+        try:
+            return cls(Kind(kind), header_bytes, n, record, body, first, t_ns, digest)
+        except ValueError as error:
+            raise RunError(f"there is no kind {kind} of a record") from error
 
 
 class Packed(NamedTuple):
@@ -190,11 +194,11 @@ def unpack(head: RecordHead, body: Buffer) -> tuple[dict[str, Any], list[memoryv
     """
     memory = memoryview(body).cast("B")
     try:
-        header = msgpack.unpackb(memory[: head.header_bytes])
+        header = from_msgpack(memory[: head.header_bytes])
         sizes = header.pop("parts")
         if len(sizes) > MAX_PARTS or any(type(size) is not int for size in sizes):
             raise ValueError("no sizes of parts")
-    except (ValueError, KeyError, AttributeError, msgpack.UnpackException) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise RunError(f"record {head.record} has no header: {error}") from error
     at = up(head.header_bytes)
     parts = []

@@ -70,7 +70,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is no recorded run: it has no {NAME}") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict) or "acquisition" not in found:
+    if not isinstance(found, dict) or not {"acquisition", "state"} <= found.keys():
         raise RunError(f"{path} is no manifest of a run")
     if found.get("form") != FORM:
         raise RunError(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scopeside.acquisition import Acquisition
-from scopeside.errors import RunError
+from scopeside.errors import RunError, ShapeError
 from scopeside.packed import AnyBatch
 from scopeside.runs import manifest
 from scopeside.runs.form import ENTRY, LINE, RecordHead, check_body, unpack
@@ -54,7 +54,10 @@ class Run:
     @property
     def acquisition(self) -> Acquisition:
         """What was recorded."""
-        return Acquisition.from_dict(self.manifest["acquisition"])
+        try:
+            return Acquisition.from_dict(self.manifest["acquisition"])
+        except ShapeError as error:
+            raise RunError(f"{self.folder / manifest.NAME}: {error}") from error
 
     @property
     def growing(self) -> bool:
@@ -121,8 +124,11 @@ class Run:
         known = self._maps.get(number)
         if known is None or len(known) < end:
             path = self.folder / f"{number:06d}.seg"
-            with path.open("rb") as file:
-                known = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            try:
+                with path.open("rb") as file:
+                    known = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            except (OSError, ValueError) as error:  # ValueError: it is empty
+                raise RunError(f"{path} cannot be read: {error}") from error
             self._maps[number] = known
             if len(known) < end:
                 raise RunError(f"{path} is shorter than its index says")

@@ -129,7 +129,23 @@ def _beyond(
 
 
 def entry_from_file(path: Path, found: Found, segment: int) -> npt.NDArray[np.void]:
-    """Return the entry of a record that lies in a file."""
+    """Return the entry of a record that lies in a file.
+
+    Raises
+    ------
+    RunError
+        If its contents are not those of its kind.
+    """
+    try:
+        return _entry(path, found, segment)
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+        raise RunError(
+            f"record {found.head.record} is no {found.head.kind.name}: "
+            f"{type(error).__name__}: {error!s:.80}"
+        ) from error
+
+
+def _entry(path: Path, found: Found, segment: int) -> npt.NDArray[np.void]:
     head = found.head
     with path.open("rb") as file:
         file.seek(found.offset + LINE)
