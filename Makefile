@@ -9,7 +9,7 @@ ARGS ?=
 # These load orix, whose compiled functions spoil their own cache, and with it every later
 # import, if two processes compile them at the same time.
 ORIX := $(addprefix tests/peers/test_stem_,calibrate.py orientation.py radial.py)
-ALONE := tests/cuda tests/docs tests/engine tests/processors \
+ALONE := tests/cuda tests/docs tests/engine tests/fuzz tests/processors \
 	$(addprefix tests/adapters/,channels dectris deserver file merlin microscope simulator \
 	video watch zmq) $(filter-out $(ORIX),$(wildcard tests/peers/test_stem_*.py \
 	tests/peers/test_insitu_*.py))
@@ -17,7 +17,7 @@ TOGETHER := tests/adapters tests/examples tests/faults tests/peers tests/system
 ALL = $(BIN)/python -m pytest -n 3 --dist loadfile $(ALONE) && \
 	$(BIN)/python -m pytest --durations=15 $(TOGETHER) $(addprefix --ignore=,$(ALONE))
 
-.PHONY: demo test check format bench faults clean
+.PHONY: demo test check format bench faults fuzz clean
 
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
@@ -32,6 +32,9 @@ test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem .venv-nion  ## everything t
 faults: $(VENV)/.ready-dev  ## kill processes twenty times each, compare results
 	$(BIN)/python -m pytest tests/faults --kills 20 $(ARGS)
 
+fuzz: $(VENV)/.ready-dev  ## give each parser a minute of what is nearly right
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 bench: $(VENV)/.ready-dev  ## the whole path, measured; prints a table
 	$(BIN)/python bench/throughput.py $(ARGS)
 
@@ -40,7 +43,7 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-tickit .venv-py4dstem .venv-nion .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-tickit .venv-py4dstem .venv-nion .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
