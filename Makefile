@@ -9,7 +9,7 @@ ARGS ?=
 ALL = $(BIN)/python -m pytest -n 3 --dist loadgroup -m "not system" && \
 	$(BIN)/python -m pytest -m system --durations=15
 
-.PHONY: demo test check format bench faults faults-kills faults-long clean
+.PHONY: demo test check format bench faults faults-kills faults-long fuzz clean
 
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
@@ -30,6 +30,9 @@ faults-kills: $(VENV)/.ready-dev  ## kill processes twenty times each, compare r
 faults-long: $(VENV)/.ready-dev  ## half an hour of a movie at maximal pace: nothing grows
 	$(BIN)/python -m tests.faults.suite.long $(ARGS)
 
+fuzz: $(VENV)/.ready-dev  ## give each parser a minute of what is nearly right
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 bench: $(VENV)/.ready-dev  ## the whole path, measured; prints a table
 	$(BIN)/python bench/throughput.py $(ARGS)
 
@@ -38,7 +41,7 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-tickit .venv-py4dstem .venv-nion .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-tickit .venv-py4dstem .venv-nion .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

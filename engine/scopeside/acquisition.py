@@ -18,7 +18,9 @@ Kind = Literal["scan4d", "movie", "spectrum_image", "tilt_series"]
 Encoding = Literal["frames", "events", "packed"]
 
 _PACKED = ("u1", "u2", "u4", "i1", "i2", "i4")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ID = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+"""Windows opens a device by such a name, whatever the folder and the suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Acquisition:
     Attributes
     ----------
     id
-        Unique name; letters, digits, ``.``, ``_`` and ``-``, at most 64.
+        Unique name, that of a folder on any system: letters, digits, ``.``, ``_`` and
+        ``-``, at most 64; no ``.`` at either end, and no device of Windows (``nul``).
     kind
         ``scan4d``, ``movie``, ``spectrum_image`` or ``tilt_series``.
     frame_shape
@@ -72,7 +75,13 @@ class Acquisition:
         if not _ID.fullmatch(self.id):
             raise ShapeError(
                 f"an acquisition id has 1 to 64 letters, digits, '.', '_' or '-' "
-                f"and begins with a letter or digit, not {self.id!r}"
+                f"and begins with a letter or digit, not {self.id!r:.80}; nor does it "
+                "end with '.'"
+            )
+        if _DEVICE.fullmatch(self.id):
+            raise ShapeError(
+                f"an acquisition cannot be called {self.id!r}: its folder could not "
+                "be copied to Windows, where that is a device"
             )
         if self.kind not in get_args(Kind):
             raise ShapeError(f"kind is one of {get_args(Kind)}, not {self.kind!r}")

@@ -11,6 +11,9 @@ from scopeside.errors import ConfigError
 
 MOST_VISITS = 1 << 26
 """More probe positions than any instrument visits in one scan."""
+_NPY = b"\x93NUMPY\x01\x00"
+MOST_TEXT = 1 << 28
+"""Bytes; in a .npy file there may be more of them."""
 
 
 def read_positions(path: Path, shape: tuple[int, int]) -> bytes:
@@ -62,6 +65,26 @@ def _read(path: Path, _changed_ns: int, shape: tuple[int, int]) -> bytes:
 
 def _numbers(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False), np.float64)
-    text = path.read_text("utf-8").replace(",", " ").splitlines()
-    return np.loadtxt(text, np.float64, ndmin=2)
+        return _array(path)
+    if path.stat().st_size > MOST_TEXT:
+        raise ValueError(f"a list has {MOST_TEXT >> 20} MiB of text at most")
+    lines = path.read_text("utf-8").replace(",", " ").splitlines()
+    if not any(line.strip() for line in lines):
+        raise ValueError("it is empty")
+    return np.loadtxt(lines, np.float64, ndmin=2)
+
+
+def _array(path: Path) -> np.ndarray:
+    """Return a saved array; a file that is shorter than it says takes no memory."""
+    with path.open("rb") as file:
+        begin = file.read(len(_NPY))
+    if begin != _NPY:  # other versions may have a header of gigabytes
+        raise ValueError(f"it begins with {begin!r}, expected {_NPY!r}")
+    try:
+        with np.errstate(all="ignore"):  # of the product of impossible sides
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.asarray(found, np.float64)
+    except OSError:
+        raise
+    except Exception as error:  # the header is Python source, and fails in its ways
+        raise ValueError(f"{type(error).__name__}: {error!s:.80}") from error

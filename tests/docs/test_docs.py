@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from tests.adapters.channels.memory import running, until
 from tests.doubles import MemorySink
 from tests.faults.suite.schedule import KINDS
+from tests.fuzz.registry import targets
 
 import scopeside
 from scopeside import settings
@@ -561,3 +562,8 @@ def test_python_is_python_and_names_what_exists(block):
     compile(block, "documentation", "exec")
     for name in re.findall(r"(?<![\w./])scopeside\.(\w+)\(", block):
         assert callable(getattr(scopeside, name)), name
+
+
+def test_the_fuzzing_page_names_every_target():
+    prose = text_of("docs/fuzzing.md")
+    assert [name for name in targets() if f"`{name}`" not in prose] == []

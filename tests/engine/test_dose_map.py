@@ -19,6 +19,12 @@ def lit(where, box, upper):
     where.add([box], upper, [(box, 1.0)])
 
 
+def test_more_tiles_than_a_map_may_have_are_refused_before_they_are_unpacked():
+    kept = {**DoseMap(1.0).to_dict(), "tiles": [[0, 0, "!"]] * 3}
+    with pytest.raises(ValueError, match="more than 2 tiles"):
+        DoseMap.from_dict(kept, max_tiles=2)
+
+
 def test_a_cell_that_is_touched_counts_as_a_whole():
     found = DoseMap(10.0)
     lit(found, Box(12, 12, 18, 28), 2.0)

@@ -203,3 +203,35 @@ def test_a_list_of_positions_is_a_pattern(tmp_path):
 def test_settings_that_contradict_each_other_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         AcquisitionSettings(**values)
+
+
+# Found by fuzzing: what np.load and np.loadtxt raise, warn of, and make room for.
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.npy", b""),
+        ("a.npy", b"PK\x03\x04"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x06\x00{'a':\n"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x06\x00((((  "),
+        ("a.npy", b"\x93NUMPY\x01\x00\x06\x00for x\n"),
+        ("a.txt", b""),
+        ("a.txt", b" \n,\n"),
+        ("a.txt", b"\xff\xfe"),
+    ],
+)
+def test_a_list_of_positions_that_is_none_is_a_config_error(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConfigError, match="no list of numbers"):
+        read_positions(tmp_path / name, (4, 5))
+
+
+@pytest.mark.parametrize("n", [1 << 40, 1 << 61])
+def test_a_list_that_is_shorter_than_it_says_takes_no_memory(tmp_path, n):
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({n}, 2)}}".encode()
+    head = head.ljust(117) + b"\n"
+    raw = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(32)
+    (tmp_path / "a.npy").write_bytes(raw)
+    with pytest.raises(ConfigError, match="no list of numbers"):
+        read_positions(tmp_path / "a.npy", (4, 5))

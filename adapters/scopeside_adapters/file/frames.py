@@ -69,6 +69,14 @@ class Facts:
     calibration: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # A damaged file may hold a list where a side belongs.
+        sides = self.frame_shape
+        if not all(isinstance(n, int | np.integer) and n >= 1 for n in sides):
+            raise SourceError(
+                f"a frame has a height and a width of 1 or more, not {sides!r:.80}"
+            )
+
 
 class Frames(ABC):
     """An open file. Close it, or use it as a context manager."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +24,7 @@ from scopeside_adapters.file.frames import (
 )
 from scopeside_adapters.file.strided import Strided, record_of
 
+_LONGEST_HEADER = 1 << 16
 Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
@@ -126,7 +127,7 @@ class NpzFrames(Frames):
         stream = self._at(first)
         try:
             got = _fill(stream, out)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # each codec of a zip file has errors of its own
             raise FrameLostError(
                 f"frame {first} of {self._member} cannot be unpacked: {error}",
                 frame=first,
@@ -187,7 +188,14 @@ def _read_header(file: IO[bytes]) -> Header:
     if version == (1, 0):
         return npy.read_array_header_1_0(file)
     if version == (2, 0):
-        return npy.read_array_header_2_0(file)
+        # NumPy would read whatever size it says before it looks at it.
+        raw = file.read(4)
+        size = int.from_bytes(raw, "little")
+        if size > _LONGEST_HEADER:
+            raise SourceError(
+                f"its header has {size} bytes; at most {_LONGEST_HEADER} are read"
+            )
+        return npy.read_array_header_2_0(io.BytesIO(raw + file.read(size)))
     raise SourceError(f"version {version} of .npy holds records, not frames")
 
 

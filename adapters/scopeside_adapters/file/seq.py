@@ -80,7 +80,7 @@ def seq_layout(header: bytes) -> Strided:
         offset=HEADER if said.version < 5 else _LONG_HEADER,
         record=_record(said),
         stamps=_stamps if said.stride >= said.image_bytes + _STAMP else None,
-        calibration={"frame_time_s": 1 / said.rate} if 0 < said.rate < 1e9 else {},
+        calibration={"frame_time_s": 1 / said.rate} if 1e-9 < said.rate < 1e9 else {},
         metadata={"bits": said.real_depth},
     )
 

@@ -196,6 +196,8 @@ class DoseMap:
         """
         found = cls(float(kept["cell_m"]), max_tiles)
         found._rest = _doses(kept["rest"], (2,))
+        if len(kept["tiles"]) > max_tiles:
+            raise ValueError(f"more than {max_tiles} tiles")
         for row, column, text in kept["tiles"]:
             size = 2 * TILE * TILE * 8
             bytes_ = zlib.decompressobj().decompress(

@@ -27,6 +27,7 @@ import xxhash
 
 from scopeside.errors import RunError
 from scopeside.runs.checksum import as_written
+from scopeside.strangers import from_msgpack
 from scopeside.wire import Buffer, Kind
 
 LINE = 64
@@ -194,17 +195,11 @@ def unpack(head: RecordHead, body: Buffer) -> tuple[dict[str, Any], list[memoryv
     """
     memory = memoryview(body).cast("B")
     try:
-        header = msgpack.unpackb(memory[: head.header_bytes])
+        header = from_msgpack(memory[: head.header_bytes])
         sizes = header.pop("parts")
         if len(sizes) > MAX_PARTS or any(type(size) is not int for size in sizes):
             raise ValueError("no sizes of parts")
-    except (
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        msgpack.UnpackException,
-    ) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise RunError(f"record {head.record} has no header: {error}") from error
     at = up(head.header_bytes)
     parts = []

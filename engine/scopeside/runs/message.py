@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scopeside.acquisition import check_dtype
 from scopeside.batch import Batch
+from scopeside.dtypes import dtype_of
 from scopeside.errors import RunError
 from scopeside.events import EventBatch
 from scopeside.packed import AnyBatch, PackedBatch
@@ -77,7 +79,9 @@ def batch_of(header: Mapping[str, Any], parts: Sequence[Buffer]) -> AnyBatch:
         payload, index, times = parts
         n, codec = int(header["n"]), header["codec"]
         height, width = (int(number) for number in header["shape"])
-        dtype = np.dtype(header["dtype"])
+        dtype = check_dtype(dtype_of(header["dtype"]))
+        if min(n, height, width) < 1:
+            raise ValueError(f"{n} frames of {height}×{width}")
         epoch = int(header.get("epoch", 0))
         numbers = np.frombuffer(index, "<i8"), np.frombuffer(times, "<i8")
         if codec == "raw":
@@ -88,7 +92,7 @@ def batch_of(header: Mapping[str, Any], parts: Sequence[Buffer]) -> AnyBatch:
         words = np.frombuffer(payload, "<u8")
         kind = EventBatch if codec == "events" else PackedBatch
         return kind(words, *numbers, (height, width), dtype, epoch)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunError(f"a recorded batch cannot be read: {error}") from error
 
 

@@ -71,7 +71,7 @@ class Trees:
     def ours(cls) -> Self:
         """Return the trees of this package."""
         place = resources.files(__package__) / "verdicts.npz"
-        with place.open("rb") as file, np.load(file) as saved:
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             fields = {name: saved[name] for name in saved.files}
         fields["prior"] = float(fields["prior"])
         return cls(**fields)

@@ -10,6 +10,7 @@ from tests.adapters.file.playing import assert_delivers, cut, detector, play, se
 
 from scopeside.errors import SourceError
 from scopeside_adapters.file.formats import open_frames
+from scopeside_adapters.file.frames import Facts, FrameLostError
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,34 @@ def test_pickled_objects_are_refused(tmp_path):
     np.save(tmp_path / "array.npy", array, allow_pickle=True)
     with pytest.raises(SourceError, match="integers or floats"):
         play(tmp_path / "array.npy")
+
+
+# Found by fuzzing.
+
+
+def test_a_header_of_gigabytes_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x02\x00" + (1 << 31).to_bytes(4, "little"))
+    with pytest.raises(SourceError, match="its header has 2147483648 bytes"):
+        open_frames(path)
+
+
+def test_a_damaged_lzma_member_loses_its_frame_and_nothing_else(tmp_path):
+    path = tmp_path / "a.npz"
+    frames = np.random.default_rng(1).integers(0, 255, (40, 64, 64), np.uint8)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive,
+        archive.open("a.npy", "w") as member,
+    ):
+        np.save(member, frames)
+    raw = bytearray(path.read_bytes())
+    raw[100_000:100_400] = bytes(400)
+    path.write_bytes(bytes(raw))
+    with open_frames(path) as opened, pytest.raises(FrameLostError):
+        opened.read_into(0, np.empty_like(frames))
+
+
+def test_a_frame_without_pixels_or_with_a_list_for_a_side_is_refused():
+    for sides in ((0, 8), (9, (1, 2)), (9, 2.5)):
+        with pytest.raises(SourceError, match="a height and a width of 1 or more"):
+            Facts(frame_shape=sides, dtype=np.dtype("u1"), count=1, expected=1)

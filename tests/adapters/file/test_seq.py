@@ -68,3 +68,10 @@ def test_another_file_of_that_name_is_refused(tmp_path):
     (tmp_path / "a.seq").write_bytes(b"GIF89a" + bytes(9000))
     with pytest.raises(SourceError, match="it begins with b'GIF89a"):
         play(tmp_path / "a.seq")
+
+
+def test_a_rate_of_nearly_nothing_is_not_known(tmp_path):
+    # Found by fuzzing: one frame in 1e308 s took an infinite time.
+    write(tmp_path / "a.seq", series((3, 5, 4)), rate=("<d", 584, 5e-324))
+    sink = play(tmp_path / "a.seq")
+    assert "frame_time_s" not in sink.acquisitions[0].calibration
