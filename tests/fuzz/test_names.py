@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from scopeside.acquisition import Acquisition
 from scopeside.batch import Batch
-from scopeside.control.keys import checked_name
 from scopeside.errors import ShapeError
 from scopeside.ingest import quarantine
+from scopeside.security.keys import checked_name
 
 _LETTERS = 'abAZ09._-/\\:*?"<>| \0\n\u2028é²\u202e~$%'
 NAMES = st.text(st.sampled_from(_LETTERS), max_size=70)

@@ -22,10 +22,10 @@ from scopeside.control.audit_table import row
 from scopeside.control.book import Book
 from scopeside.control.calibration import Calibration
 from scopeside.control.dose_map import DoseMap
-from scopeside.control.keys import read_secret, write_pair
 from scopeside.errors import AuditError, ConfigError, SourceError
 from scopeside.pipeline import Pipeline
 from scopeside.positions import read_positions
+from scopeside.security.keys import read_secret, write_pair
 from scopeside_adapters.channels.rows import Form, Rows
 from scopeside_adapters.channels.times import reader
 
