@@ -14,7 +14,7 @@ import imageio.v3 as iio
 import numpy as np
 import tifffile
 
-from scopeside.errors import SourceError
+from scopeside.errors import ProtocolError, SourceError
 from scopeside_adapters.file.frames import (
     Array,
     ArrayFrames,
@@ -26,6 +26,7 @@ from scopeside_adapters.file.frames import (
     pixel_dtype,
     shortfall,
 )
+from scopeside_adapters.file.watch.tiff_chain import Dialect
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ Page = tifffile.TiffPage | tifffile.TiffFrame | None
 
 def open_tiff(path: Path, key: str | None) -> Frames:
     """Open a stack; `key` is the number of the series where a file holds several."""
+    _refuse_a_circle(path)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(tifffile.TiffFile(path))
         series = _choose(file, key)
@@ -49,6 +51,7 @@ def open_tiff(path: Path, key: str | None) -> Frames:
 
 def load_tiff(path: Path) -> Array:
     """Return the only page of a file, (height, width)."""
+    _refuse_a_circle(path)
     with tifffile.TiffFile(path) as file:
         if len(file.pages) != 1:
             raise SourceError(f"it has {len(file.pages)} pages, expected one a file")
@@ -58,6 +61,33 @@ def load_tiff(path: Path) -> Array:
             return one_channel(_channels_last(page, page.asarray()))
     with iio.imopen(path, "r", plugin="pillow") as picture:
         return one_channel(np.asarray(picture.read(index=0)))
+
+
+def _refuse_a_circle(path: Path) -> None:
+    """Refuse a file whose pages lead back: tifffile would go round four million times.
+
+    Raises
+    ------
+    SourceError
+        With the place to which they lead.
+    """
+    with path.open("rb") as file:
+
+        def read(at: int, n: int) -> bytes:
+            file.seek(min(at, 1 << 62))
+            return file.read(n)
+
+        try:
+            dialect = Dialect.of(read(0, 4))
+        except ProtocolError:
+            return  # of another kind; tifffile says so
+        seen: set[int] = set()
+        link = 0 if dialect is None else dialect.first_link
+        while dialect is not None and (at := dialect.follow(read, link)):
+            if at in seen:
+                raise SourceError(f"its pages lead back to the one at byte {at}")
+            seen.add(at)
+            link = dialect.link_of(read, at)
 
 
 class TiffPages(Frames):

@@ -207,3 +207,17 @@ def test_garbage_is_refused(tmp_path):
     (tmp_path / "noise.tif").write_bytes(b"II*\x00" + series((500,), "u1").tobytes())
     with pytest.raises(SourceError, match=r"cannot read .*noise.tif as TIFF"):
         play(tmp_path / "noise.tif")
+
+
+def test_pages_that_lead_back_are_refused(tmp_path):
+    # Found by fuzzing: tifffile went round and round, for hours.
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, series((3, 5, 4)), metadata=None, photometric="minisblack")
+    with tifffile.TiffFile(path) as file:
+        first, last = file.pages[0].offset, file.pages[2]
+        link = last.offset + 2 + 12 * len(last.tags)
+    raw = bytearray(path.read_bytes())
+    raw[link : link + 4] = first.to_bytes(4, "little")
+    path.write_bytes(bytes(raw))
+    with pytest.raises(SourceError, match=f"lead back to the one at byte {first}"):
+        open_frames(path)

@@ -248,7 +248,7 @@ def targets() -> Sequence[Target]:
                 partial(_example, suffix),
                 of_files,
                 # Pillow makes room for 179 million pixels before it sees the first.
-                base=(600 if suffix == ".png" else 8) << 20,
+                base=(2100 if suffix == ".png" else 8) << 20,
             )
             for suffix in _WRITERS
         ),

@@ -80,6 +80,13 @@ class Dialect:
         raw = read(link, width)
         return self._number(raw) if len(raw) == width else 0
 
+    def link_of(self, read: Read, at: int) -> int:
+        """Return where the link of the directory at byte `at` stands."""
+        width, tag = (8, 20) if self.big else (2, 12)
+        raw = read(at, width)
+        n = self._number(raw) if len(raw) == width else 0
+        return at + width + n * tag
+
     def directory(self, read: Read, at: int, size: int) -> Directory | None:
         """Return the directory at byte `at`; None if not all of it is there.
 
