@@ -24,7 +24,9 @@ import zmq
 
 from scopeside.board import Board
 from scopeside.link import Link
+from scopeside.messages import validate
 from scopeside.pipeline import Pipeline
+from scopeside.settings import RawPipeline
 from scopeside.wire import Kind
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,11 @@ class Spec:
     def prepare_lock(self) -> Path:
         """The file that the processes of a run lock while they prepare."""
         return Path(self.run_folder) / "prepare.lock"
+
+    def load_settings(self) -> RawPipeline:
+        """Return the tables that the engine reads itself: no plug-in is loaded."""
+        folder = Path(self.pipeline_folder)
+        return validate(RawPipeline, self.pipeline, folder=folder)
 
     def load_pipeline(self) -> Pipeline:
         """Return the pipeline, checked again: plug-ins are loaded here."""

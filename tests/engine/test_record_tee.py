@@ -4,7 +4,7 @@ import pytest
 from tests.engine.test_tee import EPOCH, Peer, Rig
 
 from scopeside.edge import Edge
-from scopeside.ingest import tee as module
+from scopeside.ingest import recording as module
 from scopeside.ingest.recording import RecordEdge
 from scopeside.ledger import Account
 from scopeside.settings import EdgePolicy
@@ -210,3 +210,11 @@ def test_a_stop_that_takes_too_long_leaves_the_recorder_its_time(rig):
     assert account(rig).in_flight == 1
     rig.tee.abandon(recording=True)
     assert account(rig).failed == {"not_drained": 1}
+
+
+def test_one_that_died_is_waited_for_until_the_next_is_there():
+    edge = module.RecordEdge()
+    edge.join(b"recorder#1")
+    assert edge.patience_s == module.SILENT_S
+    edge.leave(b"recorder#1", None)
+    assert edge.patience_s == module.RESTART_S > module.SILENT_S

@@ -20,6 +20,8 @@ from scopeside.wire import Kind, encode
 SILENT_S = 2.0
 """When the detector waits for a slot, a recorder that does not move is waited for so
 long; then its oldest batches are given up, so that everything else goes on."""
+RESTART_S = 10.0
+"""So long where it has died: the next one starts within seconds, nothing is lost."""
 NO_SLOT = -1
 
 
@@ -69,6 +71,11 @@ class RecordEdge(Edge):
     def has_released(self, seq: int) -> bool:
         """Whether a batch was released and is not settled."""
         return seq in self._spooled
+
+    @property
+    def patience_s(self) -> float:
+        """For how long the detector may wait for a recorder that does not move, s."""
+        return SILENT_S if self._workers else RESTART_S
 
     @property
     def spooled(self) -> list[Ticket]:
@@ -199,8 +206,9 @@ class Recording:
             return None
         if not self._shed:
             self.notes.append(
-                f"the recorder does not move for {SILENT_S:g} s while the detector "
-                f"waits: frames from {ticket.first} on are not recorded until it does"
+                f"the recorder has not moved for {self.edge.patience_s:g} s while "
+                f"the detector waits: frames from {ticket.first} on are not recorded "
+                "until it does"
             )
         self._shed = [*self._shed[:1], ticket]
         self._shed_frames += ticket.n

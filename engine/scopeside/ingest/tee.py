@@ -23,7 +23,7 @@ from scopeside.errors import EngineError
 from scopeside.ingest import quarantine
 from scopeside.ingest.accounts import OpenAcquisition
 from scopeside.ingest.changes import Changes
-from scopeside.ingest.recording import NO_SLOT, SILENT_S, RecordEdge, Recording
+from scopeside.ingest.recording import NO_SLOT, RecordEdge, Recording
 from scopeside.ingest.sink import (
     Changed,
     Ended,
@@ -245,7 +245,9 @@ class Tee:
     def _relieve_of_recorder(self, now: float) -> None:
         """Give a quarter of the slots back if the recorder does not move."""
         recording = self._recording
-        if recording is None or now - self._progress[EDGE] < SILENT_S:
+        if recording is None:
+            return
+        if now - self._progress[EDGE] < recording.edge.patience_s:
             return
         while self._sink.free.qsize() < max(1, self._slots // 4):
             ticket = recording.shed()

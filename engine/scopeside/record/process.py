@@ -12,7 +12,9 @@ import zmq
 
 from scopeside.acquisition import Acquisition
 from scopeside.child import Child, main
+from scopeside.control.settings import ControlSettings
 from scopeside.link import Link
+from scopeside.messages import validate
 from scopeside.record.gate import Gate
 from scopeside.record.item import Item
 from scopeside.record.left import items_left
@@ -42,7 +44,7 @@ class RecorderProcess:
 
     def __init__(self, child: Child) -> None:
         spec = child.spec
-        pipeline = spec.load_pipeline()
+        pipeline = spec.load_settings()  # to be back soon after a crash
         assert pipeline.record is not None
         self._child = child
         self._settings: RecordSettings = pipeline.record
@@ -58,7 +60,8 @@ class RecorderProcess:
             "record": self._settings.model_dump(mode="json"),
         }
         if pipeline.control is not None:
-            guard = pipeline.control.settings
+            folder = Path(spec.pipeline_folder)
+            guard = validate(ControlSettings, pipeline.control, folder=folder)
             about["control"] = {"clock": guard.clock, "log": str(guard.audit)}
         self._writer = Writer(
             self._settings, self._notebook, about, Path(spec.run_folder)
