@@ -20,6 +20,7 @@ from scopeside.errors import RunError
 from scopeside.runs import lock
 from scopeside.runs.form import LINE, Packed, entry_of, pack, segment_head
 from scopeside.runs.scan import INDEX, SegmentScan, entries_of, segments_of
+from scopeside.runs.segment_file import SegmentFile, write_all
 from scopeside.wire import Buffer, Kind
 
 SEGMENT_BYTES = 1 << 30
@@ -30,14 +31,18 @@ class _Segment:
     """A segment file that is open."""
 
     path: Path
-    fd: int
+    file: SegmentFile
     number: int
     end: int
     records: int
     seal: Any
-    allocated: int = 0
     """XXH3-128 of the heads: of the segment, then of each record."""
-    finished: bool = False
+    allocated: int = 0
+
+    def cut(self) -> None:
+        """Take away what lies behind the last record, and what was reserved."""
+        self.allocated = 0
+        self.file.truncate(self.end)
 
     def describe(self) -> dict[str, Any]:
         """Return what the manifest says of it."""
@@ -110,7 +115,7 @@ class RunWriter:
             else:
                 writer._reopen(path, ends[int(path.stem)])
         writer.record = len(entries)
-        _write_all(writer._index, [entries.tobytes()], 0)
+        write_all(writer._index, [entries.tobytes()], 0)
         os.ftruncate(writer._index, entries.nbytes)
         return writer
 
@@ -155,7 +160,7 @@ class RunWriter:
         try:
             self._extend_index(entry.tobytes())
         except OSError:
-            os.ftruncate(segment.fd, offset)
+            segment.cut()
             raise
         segment.end += packed.head.size
         segment.records += 1
@@ -177,13 +182,11 @@ class RunWriter:
                 finished, current = list(self._to_finish), self._segment
                 index = self._index
             for segment in finished:
-                os.ftruncate(segment.fd, segment.end)
-                os.fsync(segment.fd)
-                os.close(segment.fd)
+                segment.file.finish(segment.end)
                 with self._lock:
                     self._to_finish.remove(segment)
             if current is not None:
-                os.fdatasync(current.fd)
+                os.fdatasync(current.file.fd)
             if index >= 0:
                 os.fdatasync(index)
 
@@ -208,7 +211,7 @@ class RunWriter:
         with self._lock:
             for segment in (*self._to_finish, self._segment):
                 if segment is not None:
-                    os.close(segment.fd)
+                    segment.file.close()
             self._to_finish.clear()
             self._segment = None
             if self._index >= 0:
@@ -231,13 +234,14 @@ class RunWriter:
         head = segment_head(number, self.record)
         try:
             allocated = _allocate(fd, self._segment_bytes) if self.preallocate else 0
-            _write_all(fd, [head], 0)
+            write_all(fd, [head], 0)
         except OSError:
             os.close(fd)
             path.unlink()
             raise
-        segment = _Segment(path, fd, number, LINE, 0, xxhash.xxh3_128(head))
-        segment.allocated = allocated
+        seal = xxhash.xxh3_128(head)
+        file = SegmentFile(fd)
+        segment = _Segment(path, file, number, LINE, 0, seal, allocated)
         with self._lock:
             self._segment = segment
         _sync_folder(self.folder)
@@ -252,15 +256,15 @@ class RunWriter:
 
     def _write(self, segment: _Segment, packed: Packed) -> None:
         try:
-            _write_all(segment.fd, packed.pieces, segment.end)
+            segment.file.write(packed.pieces, segment.end)
         except OSError:
             # What is left of it is no record; the next one goes in its place.
-            os.ftruncate(segment.fd, segment.end)
+            segment.cut()
             raise
 
     def _extend_index(self, data: bytes) -> None:
         try:
-            _write_all(self._index, [data], self.record * len(data))
+            write_all(self._index, [data], self.record * len(data))
         except OSError:
             os.ftruncate(self._index, self.record * len(data))
             raise
@@ -286,7 +290,8 @@ class RunWriter:
             raise RunError(f"{path.name} says that it is segment {scan.number}")
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         os.ftruncate(fd, end)
-        self._segment = _Segment(path, fd, scan.number, end, records, seal)
+        segment = SegmentFile(fd)
+        self._segment = _Segment(path, segment, scan.number, end, records, seal)
         self.written += end - LINE
 
 
@@ -310,23 +315,6 @@ def _allocate(fd: int, size: int) -> int:
         os.ftruncate(fd, 0)
         return 0
     return size
-
-
-_AT_ONCE = 512
-"""Pieces in one call; the kernel takes 1024."""
-
-
-def _write_all(fd: int, pieces: Sequence[Buffer], offset: int) -> None:
-    """Write `pieces` one behind the other at `offset`, however often it takes."""
-    rest = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
-    while rest:
-        written = os.pwritev(fd, rest[:_AT_ONCE], offset)
-        offset += written
-        while rest and written >= rest[0].nbytes:
-            written -= rest[0].nbytes
-            rest.pop(0)
-        if written:
-            rest[0] = rest[0][written:]
 
 
 def _sync_folder(folder: Path) -> None:
