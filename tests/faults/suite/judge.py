@@ -44,13 +44,7 @@ class Verdict:
     differences: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    skipped: str = ""
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        """Whether all is as it must be."""
-        return not (self.failures or self.skipped)
 
     @property
     def failures(self) -> list[str]:
