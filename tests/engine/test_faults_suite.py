@@ -124,6 +124,17 @@ def test_a_frame_that_is_neither_on_disk_nor_in_a_gap_is_an_undeclared_loss():
     assert judged(book(), gaps=GAPS[:1]).undeclared == 1
 
 
+def test_where_a_disk_took_no_gap_any_more_the_ledger_must_have_the_loss():
+    verdict = Verdict()
+    judge_recording(book(), RECORDED, GAPS[:1], verdict, finished=False)
+    assert verdict.undeclared == 0
+    assert verdict.notes == ["1 frames are lost by the ledger alone"]
+    silent = book()
+    silent["edges"]["record"]["dropped"] = {"lost": 1}
+    judge_recording(silent, RECORDED, GAPS[:1], verdict, finished=False)
+    assert verdict.undeclared == 1
+
+
 def test_a_frame_that_is_on_disk_and_in_a_gap_is_a_difference():
     assert judged(book(), gaps=[*GAPS, (9, 9, "disk_full")]).differences
 
