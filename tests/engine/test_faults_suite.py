@@ -124,6 +124,17 @@ def test_a_frame_that_is_neither_on_disk_nor_in_a_gap_is_an_undeclared_loss():
     assert judged(book(), gaps=GAPS[:1]).undeclared == 1
 
 
+def test_where_a_disk_took_no_gap_any_more_the_ledger_must_have_the_loss():
+    verdict = Verdict()
+    judge_recording(book(), RECORDED, GAPS[:1], verdict, finished=False)
+    assert verdict.undeclared == 0
+    assert verdict.notes == ["1 frames are lost by the ledger alone"]
+    silent = book()
+    silent["edges"]["record"]["dropped"] = {"lost": 1}
+    judge_recording(silent, RECORDED, GAPS[:1], verdict, finished=False)
+    assert verdict.undeclared == 1
+
+
 def test_a_frame_that_is_on_disk_and_in_a_gap_is_a_difference():
     assert judged(book(), gaps=[*GAPS, (9, 9, "disk_full")]).differences
 
@@ -247,10 +258,10 @@ def test_a_run_with_too_few_samples_says_nothing():
 
 def test_the_table_sums_the_runs_of_each_kind():
     bad = Verdict(closed=False, undeclared=3, differences=["x"], leftovers=["y", "z"])
-    rows = rows_of({0: Verdict(declared=2), 25: bad, 1: Verdict(skipped="no room")})
+    rows = rows_of({0: Verdict(declared=2), 25: bad, 1: Verdict()})
     assert rows[0][:6] == ["none", 2, 1, 3, 1, 2]
-    assert rows[1][:2] == [KINDS[1], 0]
-    assert rows[-1][:3] == ["all", 2, 1]
+    assert rows[1][:3] == [KINDS[1], 1, 1]
+    assert rows[-1][:3] == ["all", 3, 2]
 
 
 def test_the_table_is_a_table_of_markdown():

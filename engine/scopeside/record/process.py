@@ -345,9 +345,12 @@ class RecorderProcess:
         if over and recorder.batches:
             self._report.knows(recorder.trouble)
             given_up = recorder.give_up_waiting()
+            runs = [run for gap in self._notebook.gaps for run in gap.runs]
+            frames = ", ".join(f"{first} to {last}" for first, last in runs[:20])
             self._note(
-                f"{given_up} batches that waited for the disk are given up: it could "
-                f"not be written to for {self._patience_ns / 1e9:.0f} s"
+                f"{given_up} batches that waited for the disk are given up (frames "
+                f"{frames}{' …' if len(runs) > 20 else ''}): it could not be written "
+                f"to for {self._patience_ns / 1e9:.0f} s"
             )
 
     def _say(self, words: Iterable[str]) -> None:

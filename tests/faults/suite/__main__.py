@@ -59,10 +59,10 @@ def _run_all(
 
 
 def _say(seed: int, one: Verdict, *, verbose: bool) -> None:
-    words = "FAILED" if one.failures else "skipped" if one.skipped else "ok"
+    words = "FAILED" if one.failures else "ok"
     plan = plan_of(seed)
     print(
-        f"seed {seed:<5} {words:<8} {plan.source}: {plan.fault}; "
+        f"seed {seed:<5} {words:<6} {plan.source}: {plan.fault}; "
         f"{one.declared} lost as declared, {one.restarts} restarts"
     )
     for line in [*one.failures, *(one.notes if verbose else [])]:

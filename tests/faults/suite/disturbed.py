@@ -31,6 +31,10 @@ class HungError(Exception):
     """The run did not end; says what it said last."""
 
 
+class MissedError(Exception):
+    """The fault could not be brought about: whom it was for was gone."""
+
+
 @contextmanager
 def disturbed(plan: Plan, pipeline: Path, folder: Path) -> Iterator[Running]:
     """Run the engine of a plan in the background; it is killed if it is left."""
@@ -124,8 +128,7 @@ def disturb(engine: Running, plan: Plan, frames: int) -> None:
         megabytes = int(plan.fault.detail.partition(" ")[0])
         _say(engine.folder, 1, megabytes * 1_000_000)
         return
-    if not _until(engine, plan.fault.at * frames):
-        return
+    _until(engine, plan.fault.at * frames)
     time.sleep(plan.fault.wait_s)
     verb = what.partition(" ")[0]
     if verb == "kill":
@@ -140,27 +143,30 @@ def disturb(engine: Running, plan: Plan, frames: int) -> None:
         _jump(engine, plan)
 
 
-def _until(engine: Running, frames: float) -> bool:
-    """Wait until so many frames came; False if the run ended before."""
+def _until(engine: Running, frames: float) -> None:
+    """Wait until so many frames came."""
     until = time.monotonic() + PATIENCE_S
     while engine.process.poll() is None:
         status = engine.status()
         if status and status["rates"]["frames"] >= max(1, frames):
-            return True
+            return
         if time.monotonic() > until:
             raise HungError("no frames came")
         time.sleep(0.01)
-    return False
+    raise MissedError("the run ended before the fault was due")
 
 
-def _handles(engine: Running, plan: Plan) -> Iterator[int]:
-    """Yield a descriptor of each process that is meant and lives."""
-    status = engine.status()
-    for name in plan.fault.whom:
-        pid = supervisor(engine) if name == "supervisor" else pid_of(status, name)
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                yield os.pidfd_open(pid)
+def _pid(engine: Running, name: str) -> int:
+    pid = supervisor(engine) if name == "supervisor" else None
+    pid = pid or pid_of(engine.status(), name)
+    if pid is None:
+        raise MissedError(f"{name} is not there")
+    return int(pid)
+
+
+def _handles(engine: Running, plan: Plan) -> list[int]:
+    """Return a descriptor of each process that is meant."""
+    return [os.pidfd_open(_pid(engine, name)) for name in plan.fault.whom]
 
 
 def supervisor(engine: Running) -> int | None:
@@ -179,7 +185,7 @@ def _send(handles: list[int], number: signal.Signals) -> None:
 def _kill(engine: Running, plan: Plan) -> None:
     _signal_once(engine, plan, signal.SIGKILL)
     if not plan.fault.what.endswith("twice"):
-        return None
+        return
     (name,) = plan.fault.whom
     until = time.monotonic() + 20
     while engine.process.poll() is None and time.monotonic() < until:
@@ -187,20 +193,21 @@ def _kill(engine: Running, plan: Plan) -> None:
             again = process["name"] == name and process["incarnation"] > 1
             if again and process["alive"]:
                 time.sleep(plan.fault.wait_s * 20)
-                return _signal_once(engine, plan, signal.SIGKILL)
+                _signal_once(engine, plan, signal.SIGKILL)
+                return
         time.sleep(0.02)
-    return None
+    raise MissedError(f"the next {name} never came")
 
 
 def _signal_once(engine: Running, plan: Plan, number: signal.Signals) -> None:
-    handles = list(_handles(engine, plan))
+    handles = _handles(engine, plan)
     _send(handles, number)
     for handle in handles:
         os.close(handle)
 
 
 def _stop(engine: Running, plan: Plan) -> None:
-    handles = list(_handles(engine, plan))
+    handles = _handles(engine, plan)
     _send(handles, signal.SIGSTOP)
     time.sleep(plan.fault.seconds)
     _send(handles, signal.SIGCONT)
@@ -227,21 +234,14 @@ def _fill(engine: Running, plan: Plan) -> None:
 
 def _limit(engine: Running, name: str, largest: int) -> None:
     """Let no file of a process become larger."""
-    pid = pid_of(engine.status(), name)
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            both = (largest, resource.RLIM_INFINITY)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, both)
+    both = (largest, resource.RLIM_INFINITY)
+    resource.prlimit(_pid(engine, name), resource.RLIMIT_FSIZE, both)
 
 
 def _jump(engine: Running, plan: Plan) -> None:
     (name,) = plan.fault.whom
     hours = int(plan.fault.detail.partition(" ")[0])
-    pid = 0
-    if name != "all":
-        asked = supervisor(engine) if name == "supervisor" else None
-        pid = asked or pid_of(engine.status(), name) or 0
-    _say(engine.folder, 2, pid)
+    _say(engine.folder, 2, 0 if name == "all" else _pid(engine, name))
     _say(engine.folder, 0, hours * 3600 * 10**9)
 
 

@@ -82,8 +82,10 @@ def _judge_report(
         processed = book["processed_runs"]
         count = len(material.frames)
         judge_ledger(book, processed, count, verdict)
-        recorded, gaps = _recorded(by_name.pop(name, []), material, verdict)
-        judge_recording(book, recorded, gaps, verdict)
+        folders = by_name.pop(name, [])
+        finished = all(manifest.read(one)["state"] != "recording" for one in folders)
+        recorded, gaps = _recorded(folders, material, verdict)
+        judge_recording(book, recorded, gaps, verdict, finished=finished)
     for name in by_name:
         verdict.wrong.append(f"a recorded run of {name or 'nobody'}, not in the report")
     if len(books) == 1:

@@ -18,6 +18,7 @@ import numpy as np
 from tests.faults.suite.disturbed import (
     PATIENCE_S,
     HungError,
+    MissedError,
     disturb,
     disturbed,
     saved_runs,
@@ -34,6 +35,7 @@ from tests.faults.suite.material import MOVIE, SCAN, Material, stored
 from tests.faults.suite.peers import Peer, peer_of
 from tests.faults.suite.pipelines import SECONDS, disk, pipeline_of
 from tests.faults.suite.schedule import Plan, plan_of
+from tests.system.engine_runs import Running
 
 ENDS_S = 10.0
 """Processes may live so long after their supervisor was killed."""
@@ -77,7 +79,7 @@ def _run(plan: Plan, folder: Path, store: Path) -> Verdict:
         pipeline = pipeline_of(plan, detector, folder, material.scan)
         with disturbed(plan, pipeline, folder) as engine:
             try:
-                disturb(engine, plan, len(material.frames))
+                missed = _disturb(engine, plan, len(material.frames))
                 code = engine.process.wait(PATIENCE_S)
             except (HungError, subprocess.TimeoutExpired) as error:
                 return _hung(folder, error)
@@ -88,7 +90,17 @@ def _run(plan: Plan, folder: Path, store: Path) -> Verdict:
         left = leftovers(folder, patience_s=0.0)
     verdict = judge(plan, material, folder, saved_runs(folder), code)
     verdict.leftovers += left
+    verdict.wrong += missed
     return verdict
+
+
+def _disturb(engine: Running, plan: Plan, frames: int) -> list[str]:
+    """Do what the plan says; return why it was not done, if it was not."""
+    try:
+        disturb(engine, plan, frames)
+    except (MissedError, ProcessLookupError) as error:
+        return [f"the fault did not come about: {error}"]
+    return []
 
 
 def _hung(folder: Path, error: Exception) -> Verdict:

@@ -45,7 +45,8 @@ class Fault:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        words = [self.what, *self.whom, self.detail]
+        whom = [name for name in self.whom if name not in self.what]
+        words = [self.what, *whom, self.detail]
         words += [f"at {self.at:.0%}"]
         words += [f"for {self.seconds:.2f} s"] if self.seconds else []
         return " ".join(word for word in words if word)
