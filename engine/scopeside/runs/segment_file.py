@@ -1,11 +1,11 @@
 """A file that is written to at its end, past the kernel's page cache where that works.
 
 Frames that are recorded are not read again soon. Through the page cache, each byte is
-copied once more, and its page found and later given back: a core is busy with that before
-a fast disk is. Written directly (O_DIRECT), memory, place and length have to be whole
-pages: so what is written goes through a buffer of a few MiB, and the last, unfinished
-page is written with zeros behind it, and again with what comes next. When `write`
-returns, all of it has left this process.
+copied once more, and its page found and later given back: a core is busy with that
+before a fast disk is. Written directly (O_DIRECT), memory, place and length have to be
+whole pages: so what is written goes through a buffer of a few MiB, and the last,
+unfinished page is written with zeros behind it, and again with what comes next. When
+`write` returns, all of it has left this process.
 
 Where a file system knows no direct writing (tmpfs, some network shares), the same is
 written through the cache.
