@@ -11,6 +11,7 @@ from pathlib import Path
 from scopeside.acquisition import Acquisition
 from scopeside.record.folder import free_bytes
 from scopeside.record.settings import RecordSettings
+from scopeside.runs.segment_file import SegmentFile
 
 TRIAL_BYTES = 128 << 20
 _AT_ONCE = 4 << 20
@@ -46,7 +47,7 @@ class DiskTrial:
 
 
 def try_disk(settings: RecordSettings, size: int = TRIAL_BYTES) -> DiskTrial:
-    """Write a short file where the runs will be, and remove it.
+    """Write a short file where and as the runs will be, and remove it.
 
     Raises
     ------
@@ -56,14 +57,13 @@ def try_disk(settings: RecordSettings, size: int = TRIAL_BYTES) -> DiskTrial:
     settings.to.mkdir(parents=True, exist_ok=True)
     room = free_bytes(settings.to) - (settings.keep_free_mib << 20)
     block = os.urandom(_AT_ONCE)  # zeros may never reach the disk
-    left = size = max(_AT_ONCE, min(size, room // 2))
-    with tempfile.TemporaryFile(dir=settings.to) as file:
+    size = max(_AT_ONCE, min(size, room // 2))
+    with tempfile.TemporaryFile(dir=settings.to) as trial:
+        file = SegmentFile(os.dup(trial.fileno()))
         began = time.monotonic()
-        while left > 0:
-            file.write(block)
-            left -= len(block)
-        file.flush()
-        os.fsync(file.fileno())
+        for offset in range(0, size, _AT_ONCE):
+            file.write([block], offset)
+        file.finish(size)
         took_s = time.monotonic() - began
     return DiskTrial(size / max(took_s, 1e-6), max(0, room))
 
