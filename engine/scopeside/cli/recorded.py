@@ -48,7 +48,7 @@ def list_command(folder: Path, *, as_json: bool) -> int:
         table.add_column(
             name,
             justify="right" if right else "left",
-            no_wrap=name not in ("run", "state"),
+            no_wrap=name != "state",  # an id is copied by hand
             overflow="fold",
         )
     for one in found:
@@ -63,7 +63,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if name == "when":
-        return moment(value)[:19]
+        return moment(value)[:16]
     return size_in_words(value) if name == "size" else str(value)
 
 

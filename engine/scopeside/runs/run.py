@@ -44,6 +44,14 @@ class Run(RunFiles):
         self._results: Results | None = None
         super().__init__(folder, verify=verify)
 
+    def __repr__(self) -> str:
+        height, width = self.acquisition.frame_shape
+        state = self.manifest["state"]
+        return (
+            f"<Run {self.folder.name}: {state}, {self.frames} frames of "
+            f"{height}×{width} {self.acquisition.dtype}>"
+        )
+
     # -- what it is -------------------------------------------------------------
 
     @property
