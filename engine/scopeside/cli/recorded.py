@@ -42,7 +42,7 @@ def list_command(folder: Path, *, as_json: bool) -> int:
     if not found:
         print(f"{folder} holds no recorded run")
         return 0
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         right = name in ("frames", "size", "lost", "events")
         table.add_column(
@@ -50,6 +50,7 @@ def list_command(folder: Path, *, as_json: bool) -> int:
             justify="right" if right else "left",
             no_wrap=name != "state",  # an id is copied by hand
             overflow="fold",
+            min_width=8 if name == "state" else None,
         )
     for one in found:
         table.add_row(*(Text(_cell(name, one.get(name))) for name in _COLUMNS))
@@ -63,7 +64,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if name == "when":
-        return moment(value)[:16]
+        return moment(value)[5:16]
     return size_in_words(value) if name == "size" else str(value)
 
 
