@@ -1,3 +1,6 @@
+# What can be made side by side is: environments take the longest.
+MAKEFLAGS += --jobs=4
+
 # The two commands of the README. Each makes what it needs: a machine with
 # Python >= 3.11, make and gcc will do.
 PYTHON ?= python3
@@ -6,7 +9,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Tests that compute, and those that mostly wait for a peer of their own, share the cores;
 # those that start whole engines (marked: system) have them all, one after the other.
-ALL = $(BIN)/python -m pytest -n 3 --dist loadgroup -m "not system" && \
+ALL = $(BIN)/python -m pytest -n 3 --dist loadgroup \
+	--no-loadscope-reorder -m "not system" && \
 	$(BIN)/python -m pytest -m system --durations=15
 
 .PHONY: demo test check format bench faults faults-kills faults-long fuzz clean

@@ -40,7 +40,12 @@ ORIX = re.compile(r"test_stem_(calibrate|orientation|radial)")
 later import, if two processes compile them at the same time."""
 
 
+LONG = re.compile(r"/(cuda|processors|peers/test_stem_)")
+"""These compile kernels for a minute: they begin first, so that all end together."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.search(item.path.as_posix()) is None)
     for item in items:
         # Processes that share the tests take a file each.
         group = "orix" if ORIX.match(item.path.stem) else str(item.path)

@@ -9,7 +9,7 @@ from tests.engine.parts import LEDGER, collector, part_of, stamps_of
 from tests.engine.small import acquisition, eventually, raw
 
 from scopeside.collect import collector as module
-from scopeside.collect import events_told
+from scopeside.collect import events_told, recorder_link
 from scopeside.collect.events_told import ENDLESS_NS, EventsTold
 from scopeside.collect.journal import Journal
 from scopeside.collect.recorder_link import RecorderLink
@@ -374,6 +374,21 @@ def test_a_recorder_that_was_restarted_is_told_again(tmp_path, recorder):
         recorder.heard.clear()
         recorder.open()
         link.repeat()
+        # One that left for the old socket is lost; it is said again.
+        eventually(lambda: [link.say(), recorder.heard][1], recorder.listen)
+    finally:
+        link.end()
+
+
+def test_all_of_it_is_said_again_though_nothing_is_new(tmp_path, recorder, monkeypatch):
+    monkeypatch.setattr(recorder_link, "AGAIN_S", 0.0)
+    it = one(tmp_path)
+    link = RecorderLink(recorder.context, recorder.endpoint, "collector#1", {"a": it})
+    try:
+        link.say(now=True)
+        eventually(lambda: recorder.heard, recorder.listen)
+        recorder.heard.clear()
+        link.say(now=True)
         eventually(lambda: recorder.heard, recorder.listen)
     finally:
         link.end()

@@ -13,6 +13,9 @@ from scopeside.wire import Kind, encode
 
 EVERY_S = 0.1
 """So often at most."""
+AGAIN_S = 1.0
+"""So often all of it is said again: a message that left for a recorder which was just
+dying is lost, and nobody tells."""
 HIGH_WATER = 16
 """Messages that may wait for a recorder that is slow, or being restarted."""
 
@@ -53,6 +56,8 @@ class RecorderLink:
         at = time.monotonic()
         if not now and at - self._spoke < EVERY_S:
             return
+        if at - self._spoke > AGAIN_S:
+            self._said.clear()
         for name in self._news():
             self._spoke = at
             told = self._told[name]

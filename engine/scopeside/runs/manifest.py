@@ -86,9 +86,9 @@ def read(folder: Path) -> dict[str, Any]:
 
 def to_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Return a manifest as text; its last line is the digest of all before it."""
-    body = (
-        json.dumps({"form": FORM, **manifest}, indent=1).encode().removesuffix(b"\n}")
-    )
+    # A name of a file may hold what is no letter; it is told, and read again, as "?".
+    text = json.dumps({"form": FORM, **manifest}, indent=1, ensure_ascii=False)
+    body = text.encode(errors="replace").removesuffix(b"\n}")
     return body + _last_line(body)
 
 
