@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Tests that compute, and those that mostly wait for a peer of their own, share the cores;
 # those that start whole engines (marked: system) have them all, one after the other.
-ALL = $(BIN)/python -m pytest -n 3 --dist loadgroup \
+ALL = $(BIN)/python -m pytest -n 4 --dist loadgroup \
 	--no-loadscope-reorder -m "not system" && \
 	$(BIN)/python -m pytest -m system --durations=15
 
