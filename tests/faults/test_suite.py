@@ -19,7 +19,6 @@ SEEDS = {
     17: "disk full",
     21: "clock jumps",
     22: "zmq peer",
-    45: "no memory",
 }
 
 

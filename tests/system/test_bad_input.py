@@ -10,7 +10,7 @@ import pytest
 from tests.system.engine_runs import nothing_left, scopeside
 from tests.system.plugins import lines
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 SUM = [{"name": "a", "processor": [{"kind": "sum"}]}]
 
@@ -71,6 +71,7 @@ def test_a_pipeline_that_cannot_be_used_is_refused(tmp_path, text, says):
     assert nothing_left(tmp_path) == []
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("key", ["results", "metrics"])
 def test_a_port_that_is_taken_is_named(tmp_path, key):
     with socket.socket() as taken:
@@ -86,6 +87,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, key):
     assert nothing_left(tmp_path) == []
 
 
+@pytest.mark.system
 def test_a_frame_larger_than_the_slab_says_how_large_it_must_be(tmp_path):
     path = movie(tmp_path, (4, 1024, 1024))
     text = lines(
@@ -99,6 +101,7 @@ def test_a_frame_larger_than_the_slab_says_how_large_it_must_be(tmp_path):
     assert nothing_left(tmp_path) == []
 
 
+@pytest.mark.system
 def test_a_detector_that_does_not_fit_the_frame_says_so(tmp_path):
     path = movie(tmp_path)
     text = lines(
@@ -113,6 +116,7 @@ def test_a_detector_that_does_not_fit_the_frame_says_so(tmp_path):
     assert nothing_left(tmp_path) == []
 
 
+@pytest.mark.system
 def test_a_file_that_ends_early_is_failed_with_what_was_there(tmp_path):
     path = movie(tmp_path)
     whole = path.read_bytes()
@@ -147,6 +151,7 @@ def test_places_that_cannot_be_written_to_are_named_before_the_start(tmp_path):
     assert nothing_left(tmp_path) == []
 
 
+@pytest.mark.system
 def test_a_report_may_go_to_a_device(tmp_path):
     path = movie(tmp_path)
     text = lines(detector={"kind": "file", "path": path}, chain=SUM)
