@@ -156,7 +156,8 @@ ROWS: list[Row] = [
     Row("None for a number", field("x_m", None), "wrong_type"),
     Row("a list for a number", field("x_m", [1e-8]), "wrong_type"),
     Row("a table for a number", field("x_m", {"value": 1e-8}), "wrong_type"),
-    Row("lists in lists", field("x_m", nested(200)), "wrong_type"),
+    Row("lists in lists", field("x_m", nested(40)), "wrong_type"),
+    Row("lists beyond any wire", field("x_m", nested(200)), "wrong_type"),
     Row("lists without end", field("x_m", nested(100_000)), "wrong_type"),
     Row("1 for a switch", top(action="blank", fields={"on": 1}), "wrong_type"),
     # -- fields --

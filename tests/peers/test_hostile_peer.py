@@ -11,7 +11,8 @@ from tests.faults.room import TOKEN, Room
 from tests.hostile_commands import LIMITS, ROWS
 from tests.peers.temscript_null import MISSING, is_installed, temscript_null
 
-from scopeside.wire import Kind
+from scopeside.errors import ProtocolError
+from scopeside.wire import Kind, decode_own, encode
 
 pytestmark = [
     pytest.mark.peers,
@@ -88,9 +89,10 @@ def told(room, row):
     header = values if row.ask else {"token": TOKEN, "proposal": values}
     room.said[who].clear()
     try:
-        getattr(room, who).send(kind, header)
-    except (TypeError, ValueError, OverflowError):
+        decode_own(encode(kind, header))
+    except (TypeError, ValueError, OverflowError, ProtocolError):
         return None
+    getattr(room, who).send(kind, header)
     return room.wait_for(who, back)
 
 
