@@ -313,7 +313,7 @@ def test_the_damage_is_named_with_record_offset_and_frames(a_closed_run, tmp_pat
     (found,) = damages(folder)
     assert (found.record, found.offset) == (entry["record"], entry["offset"])
     assert (found.first, found.last) == (4, 5)
-    assert "(frame 4 to 5): record 4 is damaged: its digest is" in str(found)
+    assert "(frames 4 to 5): record 4 is damaged: its digest is" in str(found)
     with scopeside.open_run(folder) as run, pytest.raises(RunError, match="damaged"):
         run[4]
 

@@ -43,10 +43,9 @@ class Damage:
     def __str__(self) -> str:
         record = f"record {self.record}" if self.record >= 0 else ""
         at = f"at byte {self.offset}" if self.offset >= 0 else ""
-        frames = ""
-        if self.first >= 0:
-            frames = f"(frame {self.first}"
-            frames += f" to {self.last})" if self.last > self.first else ")"
+        frames = f"(frame {self.first})" if self.first >= 0 else ""
+        if self.last > self.first >= 0:
+            frames = f"(frames {self.first} to {self.last})"
         place = " ".join(filter(None, [record, at, frames]))
         return f"{self.file}{', ' if place else ''}{place}: {self.why}"
 
