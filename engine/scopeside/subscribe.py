@@ -18,6 +18,7 @@ import numpy as np
 import zmq
 
 from scopeside import patch, runfolder
+from scopeside.collect.paced import MARK as PACED
 from scopeside.errors import ConfigError, ProtocolError
 from scopeside.publication import VERSION, from_header
 from scopeside.result import Result
@@ -37,6 +38,7 @@ def subscribe(
     timeout: float | None = None,
     *,
     keys: Path | str | None = None,
+    paced: bool = False,
 ) -> Subscription:
     """Return an iterator over the results of an engine; it begins with the last ones.
 
@@ -52,6 +54,9 @@ def subscribe(
     keys
         The file ``NAME.key_secret`` of ``scopeside keys new NAME --role observe``;
         another machine's results need it.
+    paced
+        For who looks at them: each result ten times a second at most, events all. It
+        spares the engine what nobody would see.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def subscribe(
     if endpoint is None:
         folder = runfolder.the_running()
         endpoint = f"ipc://{folder}/results"
-    return Subscription(endpoint, topic, timeout, folder, keys)
+    return Subscription(endpoint, topic, timeout, folder, keys, paced=paced)
 
 
 class Subscription(Iterator[Result]):
@@ -94,6 +99,8 @@ class Subscription(Iterator[Result]):
         timeout: float | None,
         folder: Path | None,
         keys: Path | str | None = None,
+        *,
+        paced: bool = False,
     ) -> None:
         self.endpoint, passport = way_to(endpoint, keys)
         self.missed = 0
@@ -106,8 +113,10 @@ class Subscription(Iterator[Result]):
         self._socket = context.socket(zmq.SUB)
         self._socket.rcvhwm = _HWM
         self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
-        self._socket.subscribe(topic)
-        self._socket.subscribe(patch.MARK + topic.encode())
+        marks = (PACED,) if paced else (b"", patch.MARK)
+        self._mark = marks[0]
+        for mark in marks:
+            self._socket.subscribe(mark + topic.encode())
         # Also when it is dropped in the middle of a loop, or by Ctrl-C.
         self._close = weakref.finalize(self, context.destroy, linger=0)
         self._refusals: Any = None
@@ -175,6 +184,8 @@ class Subscription(Iterator[Result]):
         header = _header(parts)
         if parts[0].startswith(patch.MARK):
             return self._take_patch(parts[0][len(patch.MARK) :], header, parts[2:])
+        if parts[0].startswith(PACED) != (self._mark == PACED):
+            return None  # who asks for everything gets those of others, too
         result = from_header(header, parts[2:])
         self.heard += 1
         self._count_missed(parts[0], header)

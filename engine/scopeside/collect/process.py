@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from scopeside.collect.closing import LOOK_MS, Closings
 from scopeside.collect.collector import Collector, Held
 from scopeside.collect.feed import Feed
 from scopeside.collect.journal import Journal
+from scopeside.collect.paced import MARK, Paced, Told
 from scopeside.collect.publisher import Publisher
 from scopeside.collect.recorder_link import RecorderLink
 from scopeside.link import Link
@@ -83,6 +84,7 @@ class CollectorProcess:
         self._stopping = False
         self._published = 0.0
         self._publish_took = 0.0
+        self._paced = Paced(self._publish_paced)
         self._board_wrote = 0.0
         self._joined = 0.0
         self._join_took = 0.0
@@ -113,10 +115,12 @@ class CollectorProcess:
             for note in self._publisher.told():
                 self._child.tell(Kind.NOTE, message=note)
             self._publish_if_due()
+            self._paced.publish_if_due(self._collector.held)
             self._tell_recorder()
             self._write_beside()
             self._write_board()
         self._publish(everything=True)
+        self._paced.publish(self._collector.held)
         self._parts.close()
         if self._collector.feed is not None:
             self._collector.feed.end()
@@ -316,6 +320,9 @@ class CollectorProcess:
 
     def _wait_ms(self) -> int:
         wait = self._publish_wait_ms()
+        paced_s = self._paced.wait_s()
+        if paced_s is not None:
+            wait = min(wait, int(1000 * paced_s) + 1)
         beside = self._collector.beside
         if beside is not None and self._unwritten():
             wait = min(wait, int(1000 * beside.due_in(time.monotonic())) + 1)
@@ -353,7 +360,10 @@ class CollectorProcess:
     def _publish_chain(self, held: Held, chain: str, *, whole: bool = False) -> None:
         """Publish what is new of a chain, or the `whole` of what is known."""
         master = held.masters[chain]
-        if not self._publisher.wants(f"{held.acquisition.id}/".encode()):
+        prefix = f"{held.acquisition.id}/".encode()
+        if self._publisher.wants(prefix, MARK):
+            self._paced.add(held, chain, master.fresh)
+        if not self._publisher.wants(prefix):
             master.fresh.clear()
             return
         if whole or held.closed is not None:
@@ -361,16 +371,25 @@ class CollectorProcess:
         else:
             results = [*master.fresh, *master.merged_results()]
             master.fresh.clear()
+        self._send(held, chain, results, whole=whole)
+
+    def _publish_paced(self, held: Held, chain: str, results: Iterable[Told]) -> None:
+        self._send(held, chain, results, mark=MARK)
+
+    def _send(
+        self, held: Held, chain: str, results: Iterable[Told], **how: Any
+    ) -> None:
+        t_frame_ns = held.masters[chain].t_frame_ns
         for processor, result in results:
             self._publisher.publish(
                 result,
                 acquisition=held.acquisition.id,
                 chain=chain,
                 processor=processor,
-                t_frame_ns=master.t_frame_ns,
+                t_frame_ns=t_frame_ns,
                 final=held.closed is not None,
-                channels=self._samples_at(master.t_frame_ns),
-                whole=whole,
+                channels=self._samples_at(t_frame_ns),
+                **how,
             )
 
     def _samples_at(self, t_frame_ns: int) -> dict[str, Any] | None:
@@ -390,30 +409,43 @@ class CollectorProcess:
         """Publish the channels, joined to the frames that are known by now."""
         name = held.acquisition.id
         processors = ("channels", "map", "samples")
-        if not any(self._publisher.wants(f"{name}/{p}/".encode()) for p in processors):
+        marks = [
+            mark
+            for mark in (b"", MARK)
+            if any(
+                self._publisher.wants(f"{name}/{p}/".encode(), mark) for p in processors
+            )
+        ]
+        if not marks:
             return
         began = time.monotonic()
         t_frame_ns = max(master.t_frame_ns for master in held.masters.values())
         for processor, result in self._collector.channels.results(name, live=live):
-            self._publisher.publish(
-                result,
-                acquisition=name,
-                chain=CHANNELS,
-                processor=processor,
-                t_frame_ns=t_frame_ns,
-                final=held.closed is not None,
-                channels=self._samples_at(t_frame_ns),
-            )
+            for mark in marks:
+                self._publisher.publish(
+                    result,
+                    acquisition=name,
+                    chain=CHANNELS,
+                    processor=processor,
+                    t_frame_ns=t_frame_ns,
+                    final=held.closed is not None,
+                    channels=self._samples_at(t_frame_ns),
+                    mark=mark,
+                )
         self._joined = time.monotonic()
         self._join_took = self._joined - began
 
     def _repeat(self, asked: bytes) -> None:
         """Send the last values to whoever has just subscribed."""
+        mark = MARK if asked.startswith(MARK) else b""
         for held in self._collector.held.values():
-            name = f"{held.acquisition.id}/".encode()
+            name = mark + f"{held.acquisition.id}/".encode()
             if asked.startswith(name) or name.startswith(asked):
-                for chain in held.masters:
-                    self._publish_chain(held, chain, whole=True)
+                for chain, master in held.masters.items():
+                    if mark:
+                        self._paced.add(held, chain, list(master.results()))
+                    else:
+                        self._publish_chain(held, chain, whole=True)
                 self._publish_channels(held)
 
     def _write_board(self, *, now: bool = False) -> None:

@@ -16,6 +16,7 @@ import msgpack
 import zmq
 
 from scopeside import patch
+from scopeside.collect import paced
 from scopeside.errors import ConfigError
 from scopeside.publication import VERSION, to_header, topic
 from scopeside.result import Result
@@ -127,11 +128,15 @@ class Publisher:
         """Whether anybody listens."""
         return bool(self._subscriptions)
 
-    def wants(self, prefix: bytes) -> bool:
-        """Whether anybody listens to topics that begin with `prefix`."""
+    def wants(self, prefix: bytes, mark: bytes = b"") -> bool:
+        """Whether anybody listens to topics that begin with `mark` and `prefix`."""
         return any(
-            prefix.startswith(asked) or asked.startswith(prefix)
-            for asked in self._subscriptions
+            (prefix.startswith(topic) or topic.startswith(prefix))
+            for topic in (
+                asked[len(mark) :]
+                for asked in self._subscriptions
+                if asked.startswith(mark)
+            )
         )
 
     @property
@@ -178,13 +183,15 @@ class Publisher:
         final: bool,
         channels: Mapping[str, Any] | None = None,
         whole: bool = False,
+        mark: bytes = b"",
     ) -> None:
         """Send a result, numbered within its chain and topic.
 
         Who has subscribed to patches gets only what has changed, unless `whole`.
         `channels`: the samples that belong to `t_frame_ns`; None without channels.
+        `mark`: what the topic begins with, of those that are sent whole only.
         """
-        name = topic(acquisition, processor, result.name)
+        name = mark + topic(acquisition, processor, result.name)
         header: dict[str, Any] = {
             "v": VERSION,
             "acq": acquisition,
@@ -199,16 +206,18 @@ class Publisher:
         }
         if channels is not None:
             header["channels"] = channels
-        if final or whole or not self._patch((chain, name), header, result):
-            self._whole((chain, name), header, result)
+        if final or whole or mark or not self._patch((chain, name), header, result):
+            self._whole((chain, name), header, result, patched=not mark)
 
-    def _whole(self, key: Key, header: dict[str, Any], result: Result) -> None:
-        """Send all of a result."""
+    def _whole(
+        self, key: Key, header: dict[str, Any], result: Result, *, patched: bool
+    ) -> None:
+        """Send all of a result, which patches may follow."""
         number = self._sequence[key] = self._sequence.get(key, -1) + 1
         own, payload = to_header(result)
         packed = msgpack.packb({**own, **header, "seq": number})
         self.socket.send_multipart([key[1], packed, *payload])
-        if self._wants_patches and not header["final"]:
+        if patched and self._wants_patches and not header["final"]:
             self._sent[key] = _Sent(time.monotonic(), number, 0, result)
         else:
             self._sent.pop(key, None)
@@ -236,7 +245,7 @@ class Publisher:
         self._sequence = {
             key: number
             for key, number in self._sequence.items()
-            if key[1].partition(b"/")[0] in kept
+            if key[1].removeprefix(paced.MARK).partition(b"/")[0] in kept
         }
         self._sent = {
             key: sent for key, sent in self._sent.items() if key in self._sequence

@@ -1,0 +1,201 @@
+"""The socket of a tab: what it wants, and the newest of it as fast as it paints.
+
+For every tab there is one thing under way at a time for each image: the next is sent
+when the tab says that it has painted the last. What came in between is left out, never
+queued, so that a tab that is slow or asleep costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from scopeside.dashboard import picture
+from scopeside.dashboard.page import Page
+from scopeside.dashboard.rules import environ_of
+from scopeside.dashboard.shelf import Shown
+from scopeside.security.http import refusal
+
+FASTEST_HZ = 30.0
+USUAL_HZ = 10.0
+MOST_WANTED = 64
+"""Images and topics of one tab."""
+MOST_TABS = 32
+LARGEST_ASK = 64 << 10
+LOST_S = 2.0
+"""A tab that has not said for so long that it has painted is sent the next one."""
+BEAT_S = 1.0
+"""A tab hears from us so often, and knows by that that we live."""
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """An image that a tab shows."""
+
+    key: str
+    every_s: float
+    sent: int = 0
+    sent_at: float = 0.0
+    under_way: bool = False
+
+
+@dataclass(slots=True)
+class Encoded:
+    """The last encoding of each result: made once, sent to every tab."""
+
+    beside: Callable[[Shown], Mapping[str, Any]]
+    _kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+
+    def of(self, shown: Shown) -> bytes:
+        """Return a result as a message."""
+        kept = self._kept.get(shown.key)
+        if kept is None or kept[0] != shown.number:
+            kept = (shown.number, picture.encoded(shown, self.beside(shown)))
+            self._kept[shown.key] = kept
+        return kept[1]
+
+
+class Live(WebSocketHandler):
+    """One tab."""
+
+    page: Page
+    tabs: set[Live]
+    encodings: Encoded
+    greeting: Mapping[str, Any]
+
+    def initialize(
+        self,
+        page: Page,
+        tabs: set[Live],
+        encodings: Encoded,
+        greeting: Mapping[str, Any],
+    ) -> None:
+        """Take what all tabs share."""
+        self.page, self.tabs = page, tabs
+        self.encodings, self.greeting = encodings, greeting
+        self._images: dict[str, _Wanted] = {}
+        self._topics: dict[str, int] = {}
+        self._new = asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
+
+    def prepare(self) -> None:
+        """Refuse whoever calls us by another name, and one tab too many."""
+        refused = refusal(environ_of(self), self.settings["port"], None)
+        if refused is not None:
+            self.set_status(refused.status.value)
+            self.finish({"error": refused.reason})
+        elif len(self.tabs) >= MOST_TABS:
+            self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
+            self.finish({"error": f"{MOST_TABS} tabs are open; close one"})
+
+    def check_origin(self, origin: str) -> bool:
+        """Let in pages of ours only."""
+        return origin == f"http://{self.request.host}"
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        """Greet, and begin to send."""
+        self.set_nodelay(True)
+        self.tabs.add(self)
+        self._sender = asyncio.ensure_future(self._send())
+
+    def on_close(self) -> None:
+        """Forget the tab."""
+        self.tabs.discard(self)
+        if self._sender is not None:
+            self._sender.cancel()
+
+    def wake(self) -> None:
+        """There is something new; called in the loop's thread."""
+        self._new.set()
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take what the tab says: ``want``, or ``painted``."""
+        try:
+            said = json.loads(message)
+            if "painted" in said:
+                self._painted(*said["painted"])
+            if "want" in said:
+                self._want(said["want"])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self.close(1003, f"not understood: {error}"[:120])
+            return
+        self._new.set()
+
+    # ---------------------------------------------------------------------------
+
+    def _want(self, want: Mapping[str, Any]) -> None:
+        images = {
+            str(ident): (str(one["key"]), float(one.get("hz", USUAL_HZ)))
+            for ident, one in want["images"].items()
+        }
+        topics = [str(name) for name in want["topics"]]
+        if len(images) > MOST_WANTED or len(topics) > MOST_WANTED:
+            raise ValueError(f"at most {MOST_WANTED} images and topics")
+        before = self._images
+        self._images = {}
+        for ident, (key, hz) in images.items():
+            every_s = 1 / min(max(hz, 0.1), FASTEST_HZ)
+            known = before.get(ident)
+            if known is not None and known.key == key:
+                known.every_s = every_s
+                self._images[ident] = known
+            else:
+                self._images[ident] = _Wanted(key, every_s)
+        self._topics = {name: self._topics.get(name, 0) for name in topics}
+
+    def _painted(self, ident: str, number: int) -> None:
+        wanted = self._images.get(ident)
+        if wanted is not None and wanted.sent == number:
+            wanted.under_way = False
+
+    async def _send(self) -> None:
+        """Send what is new, one message at a time, each when the last has left."""
+        with contextlib.suppress(WebSocketClosedError, asyncio.CancelledError):
+            await self.write_message(json.dumps({"hello": self.greeting}))
+            beaten = 0.0
+            while True:
+                now = time.monotonic()
+                if now - beaten >= BEAT_S:
+                    beaten = now
+                    await self.write_message(json.dumps({"beat": time.time() * 1e3}))
+                wait_s = min(BEAT_S, await self._send_new())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._new.wait(), wait_s)
+                self._new.clear()
+
+    async def _send_new(self) -> float:
+        """Send what is due; return how long nothing else will be, s."""
+        for name in list(self._topics):
+            said = self.page.topic(name)
+            if said is not None and said[0] != self._topics.get(name, said[0]):
+                self._topics[name] = said[0]
+                await self.write_message(
+                    f'{{"topic":{json.dumps(name)},"value":{said[1]}}}'
+                )
+        wait_s = BEAT_S
+        for ident, wanted in list(self._images.items()):
+            shown = self.page.shelf.get(wanted.key)
+            if shown is None or shown.number == wanted.sent:
+                continue
+            since = time.monotonic() - wanted.sent_at
+            if since < wanted.every_s:
+                wait_s = min(wait_s, wanted.every_s - since)
+                continue
+            if wanted.under_way and since < LOST_S:
+                continue
+            wanted.sent, wanted.sent_at = shown.number, time.monotonic()
+            wanted.under_way = True
+            message = self.encodings.of(shown)
+            await self.write_message(
+                picture.addressed(ident, message),
+                binary=True,
+            )
+        return wait_s

@@ -1,0 +1,48 @@
+"""The page with all its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scopeside.dashboard.catalogue import Catalogue
+from scopeside.dashboard.feed import Feed
+from scopeside.dashboard.page import Page
+from scopeside.dashboard.plain import plain
+from scopeside.dashboard.server import Server
+from scopeside.dashboard.shelf import Shown
+
+
+class Dashboard:
+    """A page that follows an engine; use it in a ``with``, or start and close it.
+
+    Parameters
+    ----------
+    folder
+        Run folder of the engine; None: the one that was started last, and the next.
+    port
+        Of 127.0.0.1; 0: any free one.
+    token
+        That changes need.
+    """
+
+    def __init__(self, folder: Path | None, port: int, token: str) -> None:
+        self.page = Page()
+        self.parts = [Catalogue(self.page)]
+        self.server = Server(self.page, port, token, self._beside)
+        self._feed = Feed(
+            folder, self.page.hear, self.page.attached, self.page.hear_status
+        )
+
+    def _beside(self, shown: Shown) -> dict[str, object]:
+        """Return what belongs to an image beside the result's own."""
+        return {"meta": plain(shown.result.meta)}
+
+    def start(self) -> None:
+        """Serve, and begin to look for the engine."""
+        self.server.start()
+        self._feed.start()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._feed.close()
+        self.server.close()

@@ -1,0 +1,47 @@
+// Commands and questions to the page's server. A command needs the token that the
+// address was opened with: the server does not see what follows #, and it is taken out of
+// the address so that nobody reads it over a shoulder.
+
+const KEPT = "scopeside.token";
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) {
+  sessionStorage.setItem(KEPT, given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+// Whether this tab may change anything, as far as it knows.
+export function mayChange() {
+  return sessionStorage.getItem(KEPT) !== null;
+}
+
+// Ask for a change; resolves to the answer, rejects with an Error that says why not.
+export async function command(name, body = {}, { signal } = {}) {
+  const token = sessionStorage.getItem(KEPT);
+  if (token === null) {
+    throw new Error(
+      "this tab may only look: open the address with the token, which the engine prints " +
+        "when it starts (also: scopeside page --address)",
+    );
+  }
+  const response = await fetch(`api/${name}`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+  return answerOf(response);
+}
+
+// Ask a question; resolves to JSON, or to an ArrayBuffer if it is none.
+export async function question(name, asked = {}) {
+  const search = new URLSearchParams(asked).toString();
+  return answerOf(await fetch(`api/${name}${search && `?${search}`}`));
+}
+
+async function answerOf(response) {
+  const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+  const answer = isJson ? await response.json() : await response.arrayBuffer();
+  if (!response.ok) throw new Error(answer.error ?? response.statusText);
+  return answer;
+}

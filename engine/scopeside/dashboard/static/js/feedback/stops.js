@@ -1,0 +1,3 @@
+// HOLD and BLANK, always in reach.
+
+export function mountStops(root, page) {}

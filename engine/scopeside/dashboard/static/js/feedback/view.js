@@ -1,0 +1,8 @@
+// Feedback.
+
+export const name = "Feedback";
+
+export function mount(root, page) {
+  root.append("Feedback");
+  return { show() {}, hide() {} };
+}

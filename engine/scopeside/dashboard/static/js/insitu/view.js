@@ -1,0 +1,8 @@
+// In situ.
+
+export const name = "In situ";
+
+export function mount(root, page) {
+  root.append("In situ");
+  return { show() {}, hide() {} };
+}
