@@ -59,7 +59,7 @@ def seen(chromium: Any, served: Dashboard) -> Iterator[Seen]:
     tab = chromium.new_page(viewport={"width": 1366, "height": 768})
     one = Seen(tab)
     tab.goto(served.server.address_to_change)
-    tab.wait_for_function("window.scopeside?.live.state === 'open'")
+    one.until("window.scopeside?.live.state === 'open'")
     yield one
     tab.close()
     assert one.complaints == []

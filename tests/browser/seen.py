@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+PATIENCE_S = 20.0
 
 
 class Seen:
@@ -27,3 +30,15 @@ class Seen:
     def view(self, name: str) -> None:
         """Go to a view, as by a click on its tab."""
         self.tab.get_by_role("tab", name=name).click()
+
+    def until(self, expression: str) -> Any:
+        """Wait until a JavaScript expression is true, and return its value.
+
+        Playwright's own `wait_for_function` compiles text in the page, which the page
+        forbids (no ``unsafe-eval``).
+        """
+        ends = time.monotonic() + PATIENCE_S
+        while not (found := self.tab.evaluate(expression)):
+            assert time.monotonic() < ends, f"never came true: {expression}"
+            self.tab.wait_for_timeout(20)
+        return found

@@ -25,4 +25,4 @@ def test_an_image_is_painted_as_soon_as_it_is_heard(
     seen: Seen, served: Dashboard
 ) -> None:
     served.page.hear(image("bf", np.arange(64, dtype=np.int64).reshape(8, 8)))
-    seen.tab.wait_for_function("document.querySelector('canvas')?.width === 8")
+    seen.until("document.querySelector('canvas')?.width === 8")
