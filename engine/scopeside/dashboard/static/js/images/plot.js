@@ -23,7 +23,7 @@ export class Plot {
 
   constructor(key) {
     this.#key = key;
-    this.element = h("figure.plot", { "aria-label": `plot of ${key}` }, h("figcaption", {}, key), this.#at, this.#says);
+    this.element = h("figure.series-plot", { "aria-label": `plot of ${key}` }, h("figcaption", {}, key), this.#at, this.#says);
     this.element.dataset.key = key;
   }
 

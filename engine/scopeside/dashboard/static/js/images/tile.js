@@ -70,7 +70,7 @@ export class Tile extends EventTarget {
 
   #handle() {
     const title = this.#title;
-    title.classList.add("handle");
+    title.classList.add("tile-title");
     title.tabIndex = 0;
     title.draggable = true;
     title.setAttribute("role", "button");
