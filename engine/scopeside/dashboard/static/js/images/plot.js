@@ -5,7 +5,8 @@ import { question } from "../ask.js";
 import { h } from "../dom.js";
 
 const EVERY_MS = 500;
-const HEIGHT_PX = 130;
+const SIZE = "0.8rem"; // of all text
+const HEIGHT_REM = 9;
 // Colours of Okabe & Ito (2008) that are seen on dark and on light.
 const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#999999"];
 
@@ -71,9 +72,10 @@ export class Plot {
 
 function figureOf(axis, unit, lines) {
   const [text, line, back] = colours();
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const units = [...new Set(lines.map((one) => one.unit).filter(Boolean))];
   const figure = window.Bokeh.Plotting.figure({
-    height: HEIGHT_PX,
+    height: Math.round(HEIGHT_REM * rem),
     sizing_mode: "stretch_width",
     toolbar_location: null,
     tools: "xpan,xwheel_zoom,reset",
@@ -86,6 +88,7 @@ function figureOf(axis, unit, lines) {
   });
   for (const one of [figure.xaxis, figure.yaxis]) {
     Object.assign(one, { axis_label_text_color: text, major_label_text_color: text });
+    Object.assign(one, { axis_label_text_font_size: SIZE, major_label_text_font_size: SIZE });
     Object.assign(one, { axis_line_color: line, major_tick_line_color: line, minor_tick_line_color: null });
   }
   for (const one of [figure.xgrid, figure.ygrid]) one.grid_line_color = line;
@@ -104,7 +107,7 @@ function lineIn(figure, line, k, count) {
 function look(legend) {
   const [text, line, back] = colours();
   Object.assign(legend, { label_text_color: text, border_line_color: line, background_fill_color: back });
-  Object.assign(legend, { location: "top_left", background_fill_alpha: 0.7, padding: 4, spacing: 0 });
+  Object.assign(legend, { location: "top_left", background_fill_alpha: 0.7, label_text_font_size: SIZE, padding: 4, spacing: 0 });
 }
 
 // What is no number is a gap.

@@ -144,6 +144,7 @@ function besideOf({ frame, used, expected, of, plot }) {
 
 function written(number) {
   const size = Math.abs(number);
-  if (size !== 0 && (size >= 1e7 || size < 1e-4)) return number.toExponential(3).replace("e+", "e");
-  return number.toLocaleString("en", { maximumSignificantDigits: 6 });
+  const isFar = size !== 0 && (size >= 1e7 || size < 1e-4);
+  const text = isFar ? number.toExponential(3) : number.toLocaleString("en", { maximumSignificantDigits: 6 });
+  return text.replace("e+", "e").replaceAll("-", "−");
 }
