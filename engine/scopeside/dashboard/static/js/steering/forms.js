@@ -68,6 +68,11 @@ class Form {
       if (!this.#rows.has(key)) this.#add(key, field);
       this.#rows.get(key).take(value);
     }
+    for (const [i, { key }] of wanted.entries()) {
+      const { element } = this.#rows.get(key);
+      const there = this.#fields.children[i];
+      if (there !== element) this.#fields.insertBefore(element, there);
+    }
     for (const row of this.#rows.values()) row.disable(whyNot);
     this.#since.textContent = this.#processor.since;
     this.#why.textContent = whyNot;
@@ -78,7 +83,6 @@ class Form {
   #add(key, field) {
     const row = new Row(`${this.#processor.form.name}.${key}`, key, field, () => this.#look());
     this.#rows.set(key, row);
-    this.#fields.append(row.element);
   }
 
   #look() {

@@ -5,7 +5,7 @@ import { KINDS, middleOf, moved, topOf } from "./geometry.js";
 import { isMovable, valuesOf, wordsOf } from "./shapes.js";
 
 const HANDLE = 6; // screen pixels at 1366 px: radius of a handle
-const TOUCH = 16; // and of what takes the finger
+const TOUCH = matchMedia("(pointer: coarse)").matches ? 22 : 10; // and of what takes it
 const TEXT = 13;
 export const HUES = 8; // .hue-0 … in steering.css, each with a dash of its own
 
@@ -44,7 +44,16 @@ export class Overlay extends EventTarget {
       if (!this.#drawn.has(ids[i])) this.#drawn.set(ids[i], this.#make(shape.id, i, shape));
       this.#update(this.#drawn.get(ids[i]), shape);
     }
+    this.#raise();
     this.#resize();
+  }
+
+  // Have the handles of what is selected on top; not under the focus, which would be lost.
+  #raise() {
+    const top = [...this.#drawn].find(([id]) => id.startsWith(`${this.selected}|`))?.[1].group;
+    const { overlay } = this.#image;
+    const isLast = overlay.lastElementChild === top;
+    if (top && !isLast && !overlay.contains(document.activeElement)) overlay.append(top);
   }
 
   select(id) {
@@ -75,7 +84,7 @@ export class Overlay extends EventTarget {
     for (const what of ["move", ...KINDS[shape.kind].handles(shape.pose).map((one) => one.id)]) {
       const handle = svg(
         "g",
-        { class: "handle", tabindex: 0, role: "button", "data-handle": what },
+        { class: "knob", tabindex: 0, role: "button", "data-handle": what },
         svg("circle", { class: "touch" }),
         svg("circle", { class: "dot" }),
       );
@@ -149,6 +158,7 @@ export class Overlay extends EventTarget {
     if (event.button !== 0) return;
     event.stopPropagation();
     event.preventDefault();
+    document.activeElement?.blur(); // so that it can come to the top
     this.select(id);
     element.focus({ preventScroll: true });
     const shape = this.#shape(id);

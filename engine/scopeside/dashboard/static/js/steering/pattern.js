@@ -99,16 +99,17 @@ export class Pattern extends EventTarget {
 
   #setKey(key) {
     if (this.#image?.key === key) return;
-    if (this.#image !== null) {
-      this.#image.hide();
-      this.#image.element.remove();
+    if (this.#image === null) {
+      this.#image = new LiveImage(this.#page, { key, hz: 4, title: key });
+      this.#image.addEventListener("paint", () => this.#painted());
+      this.#overlay = new Overlay(this.#image);
+      this.#overlay.addEventListener("select", () => this.draw());
+      this.#stage.append(this.#image.element);
+      if (this.#visible) this.#image.show();
+    } else {
+      this.#image.setKey(key);
+      this.#image.title = key;
     }
-    this.#image = new LiveImage(this.#page, { key, hz: 4, title: key });
-    this.#overlay = new Overlay(this.#image);
-    this.#overlay.addEventListener("select", () => this.draw());
-    this.#image.addEventListener("paint", () => this.#painted());
-    this.#stage.replaceChildren(this.#image.element);
-    if (this.#visible) this.#image.show();
     this.draw();
   }
 
