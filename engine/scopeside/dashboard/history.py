@@ -1,4 +1,4 @@
-"""Numbers over the whole experiment, in a bounded place: peaks survive, detail fades."""
+"""Numbers over a whole experiment, in a bounded place: peaks survive."""
 
 from __future__ import annotations
 

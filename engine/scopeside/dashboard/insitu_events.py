@@ -75,7 +75,7 @@ class Events:
         return None if event is None else event.thumbnail
 
     def since(self, revision: int) -> list[Event]:
-        """Return those with news after `revision`."""
+        """Return those with news after `revision`, the latest last."""
         return [one for one in self._events.values() if one.revision > revision]
 
     def uids(self) -> list[int]:

@@ -18,6 +18,7 @@ from scopeside.dashboard.insitu_places import DriftSoFar, Places
 from scopeside.result import Result
 
 MOST_LINES = 64
+MOST_IMAGES = 64
 MOST_ACQUISITIONS = 200
 _OTHER_CLOCK_NS = 60 * 10**9
 """Frames whose times are further than this from now are not of this hour."""
@@ -79,6 +80,9 @@ class Record:
         By their names.
     acq
         The newest acquisition.
+    images
+        What each image is: ``raw`` frames, a mean as the present ``frame`` lies or as
+        the ``specimen`` does, or an ``other``; by its key.
     limits, words
         By row: what is not to be passed, and what is said of it.
     """
@@ -90,6 +94,7 @@ class Record:
         self.acq = ""
         self.limits: dict[str, list[dict[str, Any]]] = {}
         self.words: dict[str, str] = {}
+        self.images: dict[str, str] = {}
         self.events = Events()
         self.places = Places()
         self.left_out: set[str] = set()
@@ -122,6 +127,8 @@ class Record:
         self._take_drift(acquired, result, source)
         self._take_numbers(acquired, result, source)
         self._take_happenings(acquired, result, source)
+        if result.kind == "image":
+            self._take_image(result, source)
 
     def take_status(self, status: Mapping[str, Any]) -> None:
         """Take which acquisitions there are and were, and the guard's account."""
@@ -192,6 +199,12 @@ class Record:
                 f"mean radius {law['law']}: r ∝ t^{law['exponent']:.2g}, "
                 f"probability {law['probability']:.2f}"
             )
+
+    def _take_image(self, result: Result, source: str) -> None:
+        key = f"{source}.{result.name}"
+        if result.valid and (key in self.images or len(self.images) < MOST_IMAGES):
+            role = "raw" if result.name == "frame" else "other"
+            self.images[key] = result.meta.get("coordinates", role)
 
     def _replace(self, acquired: Acquired, line: Line, points: list[Point]) -> None:
         """Take a whole history, which is told anew each time."""

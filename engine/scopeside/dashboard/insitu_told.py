@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from scopeside.dashboard.insitu_events import Event
+from scopeside.dashboard.insitu_events import MOST_COURSES, Event
 from scopeside.dashboard.insitu_lines import TITLES
 from scopeside.dashboard.insitu_record import Record
+
+GROWN = ("confirmed", "dissolved")
+"""What is told of these holds their size over time."""
 
 
 def told(
@@ -28,7 +31,8 @@ def told(
         ],
         "rows": _rows(record),
         "lines": _lines(record, since, at),
-        "events": [_event(event, at) for event in record.events.since(since)],
+        "events": _events(record, since, at),
+        "images": [{"key": key, "role": role} for key, role in record.images.items()],
         "event_ids": record.events.uids(),
         "places": record.places.told(outlines=outlines),
         "drift": [] if newest is None else newest.drift.told(),
@@ -87,15 +91,25 @@ def _lines(record: Record, since: int, at: _Seconds) -> list[dict[str, Any]]:
     return found
 
 
+def _events(record: Record, since: int, at: _Seconds) -> list[dict[str, Any]]:
+    """Return what is new, the latest last; the latest nuclei with their sizes."""
+    changed = record.events.since(since)
+    grown = [e.uid for e in changed if e.told.get("status") in GROWN]
+    sized = set(grown[-MOST_COURSES:])
+    found = []
+    for event in changed:
+        one = _event(event, at)
+        if event.uid in sized:
+            one["course"] = [[at(t_ns), _short(r)] for t_ns, r, _ in event.course]
+        found.append(one)
+    return found
+
+
 def _event(event: Event, at: _Seconds) -> dict[str, Any]:
     found = {name: _short(value) for name, value in event.told.items()}
     found["uid"] = event.uid
     for name in ("t", "birth"):
         found[name] = at(found.pop(f"{name}_ns", None))
-    if found.get("status") in ("confirmed", "dissolved"):
-        found["course"] = [
-            [at(t_ns), _short(radius)] for t_ns, radius, _ in event.course
-        ]
     return found
 
 
