@@ -37,6 +37,10 @@ class Options:
     report: Path | None = None
     results: Path | None = None
     quarantine: Path = Path("quarantine")
+    page_port: int | None = None
+    """Of 127.0.0.1, where the page is; None: no page."""
+    page_port_is_asked: bool = True
+    """Somebody wants this one; else a free one will do if it is taken."""
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
             results_folder=options.results,
             quarantine_folder=options.quarantine,
             results_port=wanted_port(pipeline.results, RESULTS_PORT, "results"),
+            page_port=options.page_port,
         )
         stack.callback(engine.close)
         watch = Watch(engine)
@@ -205,7 +210,9 @@ def _verdict(engine: Engine, stop: _Stop, lost: list[str]) -> tuple[int, str]:
     degraded = [
         member.name
         for member in engine.members.values()
-        if member.state.value == "degraded" and member.spec.role != "channels"
+        if member.state.value == "degraded"
+        and member.spec.role != "channels"
+        and not member.beside
     ]
     unsound, last = engine.books.first_unsound, engine.books.last
     if not engine.ended:
