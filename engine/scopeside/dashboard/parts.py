@@ -7,9 +7,11 @@ from pathlib import Path
 from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.feed import Feed
 from scopeside.dashboard.page import Page
+from scopeside.dashboard.patterns import Patterns
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.server import Server
 from scopeside.dashboard.shelf import Shown
+from scopeside.dashboard.values import Values
 
 
 class Dashboard:
@@ -27,7 +29,7 @@ class Dashboard:
 
     def __init__(self, folder: Path | None, port: int, token: str) -> None:
         self.page = Page()
-        self.parts = [Catalogue(self.page)]
+        self.parts = [Catalogue(self.page), Patterns(self.page), Values(self.page)]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(
             folder, self.page.hear, self.page.attached, self.page.hear_status
