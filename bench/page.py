@@ -39,14 +39,15 @@ ROOT = Path(__file__).resolve().parents[1]
 for part in ("engine", "adapters", "processors", "."):
     sys.path.insert(0, str(ROOT / part))
 
-from bench.page_engine import FRAME_BYTES, Engine, engine, server  # noqa: E402
+from bench.page_engine import FRAME_BYTES, OURS, PANEL, Engine, engine, server  # noqa: E402
 from bench.page_tabs import Browser, cpu_s, program, resident_mb, wait_for  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 PARTS = ("pixel", "cost", "panel")
 SETTLE_S = 1.5
+PACED_S = 3.0
+"""By then the page has found out how busy the machine is."""
 PAINTS = 320
-OURS, PANEL = "page_ours.py", "page_panel.py"
 
 console = Console(width=110)
 
@@ -130,7 +131,7 @@ class Bench:
 
     def cost(self) -> None:
         """Measure the highest rate beside each situation."""
-        rates: dict[str, list[float]] = {s.name: [] for s in SITUATIONS}
+        found: dict[str, list[Cost]] = {s.name: [] for s in SITUATIONS}
         with (
             folder() as here,
             engine(here) as running,
@@ -140,24 +141,37 @@ class Bench:
             for turn in range(self._asked.rounds):
                 order = SITUATIONS if turn % 2 == 0 else SITUATIONS[::-1]
                 for one in order:
-                    with self._beside(one, here, niced if one.niced else usual):
-                        rates[one.name].append(self._rate(running))
-                    console.print(f"{one.name}: {rates[one.name][-1]:.0f} frames/s")
-        self._top = float(np.median(rates["no page"]))
-        console.print(cost_table(rates))
+                    browser = niced if one.niced else usual
+                    with self._beside(one, here, browser) as pid:
+                        cost = self._cost(running, browser, pid)
+                    found[one.name].append(cost)
+                    print(f"{one.name}: {cost.rate:.0f} frames/s", file=sys.stderr)
+        self._top = float(np.median([cost.rate for cost in found["no page"]]))
+        console.print(cost_table(found))
+
+    def _cost(self, running: Engine, browser: Browser, pid: int | None) -> Cost:
+        pids = [] if pid is None else [pid]
+        before, began = (cpu_s(pids), cpu_s(browser.pids())), time.monotonic()
+        rate = self._rate(running)
+        took = time.monotonic() - began
+        used = cpu_s(pids) - before[0], cpu_s(browser.pids()) - before[1]
+        return Cost(rate, used[0] / took, used[1] / took)
 
     @contextmanager
-    def _beside(self, one: Situation, here: Path, browser: Browser) -> Iterator[None]:
+    def _beside(
+        self, one: Situation, here: Path, browser: Browser
+    ) -> Iterator[int | None]:
+        pid = None
         with ExitStack() as stack:
             if one.page:
-                _, address = stack.enter_context(server(OURS, here))
+                pid, address = stack.enter_context(server(OURS, here))
                 stack.callback(browser.open, address, 0)
                 browser.open(address, one.tabs)
                 browser.until_painted(4)
             if one.hidden:
                 browser.hide()
-            time.sleep(SETTLE_S)
-            yield
+            time.sleep(PACED_S if one.tabs else SETTLE_S)
+            yield pid
 
     # -- frame to pixel ---------------------------------------------------------
 
@@ -168,7 +182,9 @@ class Bench:
             with server(OURS, here) as (pid, address), self._browser() as browser:
                 found = self._painted(browser, address, 1, pid, PAINTS)
             lost = running.lost()
-        table = Table(title=f"frame to pixel at {rate:.0f} frames/s, {lost} frames lost")
+        table = Table(
+            title=f"frame to pixel at {rate:.0f} frames/s, {lost} frames lost"
+        )
         columns(table, "images", "paints", "p50 ms", "p95 ms", "p99 ms", "below 200 ms")
         ages = found.ages_ms
         below = "yes" if np.quantile(ages, 0.95) < 200 else "NO"
@@ -223,6 +239,15 @@ class Bench:
 
 
 @dataclass
+class Cost:
+    """The engine's rate, frames/s, and the cores that the page took meanwhile."""
+
+    rate: float
+    server_cores: float
+    browser_cores: float
+
+
+@dataclass
 class Painted:
     """What tabs have painted, and what it cost."""
 
@@ -245,20 +270,27 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def cost_table(rates: dict[str, list[float]]) -> Table:
+def cost_table(found: dict[str, list[Cost]]) -> Table:
     """Return the rates, and their ratios to no page and to no tab of the same round."""
     table = Table(title="highest rate, source waits; medians over rounds")
-    columns(table, "beside", "frames/s", "GB/s", "of no page", "of no tab", "rounds")
-    for name, found in rates.items():
-        rate = float(np.median(found))
-        ratios = [
-            np.median(np.divide(found, rates[base]))
-            for base in ("no page", "page, no tab")
+    columns(
+        table, "beside", "frames/s", "GB/s", "of no page", "of no tab",
+        "cores of server", "of browser", "frames/s in each round",
+    )  # fmt: skip
+    rates = {name: np.array([c.rate for c in costs]) for name, costs in found.items()}
+    for name, costs in found.items():
+        rate = float(np.median(rates[name]))
+        bases = (rates["no page"], rates["page, no tab"])
+        ratios = [float(np.median(rates[name] / base)) for base in bases]
+        cores = [
+            float(np.median([getattr(c, of) for c in costs]))
+            for of in ("server_cores", "browser_cores")
         ]
-        each = " ".join(f"{one:.0f}" for one in found)
         table.add_row(
             name, f"{rate:.0f}", f"{rate * FRAME_BYTES / 1e9:.2f}",
-            *(f"{ratio:.3f}" for ratio in ratios), each,
+            *(f"{ratio:.3f}" for ratio in ratios),
+            *(f"{core:.3f}" for core in cores),
+            " ".join(f"{one:.0f}" for one in rates[name]),
         )  # fmt: skip
     return table
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.page_tabs import wait_for
+
 from scopeside.cli.asking import ask
 from scopeside.errors import EngineNotFoundError
 
@@ -38,7 +39,9 @@ batch_kib = 2048
 name = "stem"
 [[chain.processor]]
 kind = "virtual"
-detectors = {{ bf = {{ disk = [127.5, 127.5, 25] }}, adf = {{ annulus = [127.5, 127.5, 40, 75] }} }}
+[chain.processor.detectors]
+bf = {{ disk = [127.5, 127.5, 25] }}
+adf = {{ annulus = [127.5, 127.5, 40, 75] }}
 """
 
 
@@ -91,14 +94,19 @@ def engine(folder: Path, rate: float | None = None) -> Iterator[Engine]:
         yield found
 
 
+OURS = ("-m", "scopeside.cli.main", "page", "--port", "0")
+PANEL = (str(ROOT / "bench" / "page_panel.py"),)
+
+
 @contextmanager
-def server(script: str, folder: Path) -> Iterator[tuple[int, str]]:
+def server(command: tuple[str, ...], folder: Path) -> Iterator[tuple[int, str]]:
     """Run a page's server; yield its process id and its address."""
-    with process([str(ROOT / "bench" / script)], folder, subprocess.PIPE) as started:
+    with process(list(command), folder, subprocess.PIPE) as started:
         assert started.stdout is not None
-        address = started.stdout.readline().decode().strip()
+        said = started.stdout.readline().decode().strip()
+        address = said.removeprefix("page: ")
         if not address.startswith("http"):
-            raise SystemExit(f"{script} did not start: {address}")
+            raise SystemExit(f"{' '.join(command)} did not start: {said}")
         yield started.pid, address
 
 
@@ -112,7 +120,12 @@ def process(
     started = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "SCOPESIDE_RUN": str(folder)},
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "SCOPESIDE_RUN": str(folder),
+            "COLUMNS": "200",
+        },
         stdout=stdout,
         start_new_session=True,
     )

@@ -27,7 +27,8 @@ EventTarget.prototype.dispatchEvent = function (event) {
   const header = event.type === "paint" ? event.detail : null;
   if (header?.t_frame_ms && header.number > 0) {
     const { key, number, t_frame_ms } = header;
-    const note = (t) => window.paints.push({ key, number, t_frame_ms, t_painted_ms: t });
+    const note = (t_painted_ms) =>
+      window.paints.push({ key, number, t_frame_ms, t_painted_ms });
     if (header.t_painted_ms) note(header.t_painted_ms);
     else requestAnimationFrame(() => note(Date.now()));
   }

@@ -19,6 +19,7 @@ from typing import Any
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from scopeside.dashboard import picture
+from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.rules import environ_of
 from scopeside.dashboard.shelf import Shown
@@ -30,6 +31,9 @@ MOST_WANTED = 64
 """Images and topics of one tab."""
 MOST_TABS = 32
 LARGEST_ASK = 64 << 10
+EARLY = 0.8
+"""Of the time between two images: one that is due soon and there already is sent, as it
+would only grow older."""
 LOST_S = 2.0
 """A tab that has not said for so long that it has painted is sent the next one."""
 BEAT_S = 1.0
@@ -69,6 +73,7 @@ class Live(WebSocketHandler):
     page: Page
     tabs: set[Live]
     encodings: Encoded
+    pace: Pace
     greeting: Mapping[str, Any]
 
     def initialize(
@@ -76,10 +81,11 @@ class Live(WebSocketHandler):
         page: Page,
         tabs: set[Live],
         encodings: Encoded,
+        pace: Pace,
         greeting: Mapping[str, Any],
     ) -> None:
         """Take what all tabs share."""
-        self.page, self.tabs = page, tabs
+        self.page, self.tabs, self.pace = page, tabs, pace
         self.encodings, self.greeting = encodings, greeting
         self._images: dict[str, _Wanted] = {}
         self._topics: dict[str, int] = {}
@@ -186,8 +192,9 @@ class Live(WebSocketHandler):
             if shown is None or shown.number == wanted.sent:
                 continue
             since = time.monotonic() - wanted.sent_at
-            if since < wanted.every_s:
-                wait_s = min(wait_s, wanted.every_s - since)
+            rest_s = EARLY * self.pace.every_s(wanted.every_s)
+            if since < rest_s:
+                wait_s = min(wait_s, rest_s - since)
                 continue
             if wanted.under_way and since < LOST_S:
                 continue
