@@ -46,6 +46,7 @@ class _Wanted:
 
     key: str
     every_s: float
+    plane: int | None = None
     sent: int = 0
     sent_at: float = 0.0
     under_way: bool = False
@@ -56,14 +57,17 @@ class Encoded:
     """The last encoding of each result: made once, sent to every tab."""
 
     beside: Callable[[Shown], Mapping[str, Any]]
-    _kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    _kept: dict[tuple[str, int | None], tuple[int, bytes]] = field(default_factory=dict)
 
-    def of(self, shown: Shown) -> bytes:
-        """Return a result as a message."""
-        kept = self._kept.get(shown.key)
+    def of(self, shown: Shown, plane: int | None = None) -> bytes:
+        """Return a result, or one plane of it, as a message."""
+        name = (shown.key, plane)
+        kept = self._kept.pop(name, None)
         if kept is None or kept[0] != shown.number:
-            kept = (shown.number, picture.encoded(shown, self.beside(shown)))
-            self._kept[shown.key] = kept
+            kept = (shown.number, picture.encoded(shown, self.beside(shown), plane))
+        self._kept[name] = kept
+        if len(self._kept) > MOST_WANTED:  # the one not asked for for longest goes
+            del self._kept[next(iter(self._kept))]
         return kept[1]
 
 
@@ -139,7 +143,11 @@ class Live(WebSocketHandler):
 
     def _want(self, want: Mapping[str, Any]) -> None:
         images = {
-            str(ident): (str(one["key"]), float(one.get("hz", USUAL_HZ)))
+            str(ident): (
+                str(one["key"]),
+                float(one.get("hz", USUAL_HZ)),
+                None if one.get("plane") is None else int(one["plane"]),
+            )
             for ident, one in want["images"].items()
         }
         topics = [str(name) for name in want["topics"]]
@@ -147,14 +155,14 @@ class Live(WebSocketHandler):
             raise ValueError(f"at most {MOST_WANTED} images and topics")
         before = self._images
         self._images = {}
-        for ident, (key, hz) in images.items():
+        for ident, (key, hz, plane) in images.items():
             every_s = 1 / min(max(hz, 0.1), FASTEST_HZ)
             known = before.get(ident)
-            if known is not None and known.key == key:
+            if known is not None and (known.key, known.plane) == (key, plane):
                 known.every_s = every_s
                 self._images[ident] = known
             else:
-                self._images[ident] = _Wanted(key, every_s)
+                self._images[ident] = _Wanted(key, every_s, plane)
         self._topics = {name: self._topics.get(name, 0) for name in topics}
 
     def _painted(self, ident: str, number: int) -> None:
@@ -200,7 +208,7 @@ class Live(WebSocketHandler):
                 continue
             wanted.sent, wanted.sent_at = shown.number, time.monotonic()
             wanted.under_way = True
-            message = self.encodings.of(shown)
+            message = self.encodings.of(shown, wanted.plane)
             await self.write_message(
                 picture.addressed(ident, message),
                 binary=True,

@@ -33,10 +33,10 @@ export class Live extends EventTarget {
 
   // Have `paint(header, pixels)` called with each new version of a result. It returns
   // when the image is painted, or a promise of that; only then the next one is sent.
-  // Returns a function that ends it.
-  image(key, hz, paint) {
+  // Returns a function that ends it. `plane`: which, of a result with several.
+  image(key, hz, paint, plane = null) {
     const id = `i${(this.#next += 1)}`;
-    this.#images.set(id, { key, hz, paint });
+    this.#images.set(id, { key, hz, paint, plane });
     this.#want();
     return () => {
       this.#images.delete(id);
@@ -104,8 +104,8 @@ export class Live extends EventTarget {
     queueMicrotask(() => {
       this.#asked = false;
       const images = {};
-      for (const [id, { key, hz }] of document.hidden ? [] : this.#images) {
-        images[id] = { key, hz };
+      for (const [id, { key, hz, plane }] of document.hidden ? [] : this.#images) {
+        images[id] = { key, hz, plane };
       }
       this.#say({ want: { images, topics: [...this.#topics.keys()] } });
     });
@@ -161,13 +161,13 @@ export class Live extends EventTarget {
   }
 }
 
-const ARRAYS = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array };
+const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
 
 // Read a message of picture.py that begins at `at`, a multiple of 8.
 export function pictureOf(buffer, at = 0) {
   const length = new DataView(buffer).getUint32(at, true);
   const text = new TextDecoder().decode(new Uint8Array(buffer, at + 4, length));
   const header = JSON.parse(text);
-  const count = header.shape.reduce((a, b) => a * b, 1);
+  const count = (header.sent ?? header.shape).reduce((a, b) => a * b, 1);
   return { header, pixels: new ARRAYS[header.dtype](buffer, at + 4 + length, count) };
 }
