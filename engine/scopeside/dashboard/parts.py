@@ -12,6 +12,7 @@ from scopeside.dashboard.plain import plain
 from scopeside.dashboard.scale import Scales
 from scopeside.dashboard.server import Server
 from scopeside.dashboard.shelf import Shown
+from scopeside.dashboard.steering import Steering
 from scopeside.dashboard.values import Values
 
 
@@ -36,6 +37,7 @@ class Dashboard:
             self._scales,
             Patterns(self.page),
             Values(self.page),
+            Steering(self.page),
         ]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from scopeside import pipeline_tables
 from scopeside.edge import POLICY_CAUSES
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
@@ -67,6 +68,7 @@ def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
         stop = stack.enter_context(_stop_signals())
         check_results(pipeline.results.bind, pipeline.results.keys)
         folder = stack.enter_context(RunFolder())
+        pipeline_tables.write(folder.path, pipeline)
         engine = Engine(
             pipeline,
             folder,
