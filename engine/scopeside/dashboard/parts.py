@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.feed import Feed
+from scopeside.dashboard.insitu import InSitu
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.patterns import Patterns
 from scopeside.dashboard.plain import plain
@@ -38,6 +39,7 @@ class Dashboard:
             Patterns(self.page),
             Values(self.page),
             Steering(self.page),
+            InSitu(self.page),
         ]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(
