@@ -27,6 +27,7 @@ from scopeside.dashboard.place import address, bokeh_scripts
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.rules import STATIC, NotThere, Ruled, RuledFiles
 from scopeside.dashboard.shelf import Shown
+from scopeside.dashboard.stop_socket import StopSocket
 from scopeside.errors import ScopesideError
 from scopeside.security.http import LARGEST_BODY, LARGEST_LINE
 from scopeside.strangers import from_json
@@ -42,6 +43,8 @@ HEAD_S = 60.0
 """A request begins within this time after the last one, and its headers are whole."""
 BODY_S = 10.0
 """A body is here by then, or the connection is cut."""
+_URGENT = 32
+"""Holds and blanks at once: each is over within seconds, whatever hangs elsewhere."""
 _FILE = r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -51,17 +54,24 @@ class Commands(Ruled):
 
     page: Page
     threads: ThreadPoolExecutor
+    urgent: ThreadPoolExecutor
 
     def initialize(  # type: ignore[override]
-        self, page: Page, threads: ThreadPoolExecutor, port: int, token: str
+        self,
+        page: Page,
+        threads: ThreadPoolExecutor,
+        urgent: ThreadPoolExecutor,
+        port: int,
+        token: str,
     ) -> None:
         """Take what all requests share."""
         super().initialize(port, token)
-        self.page, self.threads = page, threads
+        self.page, self.threads, self.urgent = page, threads, urgent
 
     async def post(self, name: str) -> None:
         """Do what a person has asked for."""
-        command = self.page.commands.get(name)
+        urgent = self.page.urgent.get(name)
+        command = urgent or self.page.commands.get(name)
         if command is None:
             self._say(HTTPStatus.NOT_FOUND, {"error": f"no command {name!r:.40}"})
             return
@@ -72,7 +82,8 @@ class Commands(Ruled):
         except (ValueError, TypeError) as error:
             self._say(HTTPStatus.BAD_REQUEST, {"error": f"not understood: {error}"})
             return
-        await self._answer(command, body)
+        threads = self.threads if urgent is None else self.urgent
+        await self._answer(command, body, threads)
 
     async def get(self, name: str) -> None:
         """Answer a question."""
@@ -88,16 +99,18 @@ class Commands(Ruled):
             return
         waiting.add(self)
         try:
-            await self._answer(question, asked)
+            await self._answer(question, asked, self.threads)
         finally:
             waiting.discard(self)
 
     # ---------------------------------------------------------------------------
 
-    async def _answer(self, function: Callable[[Any], Any], asked: Any) -> None:
+    async def _answer(
+        self, function: Callable[[Any], Any], asked: Any, threads: ThreadPoolExecutor
+    ) -> None:
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self.threads, function, asked)
+            found = await loop.run_in_executor(threads, function, asked)
         except ScopesideError as error:
             self._say(HTTPStatus.CONFLICT, {"error": str(error)})
             return
@@ -161,6 +174,7 @@ class Server:
         self.tabs: set[Live] = set()
         self._asked_port, self._token, self._beside = port, token, beside
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asked")
+        self._urgent = ThreadPoolExecutor(_URGENT, thread_name_prefix="urgent")
         self._ready = threading.Event()
         self._failure: Exception | None = None
         self._over = asyncio.Event()
@@ -193,6 +207,7 @@ class Server:
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._urgent.shutdown(wait=False)
 
     # ---------------------------------------------------------------------------
 
@@ -237,10 +252,13 @@ class Server:
         files = {"port": self.port}
         bokehs = {"path": str(bokeh)}
         ours = {"path": str(STATIC), "default_filename": "index.html"}
-        asked = {"page": self.page, "threads": self._threads, **rules}
+        threads = {"threads": self._threads, "urgent": self._urgent}
+        asked = {"page": self.page, **threads, **rules}
+        stops = {"page": self.page, "urgent": self._urgent, "token": self._token}
         return Application(
             [
                 url(r"/live", Live, shared),
+                url(r"/stop", StopSocket, stops),
                 url(r"/api/([a-z_]{1,40})", Commands, asked),
                 url(rf"/bokeh/({_FILE}\.min\.js)", RuledFiles, {**bokehs, **files}),
                 url(rf"/({_FILE}|)", RuledFiles, {**ours, **files}),
