@@ -49,7 +49,7 @@ PACED_S = 3.0
 """By then the page has found out how busy the machine is."""
 PAINTS = 320
 
-console = Console(width=110)
+console = Console(width=130)
 
 
 @dataclass
@@ -185,10 +185,16 @@ class Bench:
         table = Table(
             title=f"frame to pixel at {rate:.0f} frames/s, {lost} frames lost"
         )
-        columns(table, "images", "paints", "p50 ms", "p95 ms", "p99 ms", "below 200 ms")
+        columns(
+            table, "images", "paints", "updates/s of each", "p50 ms", "p95 ms",
+            "p99 ms", "below 200 ms",
+        )  # fmt: skip
         ages = found.ages_ms
         below = "yes" if np.quantile(ages, 0.95) < 200 else "NO"
-        table.add_row(", ".join(found.keys), str(len(ages)), *quantiles(ages), below)
+        table.add_row(
+            ", ".join(found.keys), str(len(ages)), f"{found.updates_per_s:.1f}",
+            *quantiles(ages), below,
+        )  # fmt: skip
         console.print(table)
 
     def _painted(
@@ -203,7 +209,8 @@ class Bench:
         minutes = (time.monotonic() - began) / 60
         used = cpu_s([pid]) - before[0], cpu_s(browser.pids()) - before[1]
         ages, keys = browser.ages_ms(), browser.keys()
-        return Painted(ages, keys, used[0] / minutes, used[1] / minutes)
+        per_s = len(ages) / (len(keys) * tabs * minutes * 60)
+        return Painted(ages, keys, per_s, used[0] / minutes, used[1] / minutes)
 
     # -- Panel ------------------------------------------------------------------
 
@@ -211,7 +218,7 @@ class Bench:
         """Measure the page and Panel's side by side."""
         table = Table(title="the page, and the same images by Panel/Bokeh")
         columns(
-            table, "page", "tabs", "p50 ms", "p95 ms", "server CPU s/min",
+            table, "page", "tabs", "updates/s", "p50 ms", "p95 ms", "server CPU s/min",
             "browser CPU s/min", "server grew MB", "oldest after ms",
         )  # fmt: skip
         with folder() as here, engine(here, self._half()):
@@ -253,13 +260,15 @@ class Painted:
 
     ages_ms: np.ndarray
     keys: list[str]
+    updates_per_s: float
     server_s_per_min: float
     browser_s_per_min: float
 
     def row(self) -> list[str]:
         """Return p50, p95, CPU of the server and of the browser."""
         used = (self.server_s_per_min, self.browser_s_per_min)
-        return [*quantiles(self.ages_ms)[:2], *(f"{s:.1f}" for s in used)]
+        ages = quantiles(self.ages_ms)[:2]
+        return [f"{self.updates_per_s:.1f}", *ages, *(f"{s:.1f}" for s in used)]
 
 
 @contextmanager

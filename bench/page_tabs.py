@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 SIZE = {"width": 1366, "height": 768}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
 
