@@ -20,6 +20,7 @@ from typing import Any
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from scopeside.dashboard import picture
+from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.rules import environ_of, headers
 from scopeside.dashboard.said import MOST_WANTED, heard
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 FASTEST_HZ = 30.0
 USUAL_HZ = 10.0
 MOST_TABS = 32
+EARLY = 0.8
+"""Of the time between two images: one that is due soon and there already is sent, as it
+would only grow older."""
 LOST_S = 2.0
 """A tab that has not said for so long that it has painted is sent the next one."""
 BEAT_S = 1.0
@@ -74,6 +78,7 @@ class Live(WebSocketHandler):
     page: Page
     tabs: set[Live]
     encodings: Encoded
+    pace: Pace
     greeting: Mapping[str, Any]
 
     def initialize(
@@ -81,10 +86,11 @@ class Live(WebSocketHandler):
         page: Page,
         tabs: set[Live],
         encodings: Encoded,
+        pace: Pace,
         greeting: Mapping[str, Any],
     ) -> None:
         """Take what all tabs share."""
-        self.page, self.tabs = page, tabs
+        self.page, self.tabs, self.pace = page, tabs, pace
         self.encodings, self.greeting = encodings, greeting
         self._images: dict[str, _Wanted] = {}
         self._topics: dict[str, int] = {}
@@ -209,8 +215,9 @@ class Live(WebSocketHandler):
             if shown is None or shown.number == wanted.sent:
                 continue
             since = time.monotonic() - wanted.sent_at
-            if since < wanted.every_s:
-                wait_s = min(wait_s, wanted.every_s - since)
+            rest_s = EARLY * self.pace.every_s(wanted.every_s)
+            if since < rest_s:
+                wait_s = min(wait_s, rest_s - since)
                 continue
             if wanted.under_way and since < LOST_S:
                 continue

@@ -59,6 +59,5 @@ class Dashboard:
 
     def close(self) -> None:
         """Hang up."""
-        self.page.over.set()
         self._feed.close()
         self.server.close()
