@@ -233,13 +233,7 @@ def _header(
 def _packed(
     header: Mapping[str, Any], data: Pixels, mask: npt.NDArray[np.bool_] | None = None
 ) -> Blob:
-    pixels, offset = picture.narrowed(data, mask)
-    fields = {
-        "shape": list(pixels.shape),
-        "dtype": pixels.dtype.str[1:],
-        "offset": offset,
-    }
-    return Blob(picture.packed({**header, **fields}, pixels))
+    return Blob(picture.pictured(data, header, mask))
 
 
 def _number(value: Any) -> float | None:
