@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.feed import Feed
+from scopeside.dashboard.health import Health
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.server import Server
@@ -27,7 +28,7 @@ class Dashboard:
 
     def __init__(self, folder: Path | None, port: int, token: str) -> None:
         self.page = Page()
-        self.parts = [Catalogue(self.page)]
+        self.parts = [Catalogue(self.page), Health(self.page)]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(
             folder, self.page.hear, self.page.attached, self.page.hear_status
