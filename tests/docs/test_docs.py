@@ -280,6 +280,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/guard_process.md", instrument_class("paper").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
+        ("docs/processors/frame.md", processor_class("frame").Params),
         ("docs/processors/com.md", processor_class("com").Params),
         ("docs/processors/dpc.md", processor_class("dpc").Params),
         ("docs/processors/ssb.md", processor_class("ssb").Params),

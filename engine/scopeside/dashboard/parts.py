@@ -11,6 +11,7 @@ from scopeside.dashboard.page import Page
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.server import Server
 from scopeside.dashboard.shelf import Shown
+from scopeside.dashboard.steering import Steering
 
 
 class Dashboard:
@@ -28,7 +29,7 @@ class Dashboard:
 
     def __init__(self, folder: Path | None, port: int, token: str) -> None:
         self.page = Page()
-        self.parts = [Catalogue(self.page), Health(self.page)]
+        self.parts = [Catalogue(self.page), Health(self.page), Steering(self.page)]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(
             folder, self.page.hear, self.page.attached, self.page.hear_status

@@ -8,8 +8,7 @@ from typing import Any
 
 from tornado.web import RequestHandler, StaticFileHandler
 
-from scopeside import runfolder
-from scopeside.security.http import HEADERS, new_token, refusal
+from scopeside.security.http import HEADERS, refusal
 
 POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -17,24 +16,6 @@ POLICY = (
     "form-action 'none'"
 )
 """What the page may load: nothing from anywhere else. BokehJS writes styles."""
-
-
-def token_of_this_user() -> str:
-    """Return the token that changes need; it is made once, and kept (0600).
-
-    It stays the same when an engine ends and another begins, so that a tab that was
-    opened with it can go on.
-    """
-    path = runfolder.root() / "page.token"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        runfolder.check_root(path.parent)
-        try:
-            return new_token(path)
-        except FileExistsError:  # another page was quicker
-            return path.read_text(encoding="ascii").strip()
 
 
 class Ruled(RequestHandler):

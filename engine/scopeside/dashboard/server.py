@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import json
 import logging
 import secrets
@@ -21,14 +20,14 @@ from tornado.web import Application, url
 
 from scopeside.dashboard.live import Encoded, Live
 from scopeside.dashboard.page import Blob, Page
+from scopeside.dashboard.place import address, bokeh_scripts
 from scopeside.dashboard.rules import STATIC, Ruled, RuledFiles
 from scopeside.dashboard.shelf import Shown
-from scopeside.errors import MissingExtraError, ScopesideError
+from scopeside.errors import ScopesideError
 from scopeside.security.http import LARGEST_BODY, LARGEST_LINE
 
 log = logging.getLogger(__name__)
 
-PORT = 8765
 _THREADS = 8
 """Commands and questions that are answered at once."""
 
@@ -147,7 +146,7 @@ class Server:
     @property
     def address(self) -> str:
         """Where the page is."""
-        return f"http://127.0.0.1:{self.port}"
+        return address(self.port)
 
     @property
     def address_to_change(self) -> str:
@@ -226,20 +225,6 @@ class Server:
         self._waking = False
         for tab in self.tabs:
             tab.wake()
-
-
-def bokeh_scripts() -> Path:
-    """Return the folder of BokehJS, which draws the plots.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    found = importlib.util.find_spec("bokeh")
-    if found is None or found.origin is None:
-        raise MissingExtraError("the page", "bokeh", "page")
-    return Path(found.origin).parent / "server" / "static" / "js"
 
 
 def version_of_files() -> str:
