@@ -5,6 +5,8 @@ const RETRY_MS = 500;
 const SILENT_MS = 3500; // the server beats every second
 const OPENS_MS = 5000; // a server that accepts and says nothing is left after this
 
+const GOING_AWAY = 1001; // RFC 6455, 7.4.1
+
 export class Live extends EventTarget {
   #socket = null;
   #images = new Map(); // id -> {key, hz, paint}
@@ -20,6 +22,7 @@ export class Live extends EventTarget {
   // The event "painted" tells key and age, ms, of each image when it is on the screen.
   state = "connecting";
   lostSince = null; // ms since 1970, while lost
+  saidGoodbye = false; // the server ended as it should; if not, it was cut off
   // Smallest difference of arrival and sending: what this clock is ahead of the server's.
   clockAheadMs = null;
 
@@ -96,8 +99,10 @@ export class Live extends EventTarget {
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#hear(event.data);
     };
-    socket.onclose = () => {
-      if (socket === this.#socket) this.#leave();
+    socket.onclose = ({ code }) => {
+      if (socket !== this.#socket) return;
+      this.saidGoodbye ||= code === GOING_AWAY;
+      this.#leave();
     };
   }
 
@@ -179,6 +184,7 @@ export class Live extends EventTarget {
     }
     this.#hello = hello;
     this.lostSince = null;
+    this.saidGoodbye = false;
     this.#become("open");
   }
 
