@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scopeside.inquiry import ask
 from scopeside.errors import EngineNotFoundError
+from scopeside.inquiry import ask
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0

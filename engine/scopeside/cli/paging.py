@@ -46,6 +46,8 @@ def page_command(port: int | None, engine: Path | None) -> int:
         page = opened(engine, PORT if port is None else port)
         try:
             with announced(page.server.port):
+                if port is None and page.server.port != PORT:
+                    console.print(f"port {PORT} is taken; this is another one")
                 where = with_token(page.server.address)
                 console.print(f"page: {where}", markup=False, soft_wrap=True)
                 console.print("Ctrl-C ends it; engines go on.")

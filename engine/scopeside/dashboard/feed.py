@@ -56,8 +56,8 @@ class Feed:
         self._engine: Path | None = None
         self._over = threading.Event()
         self._threads = [
-            threading.Thread(target=target, name=name, daemon=True)
-            for name, target in (("results", self._listen), ("status", self._ask))
+            threading.Thread(target=self._go_on, args=(do,), name=name, daemon=True)
+            for name, do in (("results", self._listen), ("status", self._ask))
         ]
 
     def start(self) -> None:
@@ -72,6 +72,15 @@ class Feed:
             thread.join()
 
     # ---------------------------------------------------------------------------
+
+    def _go_on(self, do: Callable[[], None]) -> None:
+        """Do it until all is over; a part of the page that fails does not end it."""
+        while not self._over.is_set():
+            try:
+                do()
+            except Exception:
+                log.exception("the page misses something")
+                self._over.wait(LOOK_S)
 
     def _listen(self) -> None:
         while not self._over.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,12 +35,15 @@ def text_of(running: Tables, said: Said, acquisition: str, frame: int) -> str:
         If the library that writes TOML is not installed.
     """
     try:
-        import tomli_w  # noqa: PLC0415 - only needed here
+        import tomlkit  # noqa: PLC0415 - only needed here
     except ImportError as error:
-        raise MissingExtraError("saving a pipeline", "tomli-w", "page") from error
+        raise MissingExtraError("saving a pipeline", "tomlkit", "page") from error
+    tables = tables_of(running, said)
+    text = tomlkit.dumps(tables)
+    if tomllib.loads(text) != tables:
+        raise ConfigError("this pipeline cannot be written as TOML")
     head = _head(running, said, acquisition, frame)
-    comment = "".join(f"# {line}".rstrip() + "\n" for line in head)
-    return f"{comment}\n{tomli_w.dumps(tables_of(running, said))}"
+    return "".join(f"# {line}".rstrip() + "\n" for line in head) + f"\n{text}"
 
 
 def tables_of(running: Tables, said: Said) -> dict[str, Any]:

@@ -5,6 +5,7 @@ const RETRY_MS = 500;
 const SILENT_MS = 3500; // the server beats every second
 const OPENS_MS = 5000; // a server that accepts and says nothing is left after this
 
+const LATE_MS = 2000;
 const GOING_AWAY = 1001; // RFC 6455, 7.4.1
 
 export class Live extends EventTarget {
@@ -14,6 +15,7 @@ export class Live extends EventTarget {
   #next = 0;
   #heardMs = Date.now(); // also counts while the machine sleeps, unlike performance.now()
   #openedMs = 0;
+  #checkedMs = 0;
   #retry = null;
   #hello = null;
   #asked = false;
@@ -38,10 +40,10 @@ export class Live extends EventTarget {
 
   // Have `paint(header, pixels)` called with each new version of a result. It returns
   // when the image is painted, or a promise of that; only then the next one is sent.
-  // Returns a function that ends it.
-  image(key, hz, paint) {
+  // Returns a function that ends it. `plane`: which, of a result with several.
+  image(key, hz, paint, plane = null) {
     const id = `i${(this.#next += 1)}`;
-    this.#images.set(id, { key, hz, paint });
+    this.#images.set(id, { key, hz, paint, plane });
     this.#want();
     return () => {
       this.#images.delete(id);
@@ -83,11 +85,6 @@ export class Live extends EventTarget {
     return Math.max(0, Date.now() - this.#heardMs);
   }
 
-  // What this tab wants: for the health view, and for tests.
-  get wanted() {
-    return document.hidden ? 0 : this.#images.size;
-  }
-
   #open() {
     const socket = new WebSocket(`ws://${location.host}/live`);
     socket.binaryType = "arraybuffer";
@@ -108,9 +105,13 @@ export class Live extends EventTarget {
 
   // Leave a connection that is silent; its own end may never be told.
   #check() {
-    if (this.#socket === null) return;
+    const now = Date.now();
+    const isLate = now - this.#checkedMs > LATE_MS;
+    this.#checkedMs = now;
+    // After a pause of this tab's own, what has come meanwhile is to be heard first.
+    if (this.#socket === null || isLate) return;
     const silent = this.state === "open" && this.silentMs > SILENT_MS;
-    const mute = this.state !== "open" && Date.now() - this.#openedMs > OPENS_MS;
+    const mute = this.state !== "open" && now - this.#openedMs > OPENS_MS;
     if (silent || mute) this.#leave();
   }
 
@@ -138,7 +139,7 @@ export class Live extends EventTarget {
       this.#asked = false;
       const images = {};
       if (!document.hidden) {
-        for (const [id, { key, hz }] of this.#images) images[id] = { key, hz };
+        for (const [id, { key, hz, plane }] of this.#images) images[id] = { key, hz, plane };
       }
       this.#say({ want: { images, topics: [...this.#topics.keys()] } });
     });
@@ -205,13 +206,13 @@ export class Live extends EventTarget {
   }
 }
 
-const ARRAYS = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array };
+const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
 
 // Read a message of picture.py that begins at `at`, a multiple of 8.
 export function pictureOf(buffer, at = 0) {
   const length = new DataView(buffer).getUint32(at, true);
   const text = new TextDecoder().decode(new Uint8Array(buffer, at + 4, length));
   const header = JSON.parse(text);
-  const count = header.shape.reduce((a, b) => a * b, 1);
+  const count = (header.sent ?? header.shape).reduce((a, b) => a * b, 1);
   return { header, pixels: new ARRAYS[header.dtype](buffer, at + 4 + length, count) };
 }
