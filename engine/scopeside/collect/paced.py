@@ -64,7 +64,8 @@ class Paced:
         """Publish what is new, now."""
         new, self._new = self._new, {}
         for name, chains in new.items():
-            one = held.get(name)
-            for chain in sorted(chains) if one is not None else ():
+            if (one := held.get(name)) is None:
+                continue
+            for chain in sorted(chains):
                 found = one.masters[chain].results()
                 self._publish(one, chain, (n for n in found if n[1].kind != "event"))

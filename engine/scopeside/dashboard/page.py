@@ -44,6 +44,10 @@ class Page:
         Run folder of the engine that is looked at; None while there is none.
     status
         What ``status --json`` says, as it was told last; empty before.
+    urgent
+        Commands that never wait behind others: each is answered in a thread of its own.
+    over
+        Is set when the page ends: for threads of its parts.
     """
 
     def __init__(self) -> None:
@@ -51,6 +55,8 @@ class Page:
         self.engine: Path | None = None
         self.status: dict[str, Any] = {}
         self.commands: dict[str, Command] = {}
+        self.urgent: dict[str, Command] = {}
+        self.over = threading.Event()
         self.questions: dict[str, Question] = {}
         self._lock = threading.Lock()
         self._topics: dict[str, tuple[int, str]] = {}

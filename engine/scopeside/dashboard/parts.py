@@ -6,12 +6,15 @@ from pathlib import Path
 
 from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.feed import Feed
+from scopeside.dashboard.feedback import Feedback
+from scopeside.dashboard.insitu import InSitu
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.patterns import Patterns
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.scale import Scales
 from scopeside.dashboard.server import Server
 from scopeside.dashboard.shelf import Shown
+from scopeside.dashboard.steering import Steering
 from scopeside.dashboard.values import Values
 
 
@@ -36,6 +39,9 @@ class Dashboard:
             self._scales,
             Patterns(self.page),
             Values(self.page),
+            Steering(self.page),
+            InSitu(self.page),
+            Feedback(self.page),
         ]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(

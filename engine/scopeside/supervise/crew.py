@@ -23,6 +23,7 @@ def members(
     results_folder: Path | None,
     quarantine_folder: Path,
     results_port: int,
+    page_port: int | None,
 ) -> dict[str, Member]:
     """Return the members of an engine by name, none of them started.
 
@@ -30,6 +31,8 @@ def members(
     ----------
     shared
         What every spec is told besides the pipeline: run folder and slab.
+    page_port
+        None: no page.
     """
     common: dict[str, Any] = {
         **shared,
@@ -81,11 +84,22 @@ def members(
         )
         for _ in ([] if pipeline.record is None else [pipeline.record])
     ]
+    page = [
+        Spec(
+            role="page",
+            name="page",
+            board_fd=Board.allocate(),
+            page_port=port,
+            **common,
+        )
+        for port in ([] if page_port is None else [page_port])
+    ]
     engine = pipeline.engine
     feedback = _feedback(pipeline, common)
+    frames = (collector, *channels, *workers, *recorder, adapter)
     return {
         spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s))
-        for spec in (*feedback, collector, *channels, *workers, *recorder, adapter)
+        for spec in (*feedback, *frames, *page)
     }
 
 

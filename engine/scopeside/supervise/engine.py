@@ -13,6 +13,7 @@ of them. What happens to whom:
   without it; a guard that was restarted is parked;
 - the recorder dies: what it had copied aside outlives it, what it held in the slab is
   sent to the next one;
+- the page dies: it is restarted, and nothing else knows of it;
 - one dies too often: it is DEGRADED, and everybody is told.
 """
 
@@ -30,6 +31,7 @@ from typing import Any
 import zmq
 
 from scopeside.collect.journal import Journal
+from scopeside.dashboard.place import address
 from scopeside.link import Link
 from scopeside.pipeline import Pipeline
 from scopeside.record.settings import EDGE
@@ -38,6 +40,7 @@ from scopeside.runfolder import RunFolder
 from scopeside.slab import Slab
 from scopeside.supervise import crew
 from scopeside.supervise.books import Books, book_of
+from scopeside.supervise.ending import GRACE_S, Ending
 from scopeside.supervise.fences import Fences
 from scopeside.supervise.marks import Marks
 from scopeside.supervise.member import Member, State
@@ -54,9 +57,6 @@ RESULTS_PORT = 8766
 TICK_MS = 200
 BEAT_MS = 50
 """The guard hears so often from us."""
-GRACE_S = 10.0
-GUARD_GRACE_S = 70.0
-"""The guard may try for a minute to blank the beam, if that does not work."""
 SLOW_START_S = 5.0
 MAX_NOTES = 500
 
@@ -72,6 +72,8 @@ class Engine:
         The last value of each result is written there; None: nowhere.
     results_port
         Of 127.0.0.1, where results are published; a free one if it is taken.
+    page_port
+        Of 127.0.0.1, where the page is; a free one if it is taken. None: no page.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Engine:
         results_folder: Path | None = None,
         quarantine_folder: Path = Path("quarantine"),
         results_port: int = RESULTS_PORT,
+        page_port: int | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.folder = folder
@@ -127,11 +130,13 @@ class Engine:
             results_folder=results_folder,
             quarantine_folder=quarantine_folder,
             results_port=results_port,
+            page_port=page_port,
         )
         self._processes = Processes(
             self.members, self._control, pipeline.engine, self.note, self._for_adapter
         )
         self._say = self._processes.say
+        self._ending = Ending(self._processes)
         self._recovery = Recovery(self._say)
         self._fences = Fences(self._say)
         self.recording = Recording(
@@ -183,7 +188,7 @@ class Engine:
         absent = [
             member.name
             for member in self.members.values()
-            if member.state is not State.RUNNING
+            if member.state is not State.RUNNING and not member.beside
         ]
         self._say("guard", Kind.BEAT, degraded=absent)
 
@@ -258,6 +263,9 @@ class Engine:
                 self._collector_died(member)
             case "channels" | "adviser" | "guard":
                 self._processes.restart(member)
+            case "page":
+                if not self._processes.restart(member):
+                    self.servers.pop("page", None)
             case "recorder":
                 self._recorder_died(member)
             case _:
@@ -378,6 +386,10 @@ class Engine:
                 sends = other.spec.role in ("worker", "channels")
                 if again and sends and other.state is State.RUNNING:
                     self._say(other.name, Kind.RESEND)
+        elif member.spec.role == "page":
+            # The same again after a restart: open tabs come back to it.
+            member.spec = replace(member.spec, page_port=header["port"])
+            self.servers["page"] = address(header["port"])
         elif member.spec.role == "guard":
             self._say("guard", Kind.EPOCH, epoch=self._processes.epoch)
             adviser = self.members.get("adviser")
@@ -472,7 +484,7 @@ class Engine:
                 "still starting: the first start compiles kernels, which can take a "
                 "minute; later starts take seconds",
             )
-        states = {m.name: m.state for m in self.members.values()}
+        states = {m.name: m.state for m in self.members.values() if not m.beside}
         if State.STARTING in states.values():
             return
         if not self._going and states["adapter"] is State.RUNNING:
@@ -535,21 +547,10 @@ class Engine:
         self._end_children()
 
     def _end_children(self) -> None:
-        self._deadline = time.monotonic() + GRACE_S
-        self._processes.stop()
+        self._ending.ask()
         self.parameters.end()
 
     def _finish(self) -> None:
-        alive = [member for member in self.members.values() if member.alive]
-        if self._processes.stop():
-            only_guard = [member.spec.role for member in alive] == ["guard"]
-            grace_s = GUARD_GRACE_S if only_guard else GRACE_S
-            self._deadline = time.monotonic() + grace_s
-        elif alive and self._overdue:
-            for member in alive:
-                self._processes.kill_loudly(
-                    member, "did not end when asked; it is killed"
-                )
-        if not alive:
+        if self._ending.look():
             self._hear_all(wait_ms=50)  # last words that were still under way
             self.phase = Phase.ENDED

@@ -21,6 +21,8 @@ export class Live extends EventTarget {
 
   start() {
     this.#open();
+    // A tab that nobody sees paints nothing, and so wants nothing to paint.
+    document.addEventListener("visibilitychange", () => this.#want());
     setInterval(() => {
       if (this.state === "open" && performance.now() - this.#heard > SILENT_MS) {
         this.#socket.close();
@@ -102,7 +104,9 @@ export class Live extends EventTarget {
     queueMicrotask(() => {
       this.#asked = false;
       const images = {};
-      for (const [id, { key, hz, plane }] of this.#images) images[id] = { key, hz, plane };
+      for (const [id, { key, hz, plane }] of document.hidden ? [] : this.#images) {
+        images[id] = { key, hz, plane };
+      }
       this.#say({ want: { images, topics: [...this.#topics.keys()] } });
     });
   }
