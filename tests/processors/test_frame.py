@@ -71,7 +71,7 @@ def test_bins_are_summed():
     found = only(processor)
     expected = FRAMES[0, :4, :6].reshape(2, 2, 3, 2).sum(axis=(1, 3))
     np.testing.assert_array_equal(found.data, expected)
-    assert found.meta["bin"] == 2
+    assert found.meta["binning"] == 2
 
 
 def test_before_the_first_frame_there_is_none():

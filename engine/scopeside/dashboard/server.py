@@ -21,7 +21,6 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, url
 
 from scopeside.dashboard.live import Encoded, Live
-from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Blob, Page
 from scopeside.dashboard.place import address, bokeh_scripts
 from scopeside.dashboard.plain import plain
@@ -36,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _THREADS = 8
 """Commands and questions that are answered at once."""
+_URGENT = 32
+"""Holds and blanks at once: each is over within seconds, whatever hangs elsewhere."""
 MOST_CONNECTIONS = 128
 MOST_WAITING = 64
 """Questions of all tabs that wait for an answer."""
@@ -43,8 +44,6 @@ HEAD_S = 60.0
 """A request begins within this time after the last one, and its headers are whole."""
 BODY_S = 10.0
 """A body is here by then, or the connection is cut."""
-_URGENT = 32
-"""Holds and blanks at once: each is over within seconds, whatever hangs elsewhere."""
 _FILE = r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -246,7 +245,6 @@ class Server:
             "page": self.page,
             "tabs": self.tabs,
             "encodings": Encoded(self._beside),
-            "pace": Pace(lambda stretch: self.page.tell("pace", {"stretch": stretch})),
             "greeting": {"page": secrets.token_hex(8), "version": version_of_files()},
         }
         files = {"port": self.port}

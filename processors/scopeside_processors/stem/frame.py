@@ -99,7 +99,7 @@ class Frame:
 
         Binned: (height // bin, width // bin) float32. ``meta``: ``index`` of the frame
         and its time ``t_ns``; ``scan``, ``row`` and ``column`` where the beam was,
-        absent where it was at no position; ``bin``. Invalid before the first frame.
+        absent where it was at no position; ``binning``. Invalid before the first frame.
         """
         if self._frame is None:
             yield invalid(NAME, "no frame yet", expected=1)
@@ -107,7 +107,7 @@ class Frame:
         about: dict[str, Any] = {"index": self._index, "t_ns": self._time_ns}
         about |= place_in(self._acquisition.scan, self._index)
         if self._bin > 1:
-            about["bin"] = self._bin
+            about["binning"] = self._bin
         yield Result(
             NAME,
             self._frame.copy(),

@@ -28,12 +28,9 @@ export function usual(images) {
   const plain = worth.filter((one) => RANK[rank(one)] === "*").slice(0, MOST_DETECTORS);
   const ranked = worth.filter((one) => RANK[rank(one)] !== "*");
   const best = [...ranked, ...plain].sort((a, b) => rank(a) - rank(b)).slice(0, MOST_USUAL);
-  return inOrderOfView(best).map(({ key }) => key);
-}
-
-// Scan images first, then what the camera sees.
-function inOrderOfView(images) {
-  return [...images.filter(isScanImage), ...images.filter((one) => !isScanImage(one))];
+  const last = (one) => (isScanImage(one) ? Number(RANK[rank(one)] !== "*") : 2);
+  // Virtual detectors, other images of the scan, then what the camera sees.
+  return best.sort((a, b) => last(a) - last(b)).map(({ key }) => key);
 }
 
 // What was chosen for a pipeline; kept in this browser.

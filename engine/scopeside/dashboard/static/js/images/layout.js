@@ -1,28 +1,31 @@
 // How large images may be so that all of them fit: a pure function, and who applies it.
 
 const GAP_REM = 0.6;
-const NARROWEST_REM = 12; // below, the images scroll rather than shrink
+const NARROWEST_REM = 14; // of a tile; below, the images scroll rather than shrink
+const LOWEST = 0.6; // of a picture, as a part of that
 
-// Columns, and the width of each image, for a room of `width` × `height`.
+// Columns, and the height of each picture, for a room of `width` × `height`.
 //
-// `images`: {aspect: width over height, beside: what stands above and below the picture}.
+// `images`: {aspect: width over height, beside: what stands above and below the picture}; the
+// most that stands beside one is left beside all, so that pictures lie on one line.
 // All lengths in CSS pixels. The choice is the one with the largest area of pictures.
 export function fitted(images, width, height, gap, narrowest) {
+  const beside = Math.max(...images.map((one) => one.beside));
   let best = null;
   for (let columns = 1; columns <= images.length; columns += 1) {
     const rows = Math.ceil(images.length / columns);
     const cell = (width - (columns - 1) * gap) / columns;
     const room = (height - (rows - 1) * gap) / rows;
-    const widths = images.map(({ aspect, beside }) => Math.min(cell, (room - beside) * aspect));
-    const area = widths.reduce((sum, one, k) => sum + one ** 2 / images[k].aspect, 0);
-    const isRoomy = Math.min(...widths) >= Math.min(narrowest, width);
-    if (isRoomy && (best === null || area > best.area)) best = { columns, widths, area };
+    const heights = images.map(({ aspect }) => Math.min(cell / aspect, room - beside));
+    const area = heights.reduce((sum, one, k) => sum + one ** 2 * images[k].aspect, 0);
+    const isRoomy = cell >= Math.min(narrowest, width) && Math.min(...heights) >= LOWEST * narrowest;
+    if (isRoomy && (best === null || area > best.area)) best = { columns, heights, area };
   }
   if (best !== null) return best;
   // They do not all fit: as many beside each other as may be, and the rest below.
   const columns = Math.max(1, Math.floor((width + gap) / (narrowest + gap)));
   const cell = (width - (columns - 1) * gap) / columns;
-  return { columns, widths: images.map(({ aspect }) => cell * Math.min(1, aspect)), area: 0 };
+  return { columns, heights: images.map(({ aspect }) => cell / Math.max(1, aspect)), area: 0 };
 }
 
 // Keeps tiles fitted to their room, however it or what stands beside the pictures changes.
@@ -38,7 +41,7 @@ export class Fitting {
     this.#observer.observe(room);
   }
 
-  // Fit these; tiles have `element`, `aspect` and `beside`, and take `width`.
+  // Fit these; tiles have `element`, `aspect` and `beside`, and take `height`.
   set tiles(tiles) {
     for (const tile of this.#tiles) this.#observer.unobserve(tile.element);
     this.#tiles = tiles;
@@ -67,6 +70,6 @@ export class Fitting {
     this.#last = now;
     const found = fitted(images, clientWidth, clientHeight, GAP_REM * rem, NARROWEST_REM * rem);
     this.#room.style.gridTemplateColumns = `repeat(${found.columns}, minmax(0, 1fr))`;
-    found.widths.forEach((width, k) => (this.#tiles[k].width = Math.floor(width)));
+    found.heights.forEach((height, k) => (this.#tiles[k].height = Math.floor(height)));
   }
 }

@@ -7,7 +7,7 @@ import { pictureOf } from "../live.js";
 
 const EVERY_MS = 200;
 const AGAIN_MS = 1000; // a pinned position that is only near by now: there may be more
-const RADIUS_PX = 7;
+const RADIUS_REM = 0.5;
 
 export class Link {
   #pattern;
@@ -119,8 +119,9 @@ export class Link {
   // A ring where it was asked for, a diamond where the pattern is really from.
   #draw() {
     const at = this.#pinned ?? this.#last?.at ?? null;
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     for (const [image, { mark }] of this.#marked) {
-      const radius = RADIUS_PX / (image.pxPerUnit || 1);
+      const radius = (RADIUS_REM * rem) / (image.pxPerUnit || 1);
       mark.replaceChildren();
       if (at === null) continue;
       mark.append(...twice("circle", { cx: at.column, cy: at.row, r: radius }));

@@ -5,13 +5,13 @@ import { question } from "../ask.js";
 import { h } from "../dom.js";
 
 const EVERY_MS = 500;
-const HEIGHT_PX = 130;
+const SIZE = "0.8rem"; // of all text
+const HEIGHT_REM = 9;
 // Colours of Okabe & Ito (2008) that are seen on dark and on light.
 const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#999999"];
 
 export class Plot {
   #key;
-  #figure = null;
   #sources = [];
   #names = "";
   #number = 0; // of what is drawn
@@ -57,24 +57,25 @@ export class Plot {
 
   async #draw({ axis, unit, lines }) {
     const names = JSON.stringify([axis, lines.map(({ name }) => name), colours()]);
-    if (names !== this.#names) {
-      this.#names = names;
-      this.#at.replaceChildren();
-      this.#figure = figureOf(axis, unit, lines);
-      this.#sources = lines.map(({ name, unit: of }, k) => lineIn(this.#figure, name, of, k, lines.length));
-      await window.Bokeh.Plotting.show(this.#figure, this.#at);
+    if (names === this.#names) {
+      lines.forEach((line, k) => (this.#sources[k].data = pointsOf(line)));
+      return;
     }
-    // What is no number is a gap.
-    const numbers = (values) => Float64Array.from(values, (one) => one ?? NaN);
-    lines.forEach(({ x, y }, k) => (this.#sources[k].data = { x: numbers(x), y: numbers(y) }));
+    this.#names = names;
+    this.#at.replaceChildren();
+    const figure = figureOf(axis, unit, lines);
+    this.#sources = lines.map((line, k) => lineIn(figure, line, k, lines.length));
+    if (lines.length > 1) look(figure.legend);
+    await window.Bokeh.Plotting.show(figure, this.#at);
   }
 }
 
 function figureOf(axis, unit, lines) {
   const [text, line, back] = colours();
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const units = [...new Set(lines.map((one) => one.unit).filter(Boolean))];
   const figure = window.Bokeh.Plotting.figure({
-    height: HEIGHT_PX,
+    height: Math.round(HEIGHT_REM * rem),
     sizing_mode: "stretch_width",
     toolbar_location: null,
     tools: "xpan,xwheel_zoom,reset",
@@ -87,18 +88,32 @@ function figureOf(axis, unit, lines) {
   });
   for (const one of [figure.xaxis, figure.yaxis]) {
     Object.assign(one, { axis_label_text_color: text, major_label_text_color: text });
+    Object.assign(one, { axis_label_text_font_size: SIZE, major_label_text_font_size: SIZE });
     Object.assign(one, { axis_line_color: line, major_tick_line_color: line, minor_tick_line_color: null });
   }
   for (const one of [figure.xgrid, figure.ygrid]) one.grid_line_color = line;
   return figure;
 }
 
-function lineIn(figure, name, unit, k, count) {
-  const source = new window.Bokeh.ColumnDataSource({ data: { x: [], y: [] } });
-  const look = { source, line_color: COLOURS[k], line_width: 1.5 };
+function lineIn(figure, line, k, count) {
+  const { name, unit } = line;
+  const source = new window.Bokeh.ColumnDataSource({ data: pointsOf(line) });
   const legend = count > 1 ? { legend_label: unit ? `${name} (${unit})` : name } : {};
-  figure.line({ field: "x" }, { field: "y" }, { ...look, ...legend });
+  const drawn = { source, line_color: COLOURS[k], line_width: 1.5 };
+  figure.line({ field: "x" }, { field: "y" }, { ...drawn, ...legend });
   return source;
+}
+
+function look(legend) {
+  const [text, line, back] = colours();
+  Object.assign(legend, { label_text_color: text, border_line_color: line, background_fill_color: back });
+  Object.assign(legend, { location: "top_left", background_fill_alpha: 0.7, label_text_font_size: SIZE, padding: 4, spacing: 0 });
+}
+
+// What is no number is a gap.
+function pointsOf({ x, y }) {
+  const numbers = (values) => Float64Array.from(values, (one) => one ?? NaN);
+  return { x: numbers(x), y: numbers(y) };
 }
 
 function colours() {

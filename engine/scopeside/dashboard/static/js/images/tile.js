@@ -5,6 +5,8 @@ import { h } from "../dom.js";
 import { LiveImage } from "../image/live_image.js";
 
 const USUAL_BESIDE = 90; // CSS pixels above and below a picture, before it was measured
+const NARROWEST = 0.4; // width over height
+const WIDEST = 3;
 
 export class Tile extends EventTarget {
   #title;
@@ -34,18 +36,19 @@ export class Tile extends EventTarget {
 
   // Width over height of the picture.
   get aspect() {
-    const { clientWidth, clientHeight } = this.#stage;
-    return clientHeight > 0 ? clientWidth / clientHeight : 1;
+    const [rows, columns] = this.image.header?.shape ?? [1, 1];
+    return Math.min(WIDEST, Math.max(NARROWEST, columns / rows)) || 1;
   }
 
   // What stands above and below the picture, CSS pixels.
   get beside() {
     const { offsetHeight } = this.element;
-    return offsetHeight > 0 ? offsetHeight - this.#stage.offsetHeight : USUAL_BESIDE;
+    return offsetHeight > 0 ? offsetHeight - this.image.overlay.parentElement.offsetHeight : USUAL_BESIDE;
   }
 
-  set width(pixels) {
-    this.element.style.width = `${pixels}px`;
+  // Of the picture, CSS pixels; it is as wide as its column, or less.
+  set height(pixels) {
+    this.element.style.setProperty("--image-height", `${pixels}px`);
   }
 
   // Say that no such result comes, or that it does.
@@ -62,10 +65,6 @@ export class Tile extends EventTarget {
 
   focus() {
     this.#title.focus();
-  }
-
-  get #stage() {
-    return this.image.overlay.parentElement;
   }
 
   #handle() {

@@ -103,13 +103,13 @@ class Row {
     const [chain, processor, ...name] = key.split(".");
     this.#plot = h("button.quiet", { hidden: true, "aria-pressed": "false", onclick: turn }, "plot");
     this.#plot.setAttribute("aria-label", `plot ${key}`);
-    const head = h("div", { title: key }, name.join("."), " ", h("span.dim", {}, `${chain}.${processor}`));
-    this.element = h("tr", { "data-key": key }, h("td", {}, head, this.#beside, this.#plot), this.#numbers);
+    const head = h("div", { title: key }, name.join("."), " ", h("span.dim", {}, `${chain}.${processor} `), this.#plot);
+    this.element = h("tr", { "data-key": key }, h("td", {}, head, this.#beside), this.#numbers);
   }
 
   set isPlotted(plotted) {
     this.#plot.setAttribute("aria-pressed", String(plotted));
-    this.#plot.textContent = plotted ? "hide the plot" : "plot";
+    this.#plot.textContent = plotted ? "no plot" : "plot";
   }
 
   set(value) {
@@ -134,14 +134,17 @@ function cell(name, unit, number, { columns, name: own }) {
   return h("div", {}, isAlone ? null : h("span.dim", {}, `${name} `), text, unit ? ` ${unit}` : "");
 }
 
+// "3,910 of 9,216 frames, to 3,909; last of 58 rows"
 function besideOf({ frame, used, expected, of, plot }) {
-  const stands = frame < 0 ? "no frame yet" : `frame ${frame.toLocaleString("en")}`;
-  const frames = `${used.toLocaleString("en")}${expected === null ? "" : ` of ${expected.toLocaleString("en")}`} used`;
-  return [stands, frames, plot ? `last of ${of.toLocaleString("en")}` : ""].filter(Boolean).join(", ");
+  if (frame < 0) return "no frame yet";
+  const whole = (number) => number.toLocaleString("en");
+  const frames = expected === null ? whole(used) : `${whole(used)} of ${whole(expected)}`;
+  return `${frames} frames, to ${whole(frame)}${plot ? `; last of ${whole(of)} rows` : ""}`;
 }
 
 function written(number) {
   const size = Math.abs(number);
-  if (size !== 0 && (size >= 1e7 || size < 1e-4)) return number.toExponential(3).replace("e+", "e");
-  return number.toLocaleString("en", { maximumSignificantDigits: 6 });
+  const isFar = size !== 0 && (size >= 1e7 || size < 1e-4);
+  const text = isFar ? number.toExponential(3) : number.toLocaleString("en", { maximumSignificantDigits: 6 });
+  return text.replace("e+", "e").replaceAll("-", "−");
 }

@@ -1,0 +1,57 @@
+// The part of a line that a plot shows, with no more points than it has pixels.
+
+// Points of {t, v} between `start` and `end`, and one beyond each, at most about `most`:
+// neighbours become their least and their largest. A line is torn at each of `breaks`.
+export function sliceOf({ t, v }, start, end, most, breaks = []) {
+  const from = Math.max(0, firstFrom(t, start) - 1);
+  const to = Math.min(t.length, firstFrom(t, end) + 2);
+  const step = Math.max(1, Math.ceil((2 * (to - from)) / most));
+  const found = { t: [], v: [] };
+  const torn = breaks.filter((at) => at > t[from]).values();
+  let next = torn.next();
+  for (let at = from; at < to; at += step) {
+    while (!next.done && next.value <= t[at]) {
+      put(found, next.value, NaN);
+      next = torn.next();
+    }
+    const last = Math.min(to, at + step);
+    if (last - at < 3) for (let i = at; i < last; i += 1) put(found, t[i], v[i]);
+    else putExtremes(found, t, v, at, last);
+  }
+  return found;
+}
+
+// Index of the first time not before `when`.
+export function firstFrom(t, when) {
+  let low = 0;
+  let high = t.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (t[middle] < when) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// Value of a line at a time: that of the last point not after it; NaN before the first.
+export function valueAt({ t, v }, when) {
+  const at = firstFrom(t, when);
+  if (t[at] === when) return v[at];
+  return at > 0 ? v[at - 1] : NaN;
+}
+
+function putExtremes(found, t, v, from, to) {
+  let least = from;
+  let largest = from;
+  for (let i = from; i < to; i += 1) {
+    if (!(v[i] >= v[least])) least = i;
+    if (!(v[i] <= v[largest])) largest = i;
+  }
+  put(found, t[Math.min(least, largest)], v[Math.min(least, largest)]);
+  if (least !== largest) put(found, t[Math.max(least, largest)], v[Math.max(least, largest)]);
+}
+
+function put(found, t, v) {
+  found.t.push(t);
+  found.v.push(v);
+}
