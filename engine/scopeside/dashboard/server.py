@@ -189,6 +189,7 @@ class Server:
         if self._failure is not None:
             raise self._failure
         self.page.wake = self._wake
+        self.page.tabs = lambda: len(self.tabs)
 
     @property
     def address(self) -> str:
