@@ -44,6 +44,7 @@ class Dashboard:
             Steering(self.page),
             InSitu(self.page),
             Feedback(self.page),
+            Health(self.page),
         ]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(
