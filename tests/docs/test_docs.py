@@ -440,7 +440,7 @@ def test_every_cause_of_a_loss_is_documented():
     causes = _causes_in(f"{engine}/edge.py", r'return "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/edge.py", r'": "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/ingest/tee.py", r'ticket(?:\.seq)?, "([a-z_]+)"')
-    causes |= _causes_in(f"{engine}/ingest/tee.py", r'failed\["([a-z_]+)"\]')
+    causes |= _causes_in(f"{engine}/ingest/settling.py", r'failed\["([a-z_]+)"\]')
     causes |= _causes_in(f"{engine}/ingest/accounts.py", r'last, "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/ingest/sink.py", r'last, "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/supervise/engine.py", r'else "([a-z]+_died)"')

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scopeside.dashboard.brief import brief
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.shelf import Shelf, Shown
 from scopeside.result import Result
@@ -66,6 +67,8 @@ class Page:
         self._on_engine: list[Callable[[Path | None], None]] = []
         self.wake: Callable[[], None] = _nobody
         """Called when there is something new, by any thread; returns at once."""
+        self.tabs: Callable[[], int] = _no_tabs
+        """Returns how many tabs are open."""
 
     # -- for the parts ----------------------------------------------------------
 
@@ -109,7 +112,7 @@ class Page:
     def hear_status(self, status: dict[str, Any]) -> None:
         """Take how the engine is."""
         self.status = status
-        self.tell("status", status)
+        self.tell("status", brief(status))
         for function in self._on_status:
             function(status)
 
@@ -125,3 +128,8 @@ class Page:
 
 def _nobody() -> None:
     """Wake nobody: no tab is open yet."""
+
+
+def _no_tabs() -> int:
+    """Return 0: nothing is served yet."""
+    return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.feed import Feed
 from scopeside.dashboard.feedback import Feedback
+from scopeside.dashboard.health import Health
 from scopeside.dashboard.insitu import InSitu
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.patterns import Patterns
@@ -35,6 +36,7 @@ class Dashboard:
         self.page = Page()
         self._scales = Scales(self.page)
         self.parts = [
+            Health(self.page),  # the first: whatever fails, it tells
             Catalogue(self.page),
             self._scales,
             Patterns(self.page),
@@ -42,6 +44,7 @@ class Dashboard:
             Steering(self.page),
             InSitu(self.page),
             Feedback(self.page),
+            Health(self.page),
         ]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(

@@ -21,6 +21,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, url
 
 from scopeside.dashboard.live import Encoded, Live
+from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Blob, Page
 from scopeside.dashboard.place import address, bokeh_scripts
 from scopeside.dashboard.plain import plain
@@ -189,6 +190,7 @@ class Server:
         if self._failure is not None:
             raise self._failure
         self.page.wake = self._wake
+        self.page.tabs = lambda: len(self.tabs)
 
     @property
     def address(self) -> str:
@@ -245,6 +247,7 @@ class Server:
             "page": self.page,
             "tabs": self.tabs,
             "encodings": Encoded(self._beside),
+            "pace": Pace(lambda stretch: self.page.tell("pace", {"stretch": stretch})),
             "greeting": {"page": secrets.token_hex(8), "version": version_of_files()},
         }
         files = {"port": self.port}
