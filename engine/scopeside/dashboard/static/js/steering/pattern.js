@@ -23,6 +23,7 @@ export class Pattern extends EventTarget {
   #hint = h("p.dim");
   #look = h("p.dim"); // why nothing of it can be changed here
   #list = h("ul.shapes");
+  #keys = h("p.dim", {}, KEYS);
 
   constructor(page, model) {
     super();
@@ -37,7 +38,7 @@ export class Pattern extends EventTarget {
       this.#hint,
       this.#look,
       this.#list,
-      h("p.dim.keys", {}, KEYS),
+      this.#keys,
     );
     page.live.topic("catalogue", (catalogue) => this.#offer(catalogue));
     model.addEventListener("forms", () => this.#watch());
@@ -71,6 +72,7 @@ export class Pattern extends EventTarget {
     this.#overlay?.draw(shapes, this.#model.processors);
     this.#look.textContent = this.#model.whyNot;
     this.#look.hidden = this.#model.whyNot === "";
+    this.#keys.hidden = this.#overlay === null || shapes.length === 0;
     this.#write(shapes);
   }
 
