@@ -131,7 +131,7 @@ class Record:
         if acq != self.acq:
             self.acq, self.places = acq, Places()
         acquired = self._of(acq, about)
-        if result.kind != "event":
+        if result.kind != "event" or acquired.times.newest < 0:
             acquired.times.learn(result.frame, result.meta.get("t_frame_ns", 0))
         source = f"{result.meta.get('chain')}.{result.meta.get('processor')}"
         self._take_channels(result)
