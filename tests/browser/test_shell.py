@@ -179,8 +179,10 @@ def test_another_version_of_the_page_is_loaded_anew(
     seen.tab.evaluate("window.same = true")
     tab = only_tab(served)
     monkeypatch.setitem(tab.greeting, "version", "another")
-    tab._sender.get_loop().call_soon_threadsafe(tab.close)
-    seen.until("!window.same && window.scopeside?.live.state === 'open'")
+    with seen.tab.expect_event("load"):
+        tab._sender.get_loop().call_soon_threadsafe(tab.close)
+    seen.until("window.scopeside?.live.state === 'open'")
+    assert not seen.tab.evaluate("window.same")
 
 
 def test_nothing_is_asked_of_any_other_machine(

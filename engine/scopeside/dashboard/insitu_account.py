@@ -9,19 +9,20 @@ from scopeside.dashboard.insitu_lines import Line
 
 UNIT = "e⁻/Å²"
 _LINES = (
-    ("here_e_per_A2", 0, "dose", "here, nominal"),
     ("here_e_per_A2", 1, "dose", "here, at most"),
     ("highest_e_per_A2", 1, "dose", "worst place, at most"),
     ("run_e_per_A2", 0, "run", "nominal"),
     ("run_e_per_A2", 1, "run", "at most"),
 )
-"""Key of the account, which of its two numbers, row, and label."""
+"""Key of the account, which of its two numbers, row, and label. Of here there is the
+upper one only."""
 
 
 def readings_of(account: Mapping[str, Any]) -> Iterator[tuple[Line, float]]:
     """Yield the doses and the rate as the guard counts them at this moment."""
     for key, which, row, label in _LINES:
-        value = (account.get(key) or (None, None))[which]
+        found = account.get(key)
+        value = found[which] if isinstance(found, list | tuple) else found
         counts = row != "run" or account.get("run_budget_e_per_A2") is not None
         if value is not None and counts:
             line = Line(f"guard.{key}.{which}", row, f"guard: {label}", UNIT)

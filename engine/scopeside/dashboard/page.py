@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,16 +105,14 @@ class Page:
     def hear(self, result: Result) -> None:
         """Take a result."""
         shown = self.shelf.put(result)
-        for function in self._on_result:
-            function(shown)
+        _call_each(self._on_result, shown)
         self.wake()
 
     def hear_status(self, status: dict[str, Any]) -> None:
         """Take how the engine is."""
         self.status = status
         self.tell("status", brief(status))
-        for function in self._on_status:
-            function(status)
+        _call_each(self._on_status, status)
 
     def attached(self, engine: Path | None) -> None:
         """Look at another engine; what the last one has shown stays till it shows."""
@@ -122,8 +120,19 @@ class Page:
         self.tell("engine", {"folder": None if engine is None else engine.name})
         if engine is not None:
             self.shelf.clear()
-        for function in self._on_engine:
-            function(engine)
+        _call_each(self._on_engine, engine)
+
+
+def _call_each(functions: Iterable[Callable[[Any], None]], value: Any) -> None:
+    """Call all of them, even if one fails; its error is raised when all were called."""
+    failed: list[Exception] = []
+    for function in functions:
+        try:
+            function(value)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _nobody() -> None:
