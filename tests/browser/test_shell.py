@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 
 VIEWS = ["Images", "Steering", "In situ", "Feedback", "Health"]
 SELECTED = "document.querySelector('[role=tab][aria-selected=true]').textContent"
+PAINTED = "scopeside.paints.summary()?.count"
 SHOWN = "[...document.querySelectorAll('.view')].filter((v) => !v.hidden)"
 
 
@@ -140,9 +141,9 @@ def test_a_hidden_tab_wants_no_image_and_gets_one_when_it_is_seen_again(
     served.page.hear(image(2))
     served.page.tell("health", {"t_ms": None, "ended_ms": 1.0, "sentences": []})
     seen.until("scopeside.standing.state === 'ended'")  # topics still come
-    assert not seen.tab.evaluate("window.seen")
+    assert seen.tab.evaluate(PAINTED) == 1
     hide(seen, False)
-    seen.until("window.seen === 1")
+    seen.until(f"{PAINTED} === 2")
 
 
 def test_a_tab_that_is_cut_off_is_greyed_says_so_and_comes_back(
