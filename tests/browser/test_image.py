@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from tests.browser.seen import Seen
 
-from scopeside.dashboard.parts import Dashboard
+from scopeside.dashboard.page import Page
+from scopeside.dashboard.plain import plain
+from scopeside.dashboard.scale import Scales
+from scopeside.dashboard.server import Server
 from scopeside.result import Result, invalid
 
 pytestmark = pytest.mark.browser
@@ -53,8 +56,8 @@ BOX = "image.overlay.getAttribute('viewBox').split(' ').map(Number)"
 class Fed:
     """An image of a tab, and what its page hears."""
 
-    def __init__(self, seen: Seen, board: Dashboard) -> None:
-        self.seen, self.tab, self.page = seen, seen.tab, board.page
+    def __init__(self, seen: Seen, page: Page) -> None:
+        self.seen, self.tab, self.page = seen, seen.tab, page
 
     def make(self, key: str = KEY, **options: Any) -> None:
         """Put an image into the page."""
@@ -116,16 +119,23 @@ class Fed:
 @pytest.fixture(scope="module")
 def opened(chromium: Any) -> Iterator[Fed]:
     """One tab for all: to load the page takes longer than most of these tests."""
-    board = Dashboard(None, 0, "tests")
-    board.server.start()
+    page = Page()
+    scales = Scales(page)
+    server = Server(
+        page,
+        0,
+        "tests",
+        lambda one: {"meta": plain(one.result.meta), "pixel": scales.of(one)},
+    )
+    server.start()
     tab = chromium.new_page(viewport={"width": 1366, "height": 768})
     seen = Seen(tab)
-    tab.goto(board.server.address_to_change)
+    tab.goto(server.address_to_change)
     seen.until("window.scopeside?.live.state === 'open'")
     seen.view("Health")  # no images of other views
-    yield Fed(seen, board)
+    yield Fed(seen, page)
     tab.close()
-    board.server.close()
+    server.close()
 
 
 @pytest.fixture
@@ -273,7 +283,7 @@ def test_zoom_keeps_what_lies_under_the_pointer_and_the_overlay_follows(
     fed.make()
     fed.hear(np.zeros((64, 64), np.uint8))
     box = fed.tab.locator("body > div.tried .stage").bounding_box()
-    x, y = box["x"] + 100, box["y"] + 50
+    x, y = round(box["x"]) + 100, round(box["y"]) + 50
     before = fed.tab.evaluate(AT, [x, y])
     fed.tab.mouse.move(x, y)
     fed.tab.mouse.wheel(0, -500)

@@ -25,6 +25,11 @@ USUAL = [
 ]
 
 
+def status_of(pipeline: str) -> dict[str, Any]:
+    told = {"folder": "/nowhere", "phase": "running", "params": {}, "open": {}}
+    return {**told, "pipeline": pipeline, "acquisitions": {}, "rates": {}}
+
+
 def result(key: str, data: Any, kind: Any = "image", **more: Any) -> Result:
     chain, processor, name = key.split(".")
     now = time.time_ns()
@@ -50,7 +55,7 @@ def frame_of(row: int, column: int, fill: int, acquisition: str = "scan-1") -> R
 
 
 def hear_a_scan(served: Dashboard) -> None:
-    served.page.hear_status({"pipeline": "a.toml", "phase": "running"})
+    served.page.hear_status(status_of("a.toml"))
     for key in ("stem.virtual.bf", "stem.virtual.adf", "view.com.field"):
         served.page.hear(scan_image(key))
     colours = np.zeros((*SCAN, 3), np.uint8)
@@ -91,7 +96,7 @@ def says(seen: Seen, text: str) -> None:
 def until_told(seen: Seen, served: Dashboard, words: str) -> None:
     """Have the status come, as it does twice a second, until values are told."""
     while words not in served.page.topic("values")[1]:
-        served.page.hear_status({"pipeline": "a.toml"})
+        served.page.hear_status(status_of("a.toml"))
         seen.tab.wait_for_timeout(20)
 
 
@@ -132,7 +137,7 @@ def test_the_choice_and_the_order_are_kept_for_the_pipeline(
     shows(seen, kept)
     seen.tab.reload()
     shows(seen, kept)
-    served.page.hear_status({"pipeline": "b.toml", "phase": "running"})
+    served.page.hear_status(status_of("b.toml"))
     shows(seen, USUAL)
 
 
@@ -174,11 +179,14 @@ def test_a_result_that_is_gone_says_so_and_comes_back(
     seen.tab.locator("[data-key='stem.virtual.bf'] .title").press("ArrowLeft")
     served.page.attached(Path("another-engine"))
     served.page.hear(scan_image("stem.virtual.adf"))
-    gone = seen.tab.locator(".tile[data-gone]", has_text="gives no image")
+    gone = seen.tab.locator(".tile[data-gone]", has_text="not there: no image")
     seen.until("document.querySelectorAll('.tile[data-gone]').length === 3")
     assert "stem.virtual.bf" in gone.first.inner_text()
+    seen.tab.reload()
+    seen.until("document.querySelectorAll('.tile[data-gone]').length === 3")
     served.page.hear(scan_image("stem.virtual.bf"))
     seen.until("document.querySelectorAll('.tile[data-gone]').length === 2")
+    seen.tab.get_by_text("bf · stem.virtual").wait_for()
 
 
 def test_pointing_at_a_position_shows_the_nearest_pattern_of_the_sample(

@@ -71,7 +71,9 @@ def test_the_recording_has_exactly_the_pattern_of_a_position(page, recording, bo
 
 def test_a_recording_that_grows_is_read_as_far_as_it_has_come(page, recording):
     page.hear_status(recorded_in(recording.folder))
-    with pytest.raises(RunError, match="frame 10 is not in it"):
+    with pytest.raises(
+        RunError, match="it is frame 10, and 10 frames are recorded so far"
+    ):
         ask(page, row=2, column=0, acquisition="m1")
     recording.add(batch(10, 11))
     np.testing.assert_array_equal(
@@ -83,7 +85,7 @@ def test_a_recording_that_grows_is_read_as_far_as_it_has_come(page, recording):
 
 def test_a_position_beyond_the_scan_is_refused_in_words(page, recording):
     page.hear_status(recorded_in(recording.folder))
-    with pytest.raises(RunError, match=r"no position \[3, 0\] of a scan of 3×4"):
+    with pytest.raises(RunError, match=r"no position \[3, 0\] in scan 0: 1 of 3×4"):
         ask(page, row=3, column=0, acquisition="m1")
 
 
@@ -113,7 +115,7 @@ def test_without_a_recording_the_nearest_of_the_sample_is_shown(page):
 def test_where_the_recording_has_no_frame_the_sample_says_why_it_is_asked(
     page, recording
 ):
-    recording.lose(10, 14)
+    recording.lose(10, 14)  # by the disk
     page.hear_status(recorded_in(recording.folder))
     page.hear(frame(11))
     source = ask(page, row=2, column=0, acquisition="m1")[0]["pattern"]

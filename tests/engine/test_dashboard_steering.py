@@ -283,6 +283,17 @@ def test_the_pipeline_file_can_be_asked_for(page: Page, tmp_path: Path) -> None:
     assert tomllib.loads(blob.data.decode())["chain"][0]["name"] == "c"
 
 
+def test_a_pipeline_can_be_saved_when_its_engine_has_ended(
+    page: Page, tmp_path: Path
+) -> None:
+    page.hear_status(status_of(tmp_path))
+    before = page.questions["pipeline_file"]({})
+    (tmp_path / pipeline_tables.FILE).unlink()
+    after = page.questions["pipeline_file"]({})
+    text = after.data.decode().partition("\n\n")[2]
+    assert text == before.data.decode().partition("\n\n")[2]
+
+
 def test_without_an_engine_nothing_is_set_or_saved(page: Page) -> None:
     with pytest.raises(EngineNotFoundError, match="nothing was changed"):
         page.commands["set_params"]({"processor": "c.counts", "values": {"gain": 3}})

@@ -57,14 +57,11 @@ class Recordings:
             run = self._opened(folder)
             if run.growing:
                 run.refresh()
-            try:
-                frame = run.at(row, column, scan)
-            except IndexError as error:
-                raise RunError(f"there is no {error}") from error
-            path = run.acquisition.scan
-            assert path is not None  # else it has no positions
-            number = frame_of(path, row, column, scan)
-            return Recorded(frame, number, _time_of(run, number))
+            number = _number_of(run, row, column, scan)
+            if run.growing and number >= run.length:
+                many = f"{run.length:,} frames are"
+                raise RunError(f"it is frame {number:,}, and {many} recorded so far")
+            return Recorded(run.at(row, column, scan), number, _time_of(run, number))
 
     # ---------------------------------------------------------------------------
 
@@ -86,6 +83,19 @@ def folder_of(status: Mapping[str, Any], acquisition: str) -> Path | None:
     under_way = (record.get("open") or {}).get(acquisition) or {}
     folder = under_way.get("folder") or (record.get("folders") or {}).get(acquisition)
     return None if folder is None else Path(folder)
+
+
+def _number_of(run: Run, row: int, column: int, scan: int) -> int:
+    path = run.acquisition.scan
+    if path is None:
+        raise RunError(f"{run.folder.name} is no scan: its frames have no position")
+    rows, columns = path.shape
+    if not (0 <= row < rows and 0 <= column < columns and 0 <= scan < path.scans):
+        raise RunError(
+            f"there is no position [{row}, {column}] in scan {scan}: {path.scans} of "
+            f"{rows}×{columns}"
+        )
+    return frame_of(path, row, column, scan)
 
 
 def _time_of(run: Run, number: int) -> int:

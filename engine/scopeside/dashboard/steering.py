@@ -35,6 +35,7 @@ class Steering:
         self._page = page
         self._versions = Versions()
         self._told_of = ""
+        self._tables: dict[str, Tables] = {}
         page.on_status(self._hear_status)
         page.on_engine(self._attached)
         page.commands["set_params"] = self._set
@@ -59,7 +60,7 @@ class Steering:
 
     def _tell_forms(self, folder: str) -> None:
         try:
-            said = forms_of(pipeline_tables.read(Path(folder)))
+            said = forms_of(self._tables_of(folder))
         except ScopesideError as error:
             said = {"pipeline": None, "processors": [], "problem": str(error)}
         self._page.tell("steering_forms", {"engine": folder, **said})
@@ -85,6 +86,12 @@ class Steering:
             },
         )
 
+    def _tables_of(self, folder: str) -> Tables:
+        """Return the tables of an engine; they stay when it has ended, to be saved."""
+        if folder not in self._tables:
+            self._tables = {folder: pipeline_tables.read(Path(folder))}
+        return self._tables[folder]
+
     # -- what is asked for --------------------------------------------------------
 
     def _set(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +110,7 @@ class Steering:
         status = self._page.status
         if not status:
             raise EngineNotFoundError("no engine was seen yet: there is no pipeline")
-        running = pipeline_tables.read(Path(status["folder"]))
+        running = self._tables_of(status["folder"])
         newest = newest_of(status)
         acquisition = newest.get("acquisition", {}).get("id", "")
         runs = newest.get("ingest", {}).get("received_runs") or [[-1]]

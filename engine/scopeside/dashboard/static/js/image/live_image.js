@@ -10,7 +10,7 @@ import { Levels } from "./levels.js";
 import { Scales } from "./scales.js";
 import { Stage } from "./stage.js";
 import { everyTick, presented } from "./ticking.js";
-import { Tools } from "./tools.js";
+import { tellKeys, Tools } from "./tools.js";
 import { ageWords, clock } from "./units.js";
 import { Values } from "./values.js";
 
@@ -51,6 +51,7 @@ export class LiveImage extends EventTarget {
     this.element = h(kind, { "data-key": this.key });
     this.title = options.title ?? this.key;
     if (controls && !compact) this.#tools = new Tools(this, this.#levels, this.#stage);
+    tellKeys(page);
     this.#cursor = new Cursor(this, this.#stage, {
       tools: this.#tools,
       others: () => this.#others(),

@@ -116,3 +116,24 @@ export class Tools {
     }
   }
 }
+
+const told = new WeakSet(); // pages whose list of keys has ours
+
+// Have the keys of images in the page's list, once.
+export function tellKeys({ keys }) {
+  if (keys === undefined || told.has(keys)) return;
+  told.add(keys);
+  for (const [key, what] of KEYS) keys.add(key, what, null, { where: "Images with the focus" });
+}
+
+const KEYS = [
+  ["arrows", "move the cursor; with Shift by 10 pixels"],
+  ["Enter", "pick the pixel at the cursor"],
+  ["+ −", "zoom"],
+  ["0", "the whole image"],
+  ["Space", "held: drag to pan"],
+  ["c", "contrast and colours"],
+  ["p", "line profile from the cursor; Esc ends it"],
+  ["f", "freeze, and go on"],
+  ["s", "save as PNG"],
+];

@@ -24,12 +24,12 @@ export class Grid extends EventTarget {
 
   // Show these keys in this order; `known`: entries of the catalogue, by key.
   set(keys, known) {
-    const before = [...this.#tiles.keys()].join("\n");
+    const before = this.tiles;
     for (const [key, tile] of this.#tiles) if (!keys.includes(key)) this.#remove(key, tile);
-    const tiles = new Map(keys.map((key) => [key, this.#tiles.get(key) ?? this.#made(known.get(key) ?? { key })]));
+    const tiles = new Map(keys.map((key) => [key, this.#tileOf(key, known.get(key))]));
     for (const [key, tile] of tiles) tile.isGone = !known.has(key);
     this.#tiles = tiles;
-    if (before === keys.join("\n")) return;
+    if (before.length === keys.length && this.tiles.every((tile, k) => tile === before[k])) return;
     if (!tiles.has(this.#large)) this.#large = null;
     this.#arrange();
     this.dispatchEvent(new Event("tiles"));
@@ -61,6 +61,14 @@ export class Grid extends EventTarget {
 
   focus(key) {
     this.#tiles.get(key)?.focus();
+  }
+
+  // The tile that is there, or a new one; also where one learns only now what it shows.
+  #tileOf(key, entry) {
+    const tile = this.#tiles.get(key);
+    if (tile !== undefined && (tile.isKnown || entry === undefined)) return tile;
+    if (tile !== undefined) this.#remove(key, tile);
+    return this.#made(entry ?? { key });
   }
 
   #made(entry) {

@@ -14,6 +14,7 @@ export class Plot {
   #key;
   #sources = [];
   #names = "";
+  #view = null;
   #number = 0; // of what is drawn
   #wanted = 0;
   #isBusy = false;
@@ -40,6 +41,12 @@ export class Plot {
     this.#isBusy = false;
   }
 
+  // Draw what is there once more, as in the colours of another theme.
+  redraw() {
+    this.#number = 0;
+    this.follow(this.#wanted);
+  }
+
   async #ask() {
     const wanted = this.#wanted;
     try {
@@ -62,11 +69,12 @@ export class Plot {
       return;
     }
     this.#names = names;
+    this.#view?.remove();
     this.#at.replaceChildren();
     const figure = figureOf(axis, unit, lines);
     this.#sources = lines.map((line, k) => lineIn(figure, line, k, lines.length));
     if (lines.length > 1) look(figure.legend);
-    await window.Bokeh.Plotting.show(figure, this.#at);
+    this.#view = await window.Bokeh.Plotting.show(figure, this.#at);
   }
 }
 

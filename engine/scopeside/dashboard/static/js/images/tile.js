@@ -20,6 +20,7 @@ export class Tile extends EventTarget {
   constructor(page, entry) {
     super();
     this.key = entry.key;
+    this.isKnown = entry.name !== undefined;
     const group = entry.axes?.length ? `images:${entry.axes.slice(0, 2)}` : null;
     this.image = new LiveImage(page, { key: entry.key, title: titleOf(entry), group });
     this.element = h("section.tile", { "aria-label": titleOf(entry) }, this.image.element, this.#gone);
@@ -55,7 +56,7 @@ export class Tile extends EventTarget {
   set isGone(gone) {
     this.#gone.hidden = !gone;
     this.element.toggleAttribute("data-gone", gone);
-    this.#gone.textContent = gone ? `gone: this pipeline gives no image ${this.key}` : "";
+    this.#gone.textContent = gone ? `not there: no image ${this.key} has come from this engine` : "";
   }
 
   set isLarge(large) {

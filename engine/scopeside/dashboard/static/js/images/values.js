@@ -25,10 +25,31 @@ export class ValuesPanel {
     this.#more,
   );
 
-  // What is said under the topic "values".
+  constructor() {
+    window.addEventListener("theme", () => this.#plots.forEach((plot) => plot.redraw()));
+  }
+
+  // What is said under the topic "values"; drawn when it is seen.
   set({ values, left_out: leftOut }) {
     this.#last = values;
     this.element.hidden = values.length === 0;
+    this.#more.hidden = leftOut === 0;
+    this.#more.textContent = `${leftOut} more are not shown here`;
+    this.#take();
+  }
+
+  show() {
+    this.#isVisible = true;
+    this.#take();
+  }
+
+  hide() {
+    this.#isVisible = false;
+  }
+
+  #take() {
+    if (!this.#isVisible) return;
+    const values = this.#last;
     const keys = new Set(values.map(({ key }) => key));
     for (const [key, row] of this.#rows) {
       if (keys.has(key)) continue;
@@ -39,18 +60,7 @@ export class ValuesPanel {
       if (!this.#rows.has(value.key)) this.#add(value.key);
       this.#rows.get(value.key).set(value);
     }
-    this.#more.hidden = leftOut === 0;
-    this.#more.textContent = `${leftOut} more are not shown here`;
     this.#draw();
-  }
-
-  show() {
-    this.#isVisible = true;
-    this.#draw();
-  }
-
-  hide() {
-    this.#isVisible = false;
   }
 
   #add(key) {
@@ -72,7 +82,6 @@ export class ValuesPanel {
   }
 
   #draw() {
-    if (!this.#isVisible) return;
     const wanted = this.#wanted();
     for (const [key, plot] of this.#plots) {
       if (wanted.includes(key)) continue;

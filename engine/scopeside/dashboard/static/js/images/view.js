@@ -24,6 +24,7 @@ class ImagesView {
   #link;
   #grid;
   #images = new Map(); // entries of the catalogue that are images, by key
+  #hasHeard = false;
   #choose = h("button", { "aria-expanded": "false", onclick: () => this.#open(!this.#chooser.isOpen) });
   #nothing = h("p.nothing.dim", {}, "No image has come yet: the engine's results appear here by themselves.");
   #side;
@@ -79,11 +80,12 @@ class ImagesView {
       else if (!entry.valid && this.#images.has(entry.key)) images.set(entry.key, this.#images.get(entry.key));
     }
     this.#images = images;
+    this.#hasHeard = true;
     this.#arrange();
   }
 
   get #keys() {
-    return this.#choice.keys([...this.#images.values()]);
+    return this.#hasHeard ? this.#choice.keys([...this.#images.values()]) : [];
   }
 
   #set(keys) {

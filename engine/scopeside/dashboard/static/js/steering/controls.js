@@ -10,7 +10,8 @@ const NONE = "none";
 export function controlOf(field, id, edited) {
   switch (field.control) {
     case "switch":
-      return field.optional ? choice({ ...field, choices: [true, false] }, id, edited) : toggle(id, edited);
+      if (!field.optional) return toggle(id, edited);
+      return choice({ ...field, choices: [true, false] }, id, edited);
     case "choice":
       return choice(field, id, edited);
     case "several":
@@ -57,7 +58,7 @@ function toggle(id, edited) {
 function choice(field, id, edited) {
   const values = [...(field.optional ? [null] : []), ...field.choices];
   const select = h("select", { id, onchange: edited });
-  select.append(...values.map((value, i) => h("option", { value: i }, value === null ? NONE : String(value))));
+  select.append(...options(values));
   return {
     element: select,
     get: () => values[Number(select.value)],
@@ -79,7 +80,8 @@ function several(field, id, edited) {
       const chosen = boxes.filter(({ input }) => input.checked).map(({ value }) => value);
       if (chosen.length === 0 && field.optional) return null;
       if (chosen.length < (field.least ?? 0)) throw new Error("choose one or more");
-      return [...order.filter((one) => chosen.includes(one)), ...chosen.filter((one) => !order.includes(one))];
+      const kept = order.filter((one) => chosen.includes(one));
+      return [...kept, ...chosen.filter((one) => !order.includes(one))];
     },
     set: (value) => {
       order = value ?? [];
@@ -94,10 +96,12 @@ function several(field, id, edited) {
 // A word, or a value of another kind: which of them is chosen, then it is entered.
 function either(field, id, edited) {
   const words = [...(field.optional ? [null] : []), ...field.choices];
-  const others = field.others.map((one, i) => ({ field: one, control: controlOf(one, `${id}-${i}`, edited) }));
+  const others = field.others.map((one, i) => {
+    return { field: one, control: controlOf(one, `${id}-${i}`, edited) };
+  });
   const select = h("select", { id, onchange: () => (look(), edited()) });
   select.append(
-    ...words.map((value, i) => h("option", { value: i }, value === null ? NONE : String(value))),
+    ...options(words),
     ...others.map((one, i) => h("option", { value: words.length + i }, called(one.field))),
   );
   const element = h("span.either", {}, select, ...others.map(({ control }) => control.element));
@@ -123,6 +127,11 @@ function either(field, id, edited) {
   };
 }
 
+function options(values) {
+  const words = values.map((value) => (value === null ? NONE : String(value)));
+  return words.map((word, i) => h("option", { value: i }, word));
+}
+
 function called({ control, most }) {
   const names = { number: "a number", whole: "a whole number", file: "a file", text: "text" };
   if (control === "numbers") return most === undefined ? "numbers" : `${most} numbers`;
@@ -133,7 +142,7 @@ function suits({ control }, value) {
   if (typeof value === "number") return control === "number" || control === "whole";
   if (typeof value === "string") return control === "file" || control === "text";
   const isFlat = Array.isArray(value) && value.every((one) => typeof one === "number");
-  return isFlat ? control === "numbers" || control === "value" : control === "value" || control === "table";
+  return control === "value" || control === (isFlat ? "numbers" : "table");
 }
 
 function put(input, value) {

@@ -2,7 +2,6 @@
 // alone: what is asked for meanwhile waits for the end of the one that runs.
 
 import { h } from "../dom.js";
-import { LOOK_ONLY } from "./model.js";
 import { tidy } from "./geometry.js";
 
 const KINDS = ["disk", "annulus", "segment", "rectangle", "polygon"];
@@ -13,10 +12,10 @@ export class Detectors {
   #waiting = null; // {name of the processor, what, change(detectors)}
   #underWay = false;
   #which = h("select", { "aria-label": "processor", onchange: () => this.#update() });
-  #name = h("input", { type: "text", "aria-label": "name of the new detector", placeholder: "name", size: 8, autocomplete: "off" });
-  #kind = h("select", { "aria-label": "shape" }, ...KINDS.map((kind) => h("option", { value: kind }, kind)));
+  #name = nameInput("name of the new detector", "name");
+  #kind = h("select", { "aria-label": "shape" }, ...options(KINDS));
   #old = h("select", { "aria-label": "detector", onchange: () => this.#update() });
-  #new = h("input", { type: "text", "aria-label": "its new name", placeholder: "new name", size: 8, autocomplete: "off" });
+  #new = nameInput("its new name", "new name");
   #add = h("button", { onclick: () => this.#askToAdd() }, "Add");
   #rename = h("button", { onclick: () => this.#askToRename() }, "Rename");
   #remove = h("button", { onclick: () => this.#askToRemove() }, "Remove");
@@ -30,7 +29,7 @@ export class Detectors {
       "details.detectors",
       {},
       h("summary", {}, "Add, rename or remove a detector"),
-      h("p.dim", {}, "While an acquisition runs its detectors keep their names: this waits for its end."),
+      h("p.dim", {}, "While an acquisition runs its detectors keep their names: this waits."),
       this.#which,
       row(this.#name, this.#kind, this.#add),
       row(this.#old, this.#new, this.#rename, this.#remove),
@@ -47,8 +46,9 @@ export class Detectors {
 
   #watch() {
     this.#forget();
-    const mine = [...this.#model.processors.values()].filter(({ form }) => tableOf(form) !== undefined);
-    this.#which.replaceChildren(...mine.map(({ form }) => h("option", { value: form.name }, form.name)));
+    const all = [...this.#model.processors.values()];
+    const mine = all.filter(({ form }) => tableOf(form) !== undefined);
+    this.#which.replaceChildren(...options(mine.map(({ form }) => form.name)));
     this.#which.hidden = mine.length < 2;
     this.element.hidden = mine.length === 0;
     for (const processor of mine) processor.addEventListener("change", () => this.#update());
@@ -60,7 +60,7 @@ export class Detectors {
     if (processor === undefined) return;
     const names = Object.keys(detectorsOf(processor));
     if (names.join() !== [...this.#old.options].map(({ value }) => value).join()) {
-      this.#old.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+      this.#old.replaceChildren(...options(names));
     }
     const why = processor.whyNot || (this.#waiting !== null ? "one change waits already" : "");
     for (const button of [this.#add, this.#rename, this.#remove]) {
@@ -69,7 +69,7 @@ export class Detectors {
     }
     this.#remove.disabled ||= names.length < 2;
     if (names.length < 2) this.#remove.title = why || "the last one stays";
-    for (const input of [this.#name, this.#new]) input.disabled = processor.whyNot === LOOK_ONLY;
+    for (const input of [this.#name, this.#new]) input.disabled = processor.whyNot !== "";
   }
 
   // -- what is asked for -----------------------------------------------------------------
@@ -85,8 +85,9 @@ export class Detectors {
   #askToRename() {
     const [from, to] = [this.#old.value, this.#new.value.trim()];
     if (!this.#isFree(to)) return;
-    const renamed = (all) => Object.entries(all).map(([name, one]) => [name === from ? to : name, one]);
-    this.#wait(`rename ${from} to ${to}`, (all) => Object.fromEntries(renamed(all)));
+    const named = ([name, one]) => [name === from ? to : name, one];
+    const renamed = (all) => Object.fromEntries(Object.entries(all).map(named));
+    this.#wait(`rename ${from} to ${to}`, renamed);
   }
 
   #askToRemove() {
@@ -124,7 +125,8 @@ export class Detectors {
     const { processor, what, change } = this.#waiting;
     this.#underWay = true;
     try {
-      const { version } = await processor.set({ [tableOf(processor.form).key]: change(detectorsOf(processor)) });
+      const { key } = tableOf(processor.form);
+      const { version } = await processor.set({ [key]: change(detectorsOf(processor)) });
       this.#forget();
       this.#say(`${what}: version ${version}, from the next acquisition on`, false);
     } catch (error) {
@@ -144,8 +146,20 @@ export class Detectors {
   }
 }
 
+function nameInput(label, placeholder) {
+  const about = { type: "text", "aria-label": label, placeholder, size: 8 };
+  return h("input", { ...about, autocomplete: "off" });
+}
+
+function options(names) {
+  return names.map((name) => h("option", { value: name }, name));
+}
+
+// The field that holds detectors by name; undefined if there is none.
 function tableOf(form) {
-  return form.fields.find((field) => field.control === "tables" && field.fields.some((one) => one.key === "disk"));
+  const isDetectors = ({ control, fields }) =>
+    control === "tables" && fields.some((one) => one.key === "disk");
+  return form.fields.find(isDetectors);
 }
 
 function detectorsOf({ form, told }) {

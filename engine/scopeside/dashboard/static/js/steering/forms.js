@@ -5,6 +5,8 @@ import { controlOf } from "./controls.js";
 import { limits, same } from "./values.js";
 import { Versions } from "./versions.js";
 
+const FAR = 1e6;
+
 export class Forms {
   #model;
   #body = h("div");
@@ -22,8 +24,8 @@ export class Forms {
       this.#body.replaceChildren(h("p.dim", {}, problem || "No pipeline was seen yet."));
       return;
     }
-    const forms = [...this.#model.processors.values()].map((processor) => new Form(processor).element);
-    this.#body.replaceChildren(...forms);
+    const processors = [...this.#model.processors.values()];
+    this.#body.replaceChildren(...processors.map((processor) => new Form(processor).element));
   }
 }
 
@@ -49,7 +51,8 @@ class Form {
       h("div.row", {}, this.#apply, this.#reset),
       this.#said,
     );
-    const title = h("summary", {}, h("b", {}, name), name.endsWith(`.${kind}`) ? "" : ` (${kind})`, " ", this.#since);
+    const what = name.endsWith(`.${kind}`) ? " " : ` (${kind}) `;
+    const title = h("summary", {}, h("b", {}, name), what, this.#since);
     const parts = [title, form, ...(live ? [new Versions(processor).element] : [])];
     this.element = h("details.form", { open: live, "data-processor": name }, ...parts);
     processor.addEventListener("change", () => this.#update());
@@ -88,7 +91,8 @@ class Form {
   #look() {
     const edited = [...this.#rows.values()].filter((row) => row.edited);
     const wrong = edited.some((row) => row.problem !== "");
-    const why = this.#processor.whyNot || (edited.length === 0 ? "nothing is changed here" : wrong ? "a value cannot be used" : "");
+    const here = edited.length === 0 ? "nothing is changed here" : "";
+    const why = this.#processor.whyNot || here || (wrong ? "a value cannot be used" : "");
     this.#apply.disabled = why !== "";
     this.#apply.title = why;
     this.#reset.disabled = edited.length === 0;
@@ -109,8 +113,9 @@ class Form {
     try {
       const answer = await this.#processor.set(values);
       for (const [, row] of edited) row.taken();
-      const where = answer.frame === null ? "waits for a frame" : `from frame ${answer.frame.toLocaleString("en")} on`;
-      this.#say(`version ${answer.version} ${where}`, false);
+      const { version, frame } = answer;
+      const since = frame === null ? "waits for a frame" : `from frame ${counted(frame)} on`;
+      this.#say(`version ${version} ${since}`, false);
     } catch (error) {
       this.#refused(error.message, edited);
     }
@@ -150,12 +155,19 @@ class Row {
     this.#field = field;
     this.#look = look;
     this.#control = controlOf(field, id, () => this.#edit());
-    const hint = limits(field);
+    const hint = hintOf(field);
     this.element = h(
       "div.field",
       { "data-key": key },
-      h("label", { for: id }, key),
-      h("span.entry", {}, this.#control.element, field.unit ? h("span.unit", {}, field.unit) : null, hint ? h("span.dim.hint", {}, hint) : null, this.#mark),
+      h("label", { for: id }, key.replaceAll(".", ".\u200b")),
+      h(
+        "span.entry",
+        {},
+        this.#control.element,
+        field.unit ? h("span.unit", {}, field.unit) : null,
+        hint ? h("span.dim.hint", {}, hint) : null,
+        this.#mark,
+      ),
       this.#problem,
       h("span.dim.about", {}, field.about ?? ""),
     );
@@ -212,12 +224,24 @@ class Row {
   }
 }
 
+function counted(frame) {
+  return frame.toLocaleString("en");
+}
+
+// Limits that a person might come to; others are said when they are passed.
+function hintOf(field) {
+  const isFar = Math.min(Math.abs(field.min ?? 0), Math.abs(field.max ?? 0)) >= FAR;
+  return isFar ? "" : limits(field);
+}
+
 // The fields of a form in one list, each with its dotted key and the value that holds.
 function rowsOf(fields, params, before = "") {
   return fields.flatMap((field) => {
     const key = before + field.key;
     const value = params?.[field.key];
-    if (field.control === "table") return rowsOf(field.fields, value ?? field.default ?? {}, `${key}.`);
+    if (field.control === "table") {
+      return rowsOf(field.fields, value ?? field.default ?? {}, `${key}.`);
+    }
     if (field.control === "tables") {
       return Object.entries(value ?? {}).flatMap(([name, table]) =>
         // Of tables such as detectors only what each has: it has one key of many.

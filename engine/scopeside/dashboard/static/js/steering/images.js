@@ -34,12 +34,16 @@ export class Images {
   }
 
   #offer(catalogue) {
-    const live = new Set(this.#model.forms.processors.filter((form) => form.live).map(({ name }) => name));
-    const mine = catalogue.filter(({ chain, processor }) => live.has(`${chain}.${processor}`));
+    const live = this.#model.forms.processors.filter((form) => form.live);
+    live.sort((a, b) => (b.kind === "virtual") - (a.kind === "virtual"));
+    const mine = live.flatMap(({ name }) =>
+      catalogue.filter(({ chain, processor }) => name === `${chain}.${processor}`),
+    );
     const images = mine.filter(({ kind, shape }) => kind === "image" && shape?.length >= 2);
     const keys = images.slice(0, MOST).map(({ key }) => key);
     for (const [key, one] of this.#shown) if (!keys.includes(key)) this.#remove(key, one);
     for (const key of keys) if (!this.#shown.has(key)) this.#add(key);
+    this.#grid.append(...keys.map((key) => this.#shown.get(key).element));
     this.#note.textContent = noteOn(mine, images);
   }
 

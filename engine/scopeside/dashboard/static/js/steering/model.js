@@ -4,7 +4,7 @@
 import { command, mayChange } from "../ask.js";
 import { Sender } from "./sender.js";
 
-export const LOOK_ONLY =
+const LOOK_ONLY =
   "this tab may only look: open the address with the token, which the engine prints";
 
 // Events: "forms" (another pipeline), "state" (what holds), both after it is here; of a
@@ -20,6 +20,12 @@ export class Model extends EventTarget {
     page.live.topic("steering", (state) => this.#takeState(state));
   }
 
+  // Why nothing at all can be changed from here; empty if it can.
+  get whyNot() {
+    if (!mayChange()) return LOOK_ONLY;
+    return this.state.running ? "" : "no engine runs";
+  }
+
   // Of the pattern that shapes are drawn on, where the acquisition says it.
   get frame() {
     const [rows, columns] = this.state.frame_shape ?? [0, 0];
@@ -29,7 +35,8 @@ export class Model extends EventTarget {
 
   #takeForms(forms) {
     this.forms = forms;
-    this.processors = new Map(forms.processors.map((form) => [form.name, new Processor(this, form)]));
+    const named = forms.processors.map((form) => [form.name, new Processor(this, form)]);
+    this.processors = new Map(named);
     this.#tellState();
     this.dispatchEvent(new Event("forms"));
   }
@@ -69,14 +76,13 @@ export class Processor extends EventTarget {
 
   // The parameters as they are, or are asked to be.
   get params() {
-    return Object.entries(this.#draft).reduce((all, [key, value]) => put(all, key, value), this.told.params);
+    const asked = Object.entries(this.#draft);
+    return asked.reduce((all, [key, value]) => put(all, key, value), this.told.params);
   }
 
   // Why nothing of it can be changed now; empty if it can.
   get whyNot() {
-    if (!mayChange()) return LOOK_ONLY;
-    if (!this.#model.state.running) return "no engine runs";
-    return this.form.why_not;
+    return this.#model.whyNot || this.form.why_not;
   }
 
   // "dragged", "asked" or "holds", of a key; of all of it without one.
@@ -93,8 +99,10 @@ export class Processor extends EventTarget {
     if (waiting) return `version ${version} waits for a frame`;
     if (version === 1) return "version 1, as in the pipeline file";
     if (acquisition === "") return `version ${version} since the start of an acquisition`;
-    const where = acquisition === this.#model.state.acquisition ? "" : ` of ${acquisition}`;
-    return `version ${version} since frame ${frame.toLocaleString("en")}${where}`;
+    if (acquisition !== this.#model.state.acquisition) {
+      return `version ${version} since before this acquisition`;
+    }
+    return `version ${version} since frame ${frame.toLocaleString("en")}`;
   }
 
   take(told) {

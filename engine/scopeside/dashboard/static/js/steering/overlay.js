@@ -7,6 +7,7 @@ import { isMovable, valuesOf, wordsOf } from "./shapes.js";
 const HANDLE = 6; // screen pixels at 1366 px: radius of a handle
 const TOUCH = matchMedia("(pointer: coarse)").matches ? 22 : 10; // and of what takes it
 const TEXT = 13;
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 export const HUES = 8; // .hue-0 … in steering.css, each with a dash of its own
 
 export class Overlay extends EventTarget {
@@ -15,16 +16,13 @@ export class Overlay extends EventTarget {
   #shapes = [];
   #processors = new Map();
   #drag = null;
-  selected = null; // id of the shape whose handles are shown
+  #selected = null;
 
   // `image`: a LiveImage.
   constructor(image) {
     super();
     this.#image = image;
-    const resize = () => this.#resize();
-    image.addEventListener("zoom", resize);
-    image.addEventListener("paint", resize);
-    new ResizeObserver(resize).observe(image.element);
+    image.addEventListener("zoom", () => this.#resize());
     window.addEventListener("keydown", (event) => this.#escape(event), true);
   }
 
@@ -32,17 +30,16 @@ export class Overlay extends EventTarget {
   draw(shapes, processors) {
     this.#shapes = shapes;
     this.#processors = processors;
-    const ids = shapes.map((shape) => `${shape.id}|${shape.kind}|${shape.pose.points?.length ?? 0}`);
+    const ids = shapes.map(({ id, kind, pose }) => `${id}|${kind}|${pose.points?.length ?? 0}`);
     for (const [id, drawn] of this.#drawn) {
       if (!ids.includes(id)) {
         drawn.group.remove();
         this.#drawn.delete(id);
       }
     }
-    if (!shapes.some((shape) => shape.id === this.selected)) this.selected = shapes[0]?.id ?? null;
     for (const [i, shape] of shapes.entries()) {
-      if (!this.#drawn.has(ids[i])) this.#drawn.set(ids[i], this.#make(shape.id, i, shape));
-      this.#update(this.#drawn.get(ids[i]), shape);
+      if (!this.#drawn.has(ids[i])) this.#drawn.set(ids[i], this.#make(shape.id, shape));
+      this.#update(this.#drawn.get(ids[i]), shape, i);
     }
     this.#raise();
     this.#resize();
@@ -56,16 +53,22 @@ export class Overlay extends EventTarget {
     if (top && !isLast && !overlay.contains(document.activeElement)) overlay.append(top);
   }
 
+  // The id of the shape whose handles are shown: the one that was chosen, else the first.
+  get selected() {
+    const isThere = this.#shapes.some(({ id }) => id === this.#selected);
+    return isThere ? this.#selected : (this.#shapes[0]?.id ?? null);
+  }
+
   select(id) {
-    if (this.selected === id) return;
-    this.selected = id;
+    if (this.#selected === id) return;
+    this.#selected = id;
     this.draw(this.#shapes, this.#processors);
     this.dispatchEvent(new Event("select"));
   }
 
   // -- drawing ---------------------------------------------------------------------------
 
-  #make(id, index, shape) {
+  #make(id, shape) {
     const parts = {
       halo: svg("path", { class: "halo" }),
       line: svg("path", { class: "line" }),
@@ -75,7 +78,7 @@ export class Overlay extends EventTarget {
     };
     const group = svg(
       "g",
-      { class: `shape hue-${index % HUES}`, "data-shape": shape.name },
+      { "data-shape": shape.name },
       parts.halo,
       parts.line,
       parts.grip,
@@ -97,15 +100,16 @@ export class Overlay extends EventTarget {
     return { group, parts };
   }
 
-  #update({ group, parts }, shape) {
+  #update({ group, parts }, shape, index) {
     const outline = KINDS[shape.kind].outline(shape.pose);
     for (const part of ["halo", "line", "grip"]) parts[part].setAttribute("d", outline);
     const processor = this.#processors.get(shape.processor);
     const isSelected = shape.id === this.selected;
-    group.classList.toggle("selected", isSelected);
-    group.classList.toggle("fixed", processor.whyNot !== "");
+    const is = [isSelected ? "selected" : "", processor.whyNot === "" ? "" : "fixed"].join(" ");
+    group.setAttribute("class", `shape hue-${index % HUES} ${is}`);
     group.dataset.state = stateOf(processor, shape);
-    parts.name.textContent = group.dataset.state === "holds" ? shape.name : `${shape.name} · ${group.dataset.state}`;
+    const { state } = group.dataset;
+    parts.name.textContent = state === "holds" ? shape.name : `${shape.name} · ${state}`;
     parts.grip.setAttribute("aria-label", `${shape.name}, ${wordsOf(shape)}`);
     const [top, left] = topOf(shape.pose);
     Object.assign(parts, { top, left });
@@ -121,8 +125,7 @@ export class Overlay extends EventTarget {
 
   // Handles and names are as large on the screen whatever the zoom.
   #resize() {
-    const scale = this.#image.overlay.getScreenCTM()?.a ?? 0;
-    if (!(scale > 0)) return;
+    const scale = this.#image.pxPerUnit;
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) / 14;
     const unit = rem / scale;
     for (const { parts } of this.#drawn.values()) {
@@ -130,8 +133,11 @@ export class Overlay extends EventTarget {
         handle.firstChild.setAttribute("r", TOUCH * unit);
         handle.lastChild.setAttribute("r", HANDLE * unit);
       }
+      // Inside the pattern, also where the shape is not.
       const top = Math.max(parts.top - 5 * unit, TEXT * unit);
-      parts.name.setAttribute("x", parts.left);
+      const half = 0.35 * TEXT * unit * parts.name.textContent.length;
+      const left = Math.max(half, Math.min(this.#image.columns - half, parts.left));
+      parts.name.setAttribute("x", left);
       parts.name.setAttribute("y", top);
       parts.name.style.fontSize = `${TEXT * unit}px`;
       parts.name.style.strokeWidth = `${3 * unit}px`;
@@ -165,8 +171,8 @@ export class Overlay extends EventTarget {
     const processor = this.#processors.get(shape.processor);
     if (processor.whyNot !== "" || (what === "move" && !isMovable(shape))) return;
     element.setPointerCapture(event.pointerId);
-    const at = this.#place(event);
-    this.#drag = { shape, processor, what, at, id, before: valuesOf(shape, shape.pose) };
+    const at = { x: event.clientX, y: event.clientY };
+    this.#drag = { shape, processor, what, at, before: valuesOf(shape, shape.pose) };
     if (shape.centre === "shared") this.#drag.before.centre = processor.params.centre;
     processor.begin();
   }
@@ -175,14 +181,11 @@ export class Overlay extends EventTarget {
     if (this.#drag === null) return;
     event.stopPropagation();
     const { shape, processor, what, at } = this.#drag;
-    const now = this.#place(event);
-    const pose = posed(shape, what, (handle) => {
-      // The handle keeps its distance to the pointer: it does not jump when it is taken.
-      const y = handle.y + now.y - at.y;
-      const x = handle.x + now.x - at.x;
-      return handle.drag(y, x);
-    }) ?? moved(shape.pose, now.y - at.y, now.x - at.x);
-    processor.drag(valuesOf(shape, pose));
+    // How far, not where: a handle does not jump when it is taken, nor if the page shifts.
+    const dy = (event.clientY - at.y) / this.#image.pxPerUnit;
+    const dx = (event.clientX - at.x) / this.#image.pxPerUnit;
+    const dragged = posed(shape, what, (handle) => handle.drag(handle.y + dy, handle.x + dx));
+    processor.drag(valuesOf(shape, dragged ?? moved(shape.pose, dy, dx)));
   }
 
   #up() {
@@ -200,7 +203,7 @@ export class Overlay extends EventTarget {
   }
 
   #key(event, id, what) {
-    const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const way = ARROWS[event.key];
     if (way === undefined || event.altKey || event.metaKey) return;
     event.stopPropagation();
     event.preventDefault();
@@ -211,15 +214,6 @@ export class Overlay extends EventTarget {
     const [dy, dx] = [way[0] * size, way[1] * size];
     const pose = posed(shape, what, (handle) => handle.step(dy, dx)) ?? moved(shape.pose, dy, dx);
     processor.drag(valuesOf(shape, pose));
-  }
-
-  #place(event) {
-    if (this.#image.toImage) {
-      const { row, col } = this.#image.toImage(event.clientX, event.clientY);
-      return { y: row, x: col };
-    }
-    const matrix = this.#image.overlay.getScreenCTM().inverse();
-    return new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix);
   }
 }
 

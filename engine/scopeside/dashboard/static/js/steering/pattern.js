@@ -6,6 +6,9 @@ import { HUES, Overlay, stateOf } from "./overlay.js";
 import { shapesOf, wordsOf } from "./shapes.js";
 
 const PATTERNS = ["sum", "frame"]; // kinds of processors whose results are patterns
+const KEYS =
+  "Drag a handle or the outline; or Tab to it and use the arrow keys: 1 px or 1°, with Shift " +
+  "10, with Ctrl 0.1. Escape lets go, and goes back.";
 const FIRST = ["mean", "sum", "max", "frame"];
 
 export class Pattern extends EventTarget {
@@ -14,10 +17,13 @@ export class Pattern extends EventTarget {
   #image = null;
   #overlay = null;
   #visible = false;
-  #choose = h("select", { "aria-label": "pattern", onchange: () => this.#setKey(this.#choose.value) });
+  #due = false;
+  #choose = h("select", { onchange: () => this.#setKey(this.#choose.value) });
   #stage = h("div.stage-of-pattern");
   #hint = h("p.dim");
+  #look = h("p.dim"); // why nothing of it can be changed here
   #list = h("ul.shapes");
+  #keys = h("p.dim", {}, KEYS);
 
   constructor(page, model) {
     super();
@@ -30,9 +36,9 @@ export class Pattern extends EventTarget {
       h("label.of", {}, "pattern ", this.#choose),
       this.#stage,
       this.#hint,
+      this.#look,
       this.#list,
-      h("p.dim.keys", {}, "Drag a handle or the outline; or Tab to it and use the arrow keys: 1 px (1°), ",
-        "Shift 10, Ctrl 0.1. Escape lets go and goes back."),
+      this.#keys,
     );
     page.live.topic("catalogue", (catalogue) => this.#offer(catalogue));
     model.addEventListener("forms", () => this.#watch());
@@ -51,10 +57,22 @@ export class Pattern extends EventTarget {
     this.#image?.hide();
   }
 
-  // Draw all shapes as they are, or are asked to be.
+  // Draw all shapes as they are, or are asked to be; many reasons in one turn are one.
   draw() {
+    if (this.#due || !this.#visible) return;
+    this.#due = true;
+    queueMicrotask(() => {
+      this.#due = false;
+      this.#drawNow();
+    });
+  }
+
+  #drawNow() {
     const shapes = this.#shapes();
     this.#overlay?.draw(shapes, this.#model.processors);
+    this.#look.textContent = this.#model.whyNot;
+    this.#look.hidden = this.#model.whyNot === "";
+    this.#keys.hidden = this.#overlay === null || shapes.length === 0;
     this.#write(shapes);
   }
 
@@ -69,17 +87,19 @@ export class Pattern extends EventTarget {
   #shapes() {
     const { frame } = this.#model;
     if (this.#image?.header && !frame.rows) [frame.rows, frame.columns] = this.#image.header.shape;
-    return [...this.#model.processors.values()].flatMap(({ form, params }) => shapesOf(form, params, frame));
+    const processors = [...this.#model.processors.values()];
+    return processors.flatMap(({ form, params }) => shapesOf(form, params, frame));
   }
 
   // -- which pattern ---------------------------------------------------------------------
 
   #offer(catalogue) {
     const kinds = new Map(this.#model.forms.processors.map((form) => [form.name, form.kind]));
-    const found = catalogue.filter(
-      ({ kind, shape, chain, processor }) =>
-        kind === "image" && shape?.length === 2 && PATTERNS.includes(kinds.get(`${chain}.${processor}`)),
-    );
+    const isPattern = ({ kind, shape, chain, processor }) => {
+      const isImage = kind === "image" && shape?.length === 2;
+      return isImage && PATTERNS.includes(kinds.get(`${chain}.${processor}`));
+    };
+    const found = catalogue.filter(isPattern);
     const place = ({ name }) => (FIRST.indexOf(name) + 1 || 9);
     found.sort((a, b) => place(a) - place(b));
     const keys = found.map(({ key }) => key);
@@ -161,10 +181,10 @@ function words(processor, shape) {
     case "asked":
       return "asked for";
     default:
-      return `holds: ${processor.since}`;
+      return `${processor.told.waiting ? "taken" : "holds"}: ${processor.since}`;
   }
 }
 
 function noteOf(processor, shape) {
-  return processor.problem || processor.whyNot || shape.note;
+  return processor.problem || processor.form.why_not || shape.note;
 }

@@ -9,11 +9,9 @@ export class Save {
 
   constructor(model) {
     this.#model = model;
-    const button = h(
-      "button.save",
-      { onclick: () => this.#save(), title: "what holds now, as TOML; the file that runs is not touched" },
-      "Save as pipeline file",
-    );
+    const title = "what holds now, as TOML; the file that runs is not touched";
+    const onclick = () => this.#save();
+    const button = h("button.save", { onclick, title }, "Save as pipeline file");
     this.element = h("div.row", {}, button, this.#said);
   }
 

@@ -21,21 +21,29 @@ export function parse(field, text) {
 export function shown(field, value) {
   if (value === null || value === undefined) return "";
   if (field.control === "numbers") return value.join(", ");
-  if (field.control === "value") return JSON.stringify(value).replaceAll(",", ", ").replaceAll(":", ": ");
+  if (field.control === "value") return spaced(JSON.stringify(value));
   return String(value);
 }
 
 // The limits of a field in words; empty if there are none.
 export function limits(field) {
   const { min, above, max, below } = field;
-  const low = min !== undefined ? `${min} or more` : above !== undefined ? `more than ${above}` : "";
-  const high = max !== undefined ? `${max} or less` : below !== undefined ? `less than ${below}` : "";
   if (min !== undefined && max !== undefined) return `${min} to ${max}`;
-  return [low, high].filter((one) => one !== "").join(", ");
+  const words = [];
+  if (min !== undefined) words.push(`${min} or more`);
+  if (above !== undefined) words.push(`more than ${above}`);
+  if (max !== undefined) words.push(`${max} or less`);
+  if (below !== undefined) words.push(`less than ${below}`);
+  return words.join(", ");
 }
 
 export function same(a, b) {
   return JSON.stringify(a) === JSON.stringify(b);
+}
+
+// JSON with a space behind each comma and colon that is not inside a text.
+function spaced(text) {
+  return text.replace(/("(?:[^"\\]|\\.)*")|([,:])/g, (_, quoted, sign) => quoted ?? `${sign} `);
 }
 
 function empty(field) {
@@ -67,7 +75,8 @@ function numbers(field, text) {
   const found = parts.map((one) => checked(field, number(one, field.whole)));
   const { least = 0, most = Infinity } = field;
   if (found.length < least || found.length > most) {
-    const count = least === most ? least : most === Infinity ? `${least} or more` : `${least} to ${most}`;
+    const range = most === Infinity ? `${least} or more` : `${least} to ${most}`;
+    const count = least === most ? least : range;
     throw new Error(`expected ${count} numbers, not ${found.length}`);
   }
   return found;

@@ -11,7 +11,8 @@ export class Versions {
 
   constructor(processor) {
     this.#processor = processor;
-    this.element = h("details.versions", {}, h("summary", {}, "Earlier versions"), this.#list, this.#said);
+    const title = h("summary", {}, "Earlier versions");
+    this.element = h("details.versions", {}, title, this.#list, this.#said);
     processor.addEventListener("change", () => this.#update());
     this.#update();
   }
@@ -27,12 +28,14 @@ export class Versions {
 
   #item(one, before, whyNot) {
     const holds = one.version === this.#processor.told.version;
-    const where =
-      one.version === 1 ? "as in the pipeline file" : `frame ${one.frame.toLocaleString("en")} of ${one.acquisition || "the next acquisition"}`;
+    const frame = one.frame.toLocaleString("en");
+    const changed = `frame ${frame} of ${one.acquisition || "the next acquisition"}`;
+    const where = one.version === 1 ? "as in the pipeline file" : changed;
     const time = new Date(one.heard_ms).toLocaleTimeString("en", { hour12: false });
     const button = h("button", { type: "button", onclick: () => this.#goBack(one) }, "set again");
     button.disabled = holds || whyNot !== "";
-    button.title = whyNot || (holds ? "this is what holds" : `set these values again, as a new version`);
+    const about = holds ? "this is what holds" : "set these values again, as a new version";
+    button.title = whyNot || about;
     return h(
       "li",
       { "data-version": one.version },
