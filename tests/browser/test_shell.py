@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 
 VIEWS = ["Images", "Steering", "In situ", "Feedback", "Health"]
 SELECTED = "document.querySelector('[role=tab][aria-selected=true]').textContent"
+PAINTED = "scopeside.paints.summary()?.count"
 SHOWN = "[...document.querySelectorAll('.view')].filter((v) => !v.hidden)"
 
 
@@ -131,18 +132,15 @@ def test_a_hidden_tab_wants_no_image_and_gets_one_when_it_is_seen_again(
 ) -> None:
     served.page.hear(image(1))
     seen.until("document.querySelector('.live-image canvas')?.width === 8")
-    seen.tab.evaluate(
-        "scopeside.live.addEventListener('painted', () => (window.seen = 1))"
-    )
     hide(seen, True)
     while only_tab(served)._images:
         seen.tab.wait_for_timeout(10)
     served.page.hear(image(2))
     served.page.tell("health", {"t_ms": None, "ended_ms": 1.0, "sentences": []})
     seen.until("scopeside.standing.state === 'ended'")  # topics still come
-    assert not seen.tab.evaluate("window.seen")
+    assert seen.tab.evaluate(PAINTED) == 1
     hide(seen, False)
-    seen.until("window.seen === 1")
+    seen.until(f"{PAINTED} === 2")
 
 
 def test_a_tab_that_is_cut_off_is_greyed_says_so_and_comes_back(
@@ -179,8 +177,10 @@ def test_another_version_of_the_page_is_loaded_anew(
     seen.tab.evaluate("window.same = true")
     tab = only_tab(served)
     monkeypatch.setitem(tab.greeting, "version", "another")
-    tab._sender.get_loop().call_soon_threadsafe(tab.close)
-    seen.until("!window.same && window.scopeside?.live.state === 'open'")
+    with seen.tab.expect_event("load"):
+        tab._sender.get_loop().call_soon_threadsafe(tab.close)
+    seen.until("window.scopeside?.live.state === 'open'")
+    assert not seen.tab.evaluate("window.same")
 
 
 def test_nothing_is_asked_of_any_other_machine(

@@ -4,11 +4,22 @@ import { age, clock } from "../amounts.js";
 
 // Return the sentences of the banner: the tab's own, and those of the server that still
 // hold.
-export function sentencesOf({ state, health, ageMs, endedMs }) {
+export function sentencesOf({ state, health, ageMs, endedMs, failedParts }) {
   const own = ownSentence(state, ageMs, endedMs);
-  if (own === null) return health?.sentences.filter((one) => one.level !== "ok") ?? [];
+  const failed = Object.entries(failedParts).map(failedSentence);
+  const said = health?.sentences.filter((one) => one.level !== "ok") ?? [];
+  if (own === null) return [...failed, ...said];
   if (state !== "silent") return [own]; // of the rest nobody knows whether it still holds
-  return [own, ...health.sentences.filter((one) => one.level === "bad")];
+  return [own, ...failed, ...said.filter((one) => one.level === "bad")];
+}
+
+function failedSentence([part, why]) {
+  return {
+    level: "warn",
+    about: `part.${part}`,
+    text: `a part of this page (${part}) has failed: ${why}; the rest goes on`,
+    what_to_do: "please report it; the engine is not touched",
+  };
 }
 
 function ownSentence(state, ageMs, endedMs) {
