@@ -16,7 +16,7 @@ from scopeside.collect.journal import Journal
 from scopeside.collect.paced import EVERY_S, SHARE, Paced
 from scopeside.collect.publisher import Publisher
 from scopeside.collect.publishing import Publishing
-from scopeside.result import Result
+from scopeside.result import Result, invalid
 from scopeside.subscribe import subscribe
 
 PATIENCE_S = 20.0
@@ -71,6 +71,12 @@ def test_what_is_new_comes_ten_times_a_second_however_often_it_is_new(clock):
         bench.turn(one)
         clock.now += 0.001
     assert 10 <= len(bench.said) <= 1 + 1 / EVERY_S
+
+
+def test_why_there_is_no_value_is_said_like_a_value(clock):
+    bench, one = Bench(clock), held(("com", invalid("icom", "needs scan_step_m")))
+    bench.turn(one)
+    assert bench.said == [("stem", "icom")]
 
 
 def test_events_come_at_once_and_each_once(clock):

@@ -34,9 +34,14 @@ SCAN: dict[str, Any] = {
                         "right": {"segment": [63.5, 63.5, 0, 10, -45, 45]},
                     },
                 },
+                {"kind": "com", "of": ["field_colour"]},
             ],
         },
-        {"name": "view", "edge": "latest", "processor": [{"kind": "sum"}]},
+        {
+            "name": "view",
+            "edge": "latest",
+            "processor": [{"kind": "sum"}, {"kind": "frame"}],
+        },
     ],
 }
 MOVIE: dict[str, Any] = {
@@ -60,7 +65,7 @@ MOVIE: dict[str, Any] = {
         {
             "name": "view",
             "edge": "latest",
-            "processor": [{"kind": "denoise"}],
+            "processor": [{"kind": "denoise"}, {"kind": "frame"}],
         },
     ],
 }

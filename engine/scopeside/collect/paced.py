@@ -68,4 +68,9 @@ class Paced:
                 continue
             for chain in sorted(chains):
                 found = one.masters[chain].results()
-                self._publish(one, chain, (n for n in found if n[1].kind != "event"))
+                self._publish(one, chain, (n for n in found if _is_state(n[1])))
+
+
+def _is_state(result: Result) -> bool:
+    """Whether a result says how things are: a value, or why there is none."""
+    return result.kind != "event" or not result.valid

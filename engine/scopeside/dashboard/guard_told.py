@@ -39,7 +39,7 @@ def told_of_guard(status: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "degraded": _degraded(status.get("engine")),
         "waiting": [waiting_told(one) for one in tables(status.get("waiting"))],
-        "limits": [line.strip() for line in limits][:_MOST_LINES],
+        "limits": [line.strip() for line in limits if line != "Limits:"][:_MOST_LINES],
         "dose": {**dose, "words": dose_in_words(dose)}
         if isinstance(dose, Mapping)
         else None,

@@ -36,6 +36,7 @@ class Dashboard:
         self.page = Page()
         self._scales = Scales(self.page)
         self.parts = [
+            Health(self.page),  # the first: whatever fails, it tells
             Catalogue(self.page),
             self._scales,
             Patterns(self.page),

@@ -5,6 +5,9 @@ const RETRY_MS = 500;
 const SILENT_MS = 3500; // the server beats every second
 const OPENS_MS = 5000; // a server that accepts and says nothing is left after this
 
+const LATE_MS = 2000;
+const GOING_AWAY = 1001; // RFC 6455, 7.4.1
+
 export class Live extends EventTarget {
   #socket = null;
   #images = new Map(); // id -> {key, hz, paint}
@@ -12,6 +15,7 @@ export class Live extends EventTarget {
   #next = 0;
   #heardMs = Date.now(); // also counts while the machine sleeps, unlike performance.now()
   #openedMs = 0;
+  #checkedMs = 0;
   #retry = null;
   #hello = null;
   #asked = false;
@@ -20,6 +24,7 @@ export class Live extends EventTarget {
   // The event "painted" tells key and age, ms, of each image when it is on the screen.
   state = "connecting";
   lostSince = null; // ms since 1970, while lost
+  saidGoodbye = false; // the server ended as it should; if not, it was cut off
   // Smallest difference of arrival and sending: what this clock is ahead of the server's.
   clockAheadMs = null;
 
@@ -80,11 +85,6 @@ export class Live extends EventTarget {
     return Math.max(0, Date.now() - this.#heardMs);
   }
 
-  // What this tab wants: for the health view, and for tests.
-  get wanted() {
-    return document.hidden ? 0 : this.#images.size;
-  }
-
   #open() {
     const socket = new WebSocket(`ws://${location.host}/live`);
     socket.binaryType = "arraybuffer";
@@ -96,16 +96,22 @@ export class Live extends EventTarget {
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#hear(event.data);
     };
-    socket.onclose = () => {
-      if (socket === this.#socket) this.#leave();
+    socket.onclose = ({ code }) => {
+      if (socket !== this.#socket) return;
+      this.saidGoodbye ||= code === GOING_AWAY;
+      this.#leave();
     };
   }
 
   // Leave a connection that is silent; its own end may never be told.
   #check() {
-    if (this.#socket === null) return;
+    const now = Date.now();
+    const isLate = now - this.#checkedMs > LATE_MS;
+    this.#checkedMs = now;
+    // After a pause of this tab's own, what has come meanwhile is to be heard first.
+    if (this.#socket === null || isLate) return;
     const silent = this.state === "open" && this.silentMs > SILENT_MS;
-    const mute = this.state !== "open" && Date.now() - this.#openedMs > OPENS_MS;
+    const mute = this.state !== "open" && now - this.#openedMs > OPENS_MS;
     if (silent || mute) this.#leave();
   }
 
@@ -132,8 +138,8 @@ export class Live extends EventTarget {
     queueMicrotask(() => {
       this.#asked = false;
       const images = {};
-      for (const [id, { key, hz, plane }] of document.hidden ? [] : this.#images) {
-        images[id] = { key, hz, plane };
+      if (!document.hidden) {
+        for (const [id, { key, hz, plane }] of this.#images) images[id] = { key, hz, plane };
       }
       this.#say({ want: { images, topics: [...this.#topics.keys()] } });
     });
@@ -179,6 +185,7 @@ export class Live extends EventTarget {
     }
     this.#hello = hello;
     this.lostSince = null;
+    this.saidGoodbye = false;
     this.#become("open");
   }
 

@@ -6,8 +6,9 @@ const SILENT_MS = 3500; // the engine is asked twice a second, and has 3 s to an
 export class Standing extends EventTarget {
   #live;
 
-  // "connecting" and "lost": no connection to the page's server; "none": no engine yet;
-  // "ended": the engine has ended; "silent": it does not answer; "live".
+  // "connecting" and "lost": no connection to the page's server; "gone": it has ended, as
+  // it does with its engine; "none": no engine yet; "ended": the engine has ended;
+  // "silent": it does not answer; "live".
   state = "connecting";
   health = null; // what was said last under the topic
   ageMs = 0; // of what is seen
@@ -26,6 +27,11 @@ export class Standing extends EventTarget {
     setInterval(() => this.#look(), 500);
   }
 
+  // When the server was lost, or the engine ended, ms since 1970 by this tab's clock.
+  get endedMs() {
+    return this.#live.lostSince ?? this.health?.ended_ms ?? null;
+  }
+
   get isLive() {
     return this.state === "live";
   }
@@ -41,7 +47,7 @@ export class Standing extends EventTarget {
   #found() {
     const { health } = this;
     const live = this.#live;
-    if (live.state === "lost") return ["lost", live.silentMs];
+    if (live.state === "lost") return [live.saidGoodbye ? "gone" : "lost", live.silentMs];
     if (live.state === "connecting" || health === null) return ["connecting", 0];
     if (health.ended_ms !== null) return ["ended", live.ageMs(health.ended_ms)];
     if (health.t_ms === null) return ["none", 0];

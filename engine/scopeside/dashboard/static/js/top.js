@@ -33,7 +33,7 @@ export function mountTop(page) {
 }
 
 // A sign, whose shape tells, and the words.
-function said({ state, health, ageMs }) {
+function said({ state, health, ageMs, endedMs }) {
   const rate = `${whole(health?.frames_per_s ?? 0)} frames/s`;
   switch (state) {
     case "live":
@@ -41,7 +41,8 @@ function said({ state, health, ageMs }) {
     case "silent":
       return ["!", `no answer for ${age(ageMs)}`];
     case "ended":
-      return ["■", `ended at ${clock(health.ended_ms)}`];
+    case "gone":
+      return ["■", `ended at ${clock(endedMs)}`];
     case "none":
       return ["○", "no engine"];
     case "lost":

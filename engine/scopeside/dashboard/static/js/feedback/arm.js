@@ -36,11 +36,19 @@ export class ArmForm {
         h("button", { type: "button", onclick: () => this.#confirming(false) }, "Cancel"),
       ),
     );
-    const choices = [...MINUTES.map((n) => this.#choice(String(n), `${n} min`)), this.#choice("own", "own")];
+    const choices = MINUTES.map((n) => this.#choice(String(n), `${n} min`));
+    choices.push(this.#choice("own", "own"));
     this.element = h(
       "form.arm-form",
       { onsubmit: (event) => event.preventDefault(), onchange: () => this.#turn() },
-      h("fieldset.row", {}, h("legend", {}, "arm for"), ...choices, h("span.own", {}, this.#own, "min"), this.#open),
+      h(
+        "fieldset.row",
+        {},
+        h("legend", {}, "arm for"),
+        ...choices,
+        h("span.own", {}, this.#own, "min"),
+        this.#open,
+      ),
       this.#confirm,
     );
     this.element.addEventListener("keydown", (event) => {
@@ -56,7 +64,8 @@ export class ArmForm {
   }
 
   #choice(value, label) {
-    const radio = h("input", { type: "radio", name: "arm-minutes", value, checked: value === "10" });
+    const checked = value === "10";
+    const radio = h("input", { type: "radio", name: "arm-minutes", value, checked });
     return h("label", {}, radio, label);
   }
 
@@ -96,7 +105,8 @@ export class ArmForm {
     if (!open) return;
     const parked = this.#guard.parked;
     const lines = parked === null ? [] : [`It is parked now: ${parked.words}`];
-    this.#limits.replaceChildren(...[...this.#guard.limits, ...lines].map((line) => h("li", {}, line)));
+    lines.unshift(...this.#guard.limits);
+    this.#limits.replaceChildren(...lines.map((line) => h("li", {}, line)));
     this.#yes.focus();
   }
 

@@ -12,7 +12,8 @@ export class AnswerLine {
   say(state, words) {
     this.element.hidden = words === "";
     this.element.dataset.state = state;
-    this.element.replaceChildren(h("span.shape", { "aria-hidden": "true" }, SHAPES[state] ?? ""), words);
+    const shape = h("span.shape", { "aria-hidden": "true" }, SHAPES[state] ?? "");
+    this.element.replaceChildren(shape, words);
   }
 
   // Ask, and say what has come of it; resolves to the answer, null if there is none.

@@ -14,14 +14,14 @@ export class AuditPanel {
   #story = new Story();
   #rows = new AuditRows((row) => this.tell(row.id || row.n));
   #progress = h("span.number.dim", { role: "status" });
-  #more = h("button", { type: "button", hidden: true, onclick: () => this.#goOn(PAGE) }, "older …");
+  #more = button("older …", () => this.#goOn(PAGE));
   #checked = h("p.checked", {}, "The chain is checked once the log is looked at.");
   #search = 0; // counts searches: pieces of an older one are let go
   #next = null; // what the server calls the rest of this search
   #visible = false;
   #begun = false;
   #newest = 0; // n of the newest row that a search without a filter has shown
-  #newer = h("button", { type: "button", hidden: true, onclick: () => this.#begin({}) });
+  #newer = button("", () => this.#begin({}));
   element = h(
     "section.panel.audit",
     { "aria-label": "audit log" },
@@ -30,7 +30,13 @@ export class AuditPanel {
     h(
       "div.found",
       {},
-      h("div.list", {}, this.#newer, this.#rows.element, h("div.row", {}, this.#more, this.#progress)),
+      h(
+        "div.list",
+        {},
+        this.#newer,
+        this.#rows.element,
+        h("div.row", {}, this.#more, this.#progress),
+      ),
       this.#story.element,
     ),
   );
@@ -95,12 +101,21 @@ export class AuditPanel {
     }
     this.#rows.add(found.rows);
     this.#next = found.more === null ? null : { more: found.more };
-    const looked = found.looked_at.toLocaleString("en");
-    const back = found.back_to_ms === null ? "" : `, back to ${new Date(found.back_to_ms).toLocaleString("en-GB")}`;
-    const end = this.#rows.full ? "; narrow the search to see older ones" : found.more === null ? "; that is all" : "";
-    const none = this.#rows.count === 0 ? "nothing found in " : "";
-    this.#progress.textContent = `${none}${looked} entries${back}${end}`;
+    this.#progress.textContent = progressText(found, this.#rows);
   }
+}
+
+function button(label, onclick) {
+  return h("button", { type: "button", hidden: true, onclick }, label);
+}
+
+function progressText(found, rows) {
+  const looked = found.looked_at.toLocaleString("en");
+  const time = new Date(found.back_to_ms).toLocaleString("en-GB");
+  const back = found.back_to_ms === null ? "" : `, back to ${time}`;
+  const all = found.more === null ? "; that is all" : "";
+  const end = rows.full ? "; narrow the search to see older ones" : all;
+  return `${rows.count === 0 ? "nothing found in " : ""}${looked} entries${back}${end}`;
 }
 
 // [state, text]: whether the chain holds, as far as it was followed.
@@ -109,11 +124,13 @@ function checkedText(checked) {
   if (!checked) return ["", "not checked yet"];
   const records = `${checked.records.toLocaleString("en")} records`;
   if (checked.n_faults > 0) {
-    return ["bad", `✕ CHANGED, ${checked.n_faults} faults: ${checked.faults[0]} (scopeside audit verify)`];
+    const first = `${checked.n_faults} faults, the first: ${checked.faults[0]}`;
+    return ["bad", `✕ CHANGED, ${first} (scopeside audit verify)`];
   }
   if (checked.left_bytes > 1000) {
     const left = (checked.left_bytes / 1e6).toFixed(1);
     return ["", `… checks the chain: ${records} sound so far, ${left} MB to go`];
   }
-  return ["ok", `✓ chain sound: ${records}, the last is ${checked.n}:${checked.hash.slice(0, 12)}… (${timeOfDay(Date.now())})`];
+  const last = `${checked.n}:${checked.hash.slice(0, 12)}…`;
+  return ["ok", `✓ chain sound: ${records}, the last is ${last} (${timeOfDay(Date.now())})`];
 }

@@ -2,7 +2,9 @@
 
 import { h } from "../dom.js";
 
-const STATES = ["", "done", "sent", "waiting", "refused", "failed", "observed", "lapsed", "CHANGED"];
+const STATES = [
+  "", "done", "sent", "waiting", "refused", "failed", "observed", "lapsed", "CHANGED",
+];
 
 export class AuditForm {
   element;

@@ -12,8 +12,9 @@ export class AuditRows {
 
   constructor(tell) {
     this.#tell = tell;
-    const names = COLUMNS.map((name) => h("th", { scope: "col" }, name === "reason" ? "why" : name));
-    this.element = h("table", {}, h("thead", {}, h("tr", {}, ...names)), this.#body);
+    const names = COLUMNS.map((name) => (name === "reason" ? "why" : name));
+    const heads = names.map((name) => h("th", { scope: "col" }, name));
+    this.element = h("table", {}, h("thead", {}, h("tr", {}, ...heads)), this.#body);
   }
 
   get count() {
@@ -34,7 +35,8 @@ export class AuditRows {
 
   #row(row) {
     const cells = COLUMNS.map((name) => h(`td.${name}`, {}, row[name]));
-    const element = h("tr", { tabindex: 0, title: row.id, onclick: () => this.#choose(element, row) }, ...cells);
+    const element = h("tr", { tabindex: 0, title: row.id }, ...cells);
+    element.addEventListener("click", () => this.#choose(element, row));
     element.dataset.state = row.verdict.split(":")[0];
     element.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === " ") {

@@ -30,14 +30,15 @@ export class DosePanel {
     this.#loud.hidden = !dose?.lacking;
     set(this.#loud, dose?.lacking ? `NOT ENFORCED: ${dose.lacking}` : "");
     for (const row of this.#rows) row.show(dose);
-    set(this.#words, dose === null ? "not counted: the pipeline file has no [control.dose]" : rest(dose));
+    const none = "not counted: the pipeline file has no [control.dose]";
+    set(this.#words, dose === null ? none : rest(dose));
   }
 }
 
 // What stands beside the bars: rate, what is left, what is not counted yet, the beam.
 function rest(dose) {
   const parts = [
-    dose.blanked === null || dose.blanked === undefined ? "" : dose.blanked ? "beam blanked" : "beam on",
+    typeof dose.blanked === "boolean" ? (dose.blanked ? "beam blanked" : "beam on") : "",
     dose.enforced === false && !dose.lacking ? "counted, without a budget" : "",
     said("rate", dose.rate_e_per_A2_s, "e⁻/Å²/s"),
     said("left", dose.left_e_per_A2, `e⁻/Å² of ${dose.left_of ?? ""}`),
@@ -63,7 +64,8 @@ class DoseRow {
     this.#key = key;
     this.#budget = budget;
     const head = h("div.head", {}, h("span", {}, name), this.#text);
-    this.element = h("div.dose-row", { title }, head, this.#bar);
+    const about = `${title}: best estimate (at most)`;
+    this.element = h("div.dose-row", { title: about }, head, this.#bar);
   }
 
   show(dose) {
@@ -75,13 +77,14 @@ class DoseRow {
     const has = typeof budget === "number" && budget > 0;
     this.#bar.hidden = !has;
     if (has) {
-      const share = (value) => Math.min(100, Math.max(0, (100 * value) / budget));
-      this.#nominal.style.width = `${share(nominal)}%`;
-      this.#upper.style.width = `${share(upper) - share(nominal)}%`;
+      const part = (value) => Math.min(100, Math.max(0, (100 * value) / budget));
+      this.#nominal.style.width = `${part(nominal)}%`;
+      this.#upper.style.width = `${part(upper) - part(nominal)}%`;
       this.element.dataset.level = upper >= budget ? "bad" : upper >= 0.8 * budget ? "warn" : "ok";
     }
-    const of = has ? ` of ${short(budget)} e⁻/Å², ${((100 * upper) / budget).toFixed(0)} %` : " e⁻/Å²";
-    set(this.#text, `${short(nominal)} (at most ${short(upper)})${of}`);
+    const percent = ((100 * upper) / budget).toFixed(0);
+    const of = has ? ` of ${short(budget)} e⁻/Å², ${percent} %` : " e⁻/Å²";
+    set(this.#text, `${short(nominal)} (≤ ${short(upper)})${of}`);
   }
 }
 

@@ -56,7 +56,8 @@ function textOf(mode, guard, live) {
     case "parked":
       return `PARKED: ${(guard.parked?.cause ?? "").replaceAll("_", " ")}`;
     case "lost":
-      return live.state === "lost" ? "MODE UNKNOWN" : `GUARD SILENT ${secondsOf(1000 * guard.silent_s)}`;
+      if (live.state === "lost" || guard.silent_s === null) return "MODE UNKNOWN";
+      return `GUARD SILENT ${secondsOf(1000 * guard.silent_s)}`;
     default: {
       const count = guard.waiting.length;
       return mode.toUpperCase() + (count > 0 ? ` · ${count} waiting` : "");

@@ -13,6 +13,7 @@ const MEANS = {
   parked: "Nothing is sent, and nothing waits, until a person arms or advises.",
   lost: "What the guard does is not known here.",
 };
+const ADVISE = { advise: "Advise", armed: "Disarm: advise", parked: "Unpark: advise" };
 const SHAPES = { observe: "○", advise: "◇", armed: "▲", parked: "■", lost: "✕" };
 
 export class ModePanel {
@@ -33,7 +34,7 @@ export class ModePanel {
   constructor(page) {
     this.#page = page;
     this.#arm = new ArmForm(this.#answer);
-    this.#advise = askButton("Advise", () => this.#ask("advise"));
+    this.#advise = askButton(ADVISE.advise, () => this.#ask("advise"));
     this.#unblank = askButton("Let the beam on …", () => this.#unblanking(true));
     this.#confirm = h(
       "div.confirm",
@@ -74,6 +75,7 @@ export class ModePanel {
     const observes = known && guard.mode === "observe" ? "the pipeline file says observe" : "";
     const advises = guard.mode === "advise" ? "it advises already" : "";
     allow(this.#advise, silent || observes || advises);
+    set(this.#advise, ADVISE[guard.mode] ?? ADVISE.advise);
     allow(this.#unblank, silent);
   }
 
@@ -96,10 +98,13 @@ export class ModePanel {
   }
 
   #lostText(guard) {
-    if (this.#page.live.state === "lost") return "The page has lost its server. Use 'scopeside hold'.";
+    if (this.#page.live.state === "lost") {
+      return "The page has lost its server. Use 'scopeside hold'.";
+    }
     const was = guard.was ? ` It was ${guard.was}.` : "";
+    const silent = secondsOf(1000 * (guard.silent_s ?? 0));
     return (
-      `The guard was not heard for ${secondsOf(1000 * (guard.silent_s ?? 0))}: ${guard.reason}.${was} ` +
+      `The guard was not heard for ${silent}: ${guard.reason}.${was} ` +
       "Hold and blank can still be asked; if in doubt, use the microscope's own controls."
     );
   }
@@ -107,7 +112,8 @@ export class ModePanel {
   #sayParked(parked) {
     this.#parked.hidden = parked === null;
     if (parked === null) return;
-    this.#parked.replaceChildren(h("p", {}, h("strong", {}, parked.words)), h("p", {}, parked.remedy));
+    const why = h("p", {}, h("strong", {}, parked.words));
+    this.#parked.replaceChildren(why, h("p", {}, parked.remedy));
   }
 
   #sayTroubles(guard) {

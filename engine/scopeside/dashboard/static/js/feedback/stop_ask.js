@@ -11,7 +11,7 @@ export async function askToStop(what) {
   const id = [...crypto.getRandomValues(new Uint8Array(16))].join("-");
   const ways = [byRequest(what, id), bySocket(what, id)];
   try {
-    return await Promise.any([Promise.any(ways), tooLate()]);
+    return await Promise.race([Promise.any(ways), tooLate()]);
   } catch (error) {
     throw firstOf(error);
   }

@@ -42,7 +42,8 @@ export class StopButton extends EventTarget {
     this.#tell("");
     const soon = setTimeout(() => {
       if (number === this.#asked) {
-        this.#tell(`Asked to ${this.what}: no answer yet. Do not wait for it: use ${OWN_CONTROLS}.`);
+        const asked = `Asked to ${this.what}: no answer yet. `;
+        this.#tell(`${asked}Do not wait for it: use ${OWN_CONTROLS}.`);
       }
     }, SOON_MS);
     try {
@@ -80,7 +81,8 @@ export class StopButton extends EventTarget {
     this.#become("failed", "NOT CONFIRMED", `key ${this.key}: again`);
     const why = error instanceof TypeError ? "the page's server does not answer" : error.message;
     this.#tell(
-      `NOT CONFIRMED: use 'scopeside ${this.what}' or ${OWN_CONTROLS}. Asked to ${this.what}: ${why}.`,
+      `NOT CONFIRMED: use 'scopeside ${this.what}' or ${OWN_CONTROLS}.\n` +
+        `Asked to ${this.what}: ${why}.`,
     );
   }
 

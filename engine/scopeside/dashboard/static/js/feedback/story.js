@@ -5,7 +5,11 @@ import { h } from "../dom.js";
 
 export class Story {
   #asked = 0;
-  element = h("div.story", { "aria-live": "polite" }, h("p.dim", {}, "Choose a row, or a verdict, to read its story."));
+  element = h(
+    "div.story",
+    { "aria-live": "polite" },
+    h("p.dim", {}, "Choose a row, or a verdict, to read its story."),
+  );
 
   async show(id) {
     const number = (this.#asked += 1);

@@ -5,7 +5,13 @@ import { timeOfDay } from "./times.js";
 
 const MOST = 50;
 const SHAPES = {
-  sent: "→", done: "✓", refused: "⊘", failed: "✕", waiting: "◇", observed: "○", lapsed: "⌛",
+  sent: "→",
+  done: "✓",
+  refused: "⊘",
+  failed: "✕",
+  waiting: "◇",
+  observed: "○",
+  lapsed: "⌛",
 };
 
 export class Verdicts {

@@ -34,8 +34,9 @@ export function mount(root, page) {
     verdicts.element,
     audit.element,
   );
-  const look = mayChange() ? null : h("p.only-look", {}, `Nothing can be changed here: ${MAY_ONLY_LOOK}.`);
-  root.append(h("p.no-safety", {}, NO_SAFETY_SYSTEM), look ?? "", none, grid);
+  const why = `Nothing can be changed here: ${MAY_ONLY_LOOK}.`;
+  const look = h("p.only-look", { hidden: mayChange() }, why);
+  root.append(h("p.no-safety", {}, NO_SAFETY_SYSTEM), look, none, grid);
 
   page.live.topic("guard", (guard) => {
     none.hidden = guard !== null;

@@ -12,12 +12,13 @@ export function engineFacts(vitals) {
   ];
 }
 
-export function tabFacts({ live, standing, paints }, vitals) {
+export function tabFacts({ live, standing, paints }, vitals, stretch) {
   const seen = paints.summary();
   const facts = [
     ["tabs open", vitals === null ? "–" : whole(vitals.tabs)],
     ["connection", live.state === "open" ? "open" : `lost for ${age(live.silentMs)}`],
     ["engine's last answer", standing.state === "live" || standing.state === "silent" ? `${age(standing.ageMs)} ago` : "–"],
+    ["images are sent", rarer(stretch)],
   ];
   if (seen === null) return [...facts, ["frame to pixel", "no image was painted yet"]];
   const words = ({ p50, p95 }) => `p50 ${milliseconds(p50)}, p95 ${milliseconds(p95)}`;
@@ -27,4 +28,10 @@ export function tabFacts({ live, standing, paints }, vitals) {
     ["result to pixel", words(seen.published)],
     ["measured", `${whole(seen.count)} images in a minute, the last at ${clock(seen.lastMs, { seconds: true })}`],
   ];
+}
+
+// The server sends fewer images while the machine has no time to spare.
+function rarer(stretch) {
+  if (stretch <= 1) return "as often as asked";
+  return `${stretch.toFixed(1)} times rarer: the machine has no time to spare`;
 }

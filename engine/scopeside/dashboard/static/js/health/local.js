@@ -4,14 +4,14 @@ import { age, clock } from "../amounts.js";
 
 // Return the sentences of the banner: the tab's own, and those of the server that still
 // hold.
-export function sentencesOf({ state, health, ageMs }) {
-  const own = ownSentence(state, health, ageMs);
+export function sentencesOf({ state, health, ageMs, endedMs }) {
+  const own = ownSentence(state, ageMs, endedMs);
   if (own === null) return health?.sentences.filter((one) => one.level !== "ok") ?? [];
   if (state !== "silent") return [own]; // of the rest nobody knows whether it still holds
   return [own, ...health.sentences.filter((one) => one.level === "bad")];
 }
 
-function ownSentence(state, health, ageMs) {
+function ownSentence(state, ageMs, endedMs) {
   switch (state) {
     case "lost":
       return {
@@ -29,12 +29,20 @@ function ownSentence(state, health, ageMs) {
         text: `the engine has not answered for ${age(ageMs)}; numbers and images are as old`,
         what_to_do: "is its machine overloaded? scopeside status asks it, too",
       };
+    case "gone":
+      return {
+        level: "warn",
+        about: "gone",
+        text:
+          `the engine and its page ended at ${clock(endedMs)}; this is the last picture; ` +
+          "the next one appears by itself",
+      };
     case "ended":
       return {
         level: "warn",
         about: "ended",
         text:
-          `the engine ended at ${clock(health.ended_ms)}; this is its last picture; ` +
+          `the engine ended at ${clock(endedMs)}; this is its last picture; ` +
           "waiting for the next one",
       };
     case "none":

@@ -21,7 +21,8 @@ export function mount(root, page) {
 class Health {
   #page;
   #vitals = null;
-  #end = null;
+  #stretch = 1; // how many times rarer than asked images are sent
+  #ends = [];
   #matters;
   #chains;
   #losses = lossRows();
@@ -64,17 +65,22 @@ class Health {
   }
 
   show() {
-    this.#end ??= this.#page.live.topic("vitals", (vitals) => {
-      this.#vitals = vitals;
-      this.#fill(vitals);
-    });
+    const { live } = this.#page;
+    this.#ends = [
+      live.topic("vitals", (vitals) => {
+        this.#vitals = vitals;
+        this.#fill(vitals);
+      }),
+      live.topic("pace", ({ stretch }) => {
+        this.#stretch = stretch;
+      }),
+    ];
     this.#page.standing.addEventListener("change", this.#onChange);
     this.#tick();
   }
 
   hide() {
-    this.#end?.();
-    this.#end = null;
+    for (const end of this.#ends.splice(0)) end();
     this.#page.standing.removeEventListener("change", this.#onChange);
   }
 
@@ -93,10 +99,10 @@ class Health {
   }
 
   #tick() {
-    const { standing, live } = this.#page;
+    const { standing } = this.#page;
     const notes = standing.isLive ? standing.health.sentences.filter(isNote) : [];
     this.#matters.fill([...sentencesOf(standing), ...notes]);
-    this.#tab.fill(tabFacts(this.#page, this.#vitals));
+    this.#tab.fill(tabFacts(this.#page, this.#vitals, this.#stretch));
   }
 }
 
