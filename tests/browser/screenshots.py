@@ -12,6 +12,7 @@ import io
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from tests.browser.chromium import a_chromium
 from tests.browser.layout import SIZES, faults
 from tests.browser.seen import Seen
 from tests.system.engine_runs import Running, running, scopeside
-from tests.system.page_seen import address, eventually, opened, token
+from tests.system.page_seen import address, opened, token
 from tests.system.test_wire_examples import free_endpoint
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,7 @@ PICTURES = ROOT / "docs" / "pictures"
 LARGEST = 300_000
 """Bytes of a picture for the documents; beyond, it gets 256 colours."""
 SETTLED_MS = 1500
+PATIENCE_S = 90.0
 
 PAINTED = "paints.length > 2"
 LAST = "paints.filter((one) => one.key.startsWith('stem.')).at(-1)?.share"
@@ -103,9 +105,10 @@ def taken(seen: Seen, shot: Shot, size: str, to: Path) -> int:
     seen.tab.set_viewport_size({"width": width, "height": height})
     seen.tab.evaluate("window.paints = []")
     seen.tab.wait_for_timeout(SETTLED_MS)
-    eventually(lambda: seen.tab.evaluate(shot.good), f"{shot.name}: {shot.good}")
+    good = waited(seen, shot.good)
     picture = seen.tab.screenshot()
     found = faults(seen.tab, size)
+    found += [] if good else [f"taken at no good moment, {PATIENCE_S:.0f} s in vain"]
     folder = to if size == "1366" else to / size
     path = folder / f"page_{shot.name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +117,14 @@ def taken(seen: Seen, shot: Shot, size: str, to: Path) -> int:
     for fault in found:
         print(f"  {fault}")
     return len(found)
+
+
+def waited(seen: Seen, good: str) -> bool:
+    """Wait for a good moment; return whether there was one."""
+    ends = time.monotonic() + PATIENCE_S
+    while not (found := bool(seen.tab.evaluate(good))) and time.monotonic() < ends:
+        seen.tab.wait_for_timeout(50)
+    return found
 
 
 def small(picture: bytes) -> bytes:
