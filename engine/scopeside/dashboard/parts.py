@@ -44,7 +44,6 @@ class Dashboard:
             Steering(self.page),
             InSitu(self.page),
             Feedback(self.page),
-            Health(self.page),
         ]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(
@@ -62,5 +61,6 @@ class Dashboard:
 
     def close(self) -> None:
         """Hang up."""
+        self.page.over.set()
         self._feed.close()
         self.server.close()

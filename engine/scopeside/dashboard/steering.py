@@ -46,15 +46,15 @@ class Steering:
         self._tell(running=engine is not None)
 
     def _hear_status(self, status: dict[str, Any]) -> None:
-        folder = status["folder"]
-        if folder != self._told_of:
+        folder = str(status.get("folder", ""))
+        if folder and folder != self._told_of:
             self._told_of = folder
             self._versions.clear()
             # Plug-ins are loaded, which may take seconds; the status goes on meanwhile.
             threading.Thread(
                 target=self._tell_forms, args=(folder,), name="forms", daemon=True
             ).start()
-        self._versions.hear(status["params"], time.time() * 1e3)
+        self._versions.hear(status.get("params", {}), time.time() * 1e3)
         self._tell(running=True)
 
     def _tell_forms(self, folder: str) -> None:
