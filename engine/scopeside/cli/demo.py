@@ -48,10 +48,19 @@ MOVIE: dict[str, Any] = {
     "detector": {
         "kind": "simulator",
         "mode": "movie",
-        "fps": 25.0,
+        "shape": [384, 384],
+        "fps": 20.0,
         "frames": 1200,
         "acquisitions": 0,
         "pause_s": 1.0,
+        "dose_e_per_px": 8.0,
+        "movie": {
+            "nuclei": 10,
+            "growth_px": 1.0,
+            "largest_px": 14.0,
+            "drift_px": [0.03, -0.05],
+            "jumps": 1,
+        },
     },
     "chain": [
         {
@@ -59,13 +68,18 @@ MOVIE: dict[str, Any] = {
             "processor": [
                 {"kind": "dose"},
                 {"kind": "drift"},
-                {"kind": "nucleation", "min_radius_px": 3.0},
+                {"kind": "nucleation", "min_radius_px": 3.0, "alarms_per_hour": 20.0},
+                {"kind": "track", "max_radius_px": 12.0},
+                {"kind": "kinetics"},
             ],
         },
         {
             "name": "view",
             "edge": "latest",
-            "processor": [{"kind": "denoise"}, {"kind": "frame"}],
+            "processor": [
+                {"kind": "denoise", "coordinates": "specimen"},
+                {"kind": "frame"},
+            ],
         },
     ],
 }

@@ -73,12 +73,13 @@ class Trace:
         if not self._kept:
             self._keep([point], revision)
             return
+        if self._came >= 2 * self.every:
+            gathered = self._gathered
+            self._keep(gathered if self.every == 1 else _extremes(gathered), revision)
+            self._gathered, self._came = [], 0
         self._gathered = _extremes(self._gathered, point)
         self._came += 1
         self._revision = revision
-        if self._came >= 2 * self.every:
-            self._keep(_extremes(self._gathered)[:2], revision)
-            self._gathered, self._came = [], 0
 
     def put_before(self, points: Iterable[Point], revision: int) -> None:
         """Take points earlier than all that are there, as who came late learns them."""
@@ -120,7 +121,7 @@ class Trace:
             group: list[Point] = []
             for point in self._kept[at : at + 4]:
                 group = _extremes(group, point)
-            thin += _extremes(group)[:2]
+            thin += _extremes(group)
         self._kept = thin
         self._revisions = [revision] * len(thin)
         self.every *= 2

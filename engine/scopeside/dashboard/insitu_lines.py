@@ -36,12 +36,15 @@ class Line:
         Unlike that of any other line.
     row
         Key of `TITLES`, or ``channel NAME``.
+    holds
+        A value stays till another comes, as a number of nuclei does.
     """
 
     ident: str
     row: str
     label: str
     unit: str
+    holds: bool = False
 
 
 Reading = tuple[Line, float, float, float]
@@ -63,7 +66,8 @@ def readings(result: Result, source: str, nm_per_px: float | None) -> Iterator[R
     if read is None or not result.valid:
         return
     for row, label, unit, value, error in read(result, nm_per_px):
-        line = Line(f"{source}.{row}.{label}", row, label, unit)
+        holds = result.name == "nuclei"
+        line = _line(source, row, label, unit, holds=holds)
         yield line, result.frame, value, error
 
 
@@ -78,19 +82,24 @@ def histories(
         scale, unit = _length(nm_per_px)
         error = scale * columns.get("sigma", np.full(len(result.data), np.nan))
         for label in ("dy", "dx"):
-            line = Line(f"{source}.drift.{label}", "drift", label, unit)
+            line = _line(source, "drift", label, unit)
             yield False, _over(line, columns["frame"], scale * columns[label], error)
     if result.name == "ensemble" and "mean_radius_px" in columns:
         scale, unit = _length(nm_per_px)
-        line = Line(f"{source}.radius.mean", "radius", "mean of all", unit)
+        line = _line(source, "radius", "mean, with a law", unit)
         yield True, _over(line, columns["frame"], scale * columns["mean_radius_px"])
-        line = Line(f"{source}.count.followed", "count", "with a law of growth", "")
+        line = _line(source, "count", "with a law", "")
         yield True, _over(line, columns["frame"], columns["particles"])
     if result.name == "nucleation_rate" and "rate" in columns:
         middle = (columns["first_frame"] + columns["last_frame"]) / 2
-        line = Line(f"{source}.births.rate", "births", "births", result.units)
-        spread = (columns["rate_high"] - columns["rate_low"]) / 3.92  # 95 % to sigma
-        yield True, _over(line, middle, columns["rate"], spread)
+        scale, unit = (1e-12, "1/(µm² s)") if result.units == _SI else (1, result.units)
+        line = _line(source, "births", "births", unit)
+        yield True, _over(line, middle, scale * columns["rate"])
+
+
+def _line(source: str, row: str, label: str, unit: str, *, holds: bool = False) -> Line:
+    """Return a line; one in another unit is another line."""
+    return Line(f"{source}.{row}.{label} {unit}".strip(), row, label, unit, holds)
 
 
 def _over(
@@ -105,6 +114,7 @@ def _over(
 
 Told = tuple[str, str, str, float, float]
 _UNKNOWN = math.nan
+_SI = "1/(m² s)"
 
 
 def _drift(result: Result, nm_per_px: float | None) -> Iterator[Told]:
@@ -128,7 +138,7 @@ def _dose(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
         total = row.get(f"cumulative_e_per_{area}", _UNKNOWN)
         if math.isfinite(total):
             error = row.get(f"uncertainty_e_per_{area}", _UNKNOWN)
-            yield "dose", "of the field, counted", unit, total, error
+            yield "dose", "of the field", unit, total, error
             break
     rate = row.get("rate_e_per_A2_s", _UNKNOWN)
     if math.isfinite(rate):
@@ -155,13 +165,13 @@ def _crowd(result: Result, nm_per_px: float | None, how: str) -> Iterator[Told]:
     if len(radii):
         scale, unit = _length(nm_per_px)
         spread = scale * float(radii.std() / math.sqrt(len(radii)))
-        yield "radius", f"mean of those {how}", unit, scale * radii.mean(), spread
+        yield "radius", f"mean, {how}", unit, scale * radii.mean(), spread
 
 
 def _nuclei(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
     columns = columns_of(result)
     confirmed = result.meta.get("confirmed", len(np.atleast_2d(result.data)))
-    yield "count", "nuclei, confirmed so far", "", float(confirmed), _UNKNOWN
+    yield "count", "nuclei so far", "", float(confirmed), _UNKNOWN
     if "dissolved_frame" in columns:
         gone = int(np.isfinite(columns["dissolved_frame"]).sum())
         yield "count", "nuclei, still there", "", float(confirmed - gone), _UNKNOWN

@@ -20,6 +20,8 @@ from scopeside.result import Result
 MOST_LINES = 64
 MOST_IMAGES = 64
 MOST_ACQUISITIONS = 200
+DESCRIBED_WITHIN_S = 2.0
+"""The status, which says how large a pixel is, may come after the first results."""
 _OTHER_CLOCK_NS = 60 * 10**9
 """Frames whose times are further than this from now are not of this hour."""
 
@@ -41,17 +43,26 @@ class Acquired:
         self.nm_per_px: float | None = None
         self.drift = DriftSoFar()
         self.drift_of = ""
+        self._heard_of = time.monotonic()
+        self._described = False
         self.filled: set[str] = set()
         self.learn(about)
 
     def learn(self, about: Mapping[str, Any]) -> None:
         """Take what the status says of the acquisition."""
+        self._described = self._described or bool(about)
         calibration = about.get("calibration") or {}
         self.started_ns = about.get("started_ns", self.started_ns)
         if self.nm_per_px is None:
             self.nm_per_px = _nm(calibration.get("pixel_size_m"))
         if self.times.frame_time_s is None:
             self.times.frame_time_s = calibration.get("frame_time_s")
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether it is known how large a pixel is, or that nobody will say."""
+        waited = time.monotonic() - self._heard_of > DESCRIBED_WITHIN_S
+        return self._described or waited
 
     @property
     def begin_ns(self) -> int | None:
@@ -120,7 +131,7 @@ class Record:
         if acq != self.acq:
             self.acq, self.places = acq, Places()
         acquired = self._of(acq, about)
-        if result.kind != "event":
+        if result.kind != "event" or acquired.times.newest < 0:
             acquired.times.learn(result.frame, result.meta.get("t_frame_ns", 0))
         source = f"{result.meta.get('chain')}.{result.meta.get('processor')}"
         self._take_channels(result)
@@ -178,6 +189,8 @@ class Record:
         acquired.drift.take(result.frame, float(vector[0]), float(vector[1]))
 
     def _take_numbers(self, acquired: Acquired, result: Result, source: str) -> None:
+        if not acquired.is_scaled:
+            return
         nm_per_px = acquired.nm_per_px
         for reading in readings(result, source, nm_per_px):
             point = acquired.point(reading)
@@ -260,14 +273,12 @@ class Record:
 
     def _trace(self, line: Line) -> Trace | None:
         known = self.lines.get(line.ident)
-        if known is not None and known[0] == line:
+        if known is not None:
             return known[1]
-        if known is None and len(self.lines) >= MOST_LINES:
-            self.left_out.add(line.ident)
+        if len(self.lines) >= MOST_LINES:
+            if len(self.left_out) < MOST_LINES:
+                self.left_out.add(line.ident)
             return None
-        # A known one is drawn in another unit from now on: pixels became nanometres.
-        for acquired in self.acquired.values():
-            acquired.filled.discard(line.ident)
         self.lines[line.ident] = (line, Trace())
         return self.lines[line.ident][1]
 

@@ -82,6 +82,7 @@ def _lines(record: Record, since: int, at: _Seconds) -> list[dict[str, Any]]:
                     "id": line.ident,
                     "row": f"{line.row} {line.unit}",
                     "label": line.label,
+                    "holds": line.holds,
                     "every": trace.every,
                     "after": at(changed.after),
                     "t": [at(t_ns) for t_ns, _, _ in changed.points],

@@ -7,8 +7,8 @@ import { ago, duration, glyph, nameOf, percent, short, stateOf, stateWords } fro
 
 const MOST = 60; // entries; more are counted
 const KINDS = {
+  "nuclei and meetings": (event) => !["candidate", "rejected", "change_point"].includes(stateOf(event)),
   "all but rejected": (event) => stateOf(event) !== "rejected",
-  confirmed: (event) => !["candidate", "rejected"].includes(stateOf(event)),
   everything: () => true,
 };
 
@@ -17,7 +17,7 @@ export class Events {
   #thumbnails = new Thumbnails();
   #entries = []; // elements, reused
   #chosen = null;
-  #kind = "confirmed";
+  #kind = "nuclei and meetings";
   #list = h("ul.entries");
   #count = h("p.dim.number");
   #detail = h("div.detail", { hidden: true });
@@ -75,7 +75,7 @@ export class Events {
   #put(at, event) {
     this.#entries[at] ??= this.#make();
     const entry = this.#entries[at];
-    const { item, button, canvas, shape, name, words } = entry;
+    const { item, button, canvas, shape, name, words, times } = entry;
     item.hidden = false;
     entry.event = event;
     button.dataset.uid = event.uid;
@@ -86,17 +86,21 @@ export class Events {
       shape.replaceChildren(glyph(state));
     }
     write(name, `${nameOf(event)} · ${stateWords(event)}`);
-    write(words, this.#wordsOf(event));
+    write(words, this.#sizeOf(event));
+    write(times, this.#timesOf(event));
     this.#thumbnails.want(canvas, event);
   }
 
-  #wordsOf(event) {
+  #sizeOf(event) {
+    const size = event.radius_px ? `r ${this.#length(event.radius_px)}` : "";
+    return [percent(event.confidence), size].filter(Boolean).join(" · ") || event.reason;
+  }
+
+  #timesOf(event) {
     const t = timeOf(event);
     const now = this.#record.told.now;
-    const size = event.radius_px ? `r ${this.#length(event.radius_px)}` : "";
     const since = now === null || t === null ? "" : ago(now - t);
-    const frame = event.birth_frame ?? event.frame;
-    return [percent(event.confidence), size, since, `frame ${Math.round(frame)}`].filter(Boolean).join(" · ");
+    return [since, `frame ${Math.round(event.birth_frame ?? event.frame)}`].filter(Boolean).join(" · ");
   }
 
   #make() {
@@ -104,10 +108,11 @@ export class Events {
     const shape = h("span.shape");
     const name = h("span.name");
     const words = h("span.words.dim.number");
+    const times = h("span.words.dim.number");
     const head = h("span.name-line", {}, shape, name);
-    const button = h("button.event", { type: "button" }, canvas, h("span.text", {}, head, words));
+    const button = h("button.event", { type: "button" }, canvas, h("span.text", {}, head, words, times));
     const item = h("li", {}, button);
-    const entry = { item, button, canvas, shape, name, words, event: null };
+    const entry = { item, button, canvas, shape, name, words, times, event: null };
     button.addEventListener("click", () => {
       this.choose(entry.event.uid === this.#chosen?.uid ? null : entry.event);
     });

@@ -4,12 +4,7 @@ import { h } from "../dom.js";
 import { LiveImage } from "../image/live_image.js";
 import { Markers } from "./markers.js";
 
-const NOTES = {
-  raw: "",
-  frame: "a mean of the last frames, as the present one lies",
-  specimen: "drift taken out",
-  other: "",
-};
+const NOTES = { frame: "mean of the last frames" };
 
 export class Pane {
   #page;
@@ -24,10 +19,10 @@ export class Pane {
   #byHand = null; // a key that somebody has chosen
   #isShown = false;
   #select;
-  #note = h("span.dim");
   #host = h("div.picture");
   onpick = () => {};
   element;
+  choice; // a control to show another result
 
   // `roles`: what it may show, the best first; `help`: an element that says how to get it.
   constructor(page, record, { name, title, roles, help, shows }) {
@@ -38,9 +33,9 @@ export class Pane {
     this.#help = help;
     this.#title = title;
     this.#select = h("select", { "aria-label": `result shown as ${title}`, onchange: () => this.#choose() });
-    const head = h("div.pane-head", {}, h("h2", {}, title), this.#note, this.#select);
-    this.element = h(`div.pane.${name}`, {}, head, this.#host);
-    this.#host.append(help);
+    this.element = h(`div.pane.${name}`, {}, this.#host);
+    this.choice = h("label", { hidden: true }, `${title}: `, this.#select);
+    this.#host.append(h("h2", {}, title), help);
   }
 
   show() {
@@ -90,14 +85,14 @@ export class Pane {
 
   #have({ key, role }) {
     if (this.#image?.key !== key) this.#make(key);
-    const note = NOTES[role] ?? "";
-    if (this.#note.textContent !== note) this.#note.textContent = note;
+    if (this.element.dataset.role === role) return;
     this.element.dataset.role = role;
+    this.#image.title = [this.#title, NOTES[role]].filter(Boolean).join(", ");
   }
 
   #make(key) {
     this.#image?.hide();
-    this.#image = new LiveImage(this.#page, { key, hz: 8, title: key });
+    this.#image = new LiveImage(this.#page, { key, hz: 8, title: this.#title });
     this.#markers = new Markers(this.#image, this.#record, this.#shows);
     this.#markers.chosen = this.#chosen;
     this.#image.addEventListener("pick", ({ detail }) => {
@@ -116,7 +111,7 @@ export class Pane {
   }
 
   #offer(images) {
-    this.#select.hidden = images.length < 2;
+    this.choice.hidden = images.length < 2;
     const usual = this.#found(images)?.key ?? "";
     const keys = images.map((one) => one.key);
     const known = [...this.#select.options].map((option) => option.value);

@@ -1,7 +1,7 @@
 // One plot over time by BokehJS: lines, marks of events and acquisitions, limits. It is told
 // what to show, and says when somebody drags a stretch of time.
 
-const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
+const DASHES = ["solid", "dashed", "dotted", "dotdash"];
 export const COLOURS = 6;
 
 export class Plot extends EventTarget {
@@ -13,6 +13,7 @@ export class Plot extends EventTarget {
   #courses;
   #chosenCourse;
   #events;
+  #changes;
   #chosen;
   #marks;
   #tools;
@@ -28,7 +29,7 @@ export class Plot extends EventTarget {
     const figure = Plotting.figure({
       sizing_mode: "stretch_both",
       min_width: 50,
-      min_height: 20,
+      min_height: 10,
       tools: [],
       toolbar_location: null,
       x_range: new Range1d({ start: 0, end: 10 }),
@@ -39,9 +40,10 @@ export class Plot extends EventTarget {
     this.#dress(axis);
     this.#courses = this.#many();
     this.#chosenCourse = this.#many();
-    this.#marks = this.#spans([2, 4]);
-    this.#events = this.#spans([]);
-    this.#chosen = this.#spans([]);
+    this.#marks = this.#spans("dotted");
+    this.#changes = this.#spans("dotted");
+    this.#events = this.#spans("solid");
+    this.#chosen = this.#spans("solid");
     this.#makeTools();
     this.retheme();
   }
@@ -94,9 +96,11 @@ export class Plot extends EventTarget {
     for (const spare of this.#limits.slice(values.length)) spare.location = null;
   }
 
-  // Show times of events, of the chosen one, and of beginnings of acquisitions.
-  set marks({ events, chosen, begins }) {
+  // Show times of events, of changes of growth, of the chosen one, and of beginnings of
+  // acquisitions.
+  set marks({ events, changes, chosen, begins }) {
     this.#events.source.data = { t: events };
+    this.#changes.source.data = { t: changes };
     this.#chosen.source.data = { t: chosen };
     this.#marks.source.data = { t: begins };
   }
@@ -144,21 +148,28 @@ export class Plot extends EventTarget {
     }
     figure.xgrid.grid_line_color = style.line;
     figure.ygrid.grid_line_color = style.line;
+    const scale = style.rem / 14;
     for (const [at, { renderer }] of this.#lines.entries()) {
       renderer.glyph.line_color = style.colours[at % COLOURS];
+      renderer.glyph.line_width = 1.6 * scale;
     }
+    for (const one of [this.#courses, this.#marks, this.#changes, this.#events]) {
+      one.renderer.glyph.line_width = scale;
+    }
+    for (const one of [this.#chosenCourse, this.#chosen]) one.renderer.glyph.line_width = 2.4 * scale;
     for (const limit of this.#limits) limit.line_color = style.bad;
     this.#courses.renderer.glyph.line_color = style.dim;
     this.#chosenCourse.renderer.glyph.line_color = style.accent;
     this.#marks.renderer.glyph.line_color = style.dim;
     this.#events.renderer.glyph.line_color = style.mark;
+    this.#changes.renderer.glyph.line_color = style.warn;
     this.#chosen.renderer.glyph.line_color = style.accent;
   }
 
   // ---------------------------------------------------------------------------
 
   #dress(axis) {
-    const { NumeralTickFormatter, AdaptiveTicker } = window.Bokeh;
+    const { NumeralTickFormatter, AdaptiveTicker, BasicTicker, BasicTickFormatter } = window.Bokeh;
     const { xaxis, yaxis, xgrid, ygrid } = this.#figure;
     const ticker = new AdaptiveTicker({
       base: 60,
@@ -173,10 +184,13 @@ export class Plot extends EventTarget {
     xaxis.visible = axis;
     yaxis.visible = !axis;
     ygrid.visible = !axis;
-    yaxis.ticker.desired_num_ticks = 3;
-    yaxis.ticker.num_minor_ticks = 0;
-    this.#figure.min_border_top = 3;
-    this.#figure.min_border_bottom = axis ? 1 : 3;
+    const few = new BasicTicker({ desired_num_ticks: 3, num_minor_ticks: 0 });
+    yaxis.ticker = few;
+    // Short labels: all plots begin at the same place.
+    yaxis.formatter = new BasicTickFormatter({ power_limit_high: 4, power_limit_low: -2, precision: 2 });
+    ygrid.ticker = few;
+    this.#figure.min_border_top = axis ? 0 : 3;
+    this.#figure.min_border_bottom = axis ? 0 : 3;
   }
 
   #makeTools() {
@@ -193,8 +207,8 @@ export class Plot extends EventTarget {
     const source = new window.Bokeh.ColumnDataSource({ data: { t: [], v: [] } });
     const renderer = this.#figure.line({ field: "t" }, { field: "v" }, {
       source,
-      line_width: 1.6,
-      line_dash: DASHES[at % DASHES.length],
+      line_width: (1.6 * this.#style().rem) / 14,
+      line_dash: { value: DASHES[at % DASHES.length] },
       line_color: this.#style().colours[at % COLOURS],
     });
     return { source, renderer };
@@ -202,15 +216,17 @@ export class Plot extends EventTarget {
 
   #many() {
     const source = new window.Bokeh.ColumnDataSource({ data: { t: [], v: [] } });
-    const width = this.#courses === undefined ? 1 : 2.4;
-    const renderer = this.#figure.multi_line({ field: "t" }, { field: "v" }, { source, line_width: width });
+    const renderer = this.#figure.multi_line({ field: "t" }, { field: "v" }, { source });
     return { source, renderer };
   }
 
   #spans(dash) {
     const source = new window.Bokeh.ColumnDataSource({ data: { t: [] } });
-    const width = this.#events === undefined ? 1 : 2.4;
-    const renderer = this.#figure.vspan({ field: "t" }, { source, line_dash: dash, line_width: width });
+    const renderer = this.#figure.vspan({ field: "t" }, {
+      source,
+      line_dash: { value: dash },
+      line_alpha: this.#events === undefined ? 0.7 : 1,
+    });
     return { source, renderer };
   }
 
@@ -221,7 +237,7 @@ export class Plot extends EventTarget {
       location: null,
       line_color: this.#style().bad,
       line_width: 2,
-      line_dash: [8, 4],
+      line_dash: "dashed",
     });
     this.#figure.add_layout(span);
     return span;

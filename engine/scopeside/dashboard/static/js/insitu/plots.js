@@ -138,13 +138,16 @@ export class Plots {
 
   #marks() {
     const events = [];
+    const changes = []; // of growth: many, and drawn where they belong
     for (const event of this.#record.events.values()) {
       const state = stateOf(event);
       const t = timeOf(event);
-      if (t !== null && state !== "candidate" && state !== "rejected") events.push(t);
+      if (t === null || state === "candidate" || state === "rejected") continue;
+      (state === "change_point" ? changes : events).push(t);
     }
     const chosen = this.#chosen === null ? null : timeOf(this.#chosen);
-    return { events, chosen: chosen === null ? [] : [chosen], begins: this.#record.marks.map((m) => m.t) };
+    const begins = this.#record.marks.map((mark) => mark.t);
+    return { events, changes, chosen: chosen === null ? [] : [chosen], begins };
   }
 
   #retheme() {

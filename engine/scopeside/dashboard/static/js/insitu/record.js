@@ -100,7 +100,7 @@ export class Record extends EventTarget {
     return this.told.origin_ms + 1000 * t;
   }
 
-  #takeLine({ id, row, label, every, after, t, v }) {
+  #takeLine({ id, row, label, holds, every, after, t, v }) {
     const line = this.lines.get(id) ?? { id, t: [], v: [] };
     let kept = after === null ? 0 : line.t.length;
     while (kept > 0 && line.t[kept - 1] > after) kept -= 1;
@@ -110,7 +110,7 @@ export class Record extends EventTarget {
       line.t.push(t[i]);
       line.v.push(v[i] ?? NaN);
     }
-    Object.assign(line, { row, label, every });
+    Object.assign(line, { row, label, holds, every });
     this.lines.set(id, line);
   }
 }

@@ -2,7 +2,7 @@
 
 import { h, svg } from "../dom.js";
 import { Plot, COLOURS } from "./plot.js";
-import { sliceOf, valueAt } from "./slices.js";
+import { held, sliceOf, valueAt } from "./slices.js";
 import { short } from "./words.js";
 
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
@@ -43,12 +43,13 @@ export class Row extends EventTarget {
     const most = 2 * Math.max(200, this.#host.clientWidth);
     const slices = lines.map((line) => {
       const torn = /^(guard|channel)/.test(line.id) ? [] : breaks;
-      return sliceOf(line, window.start, window.end, most, torn);
+      const whole = line.holds ? held(line, record.told.now, torn) : line;
+      return sliceOf(whole, window.start, window.end, most, torn);
     });
     this.#plot.window = window;
     this.#plot.lines = slices;
     this.#plot.courses(courses, chosen);
-    this.#plot.marks = marks;
+    this.#plot.marks = { ...marks, changes: /^(radius|growth)/.test(row.id) ? marks.changes : [] };
     this.#scale(row, [...slices, ...courses], window);
   }
 
@@ -94,7 +95,7 @@ export class Row extends EventTarget {
       x1: 0, x2: 22, y1: 4, y2: 4, class: `colour-${at % COLOURS}`, "stroke-dasharray": DASHES[at % 4],
     });
     const key = svg("svg", { class: "key", viewBox: "0 0 22 8", "aria-hidden": "true" }, stroke);
-    const item = h("li", {}, key, h("span.label", { title: line.id }, line.label), value);
+    const item = h("li", {}, key, h("span.label", { title: `${line.label} (${line.id})` }, line.label), value);
     this.#legend.append(item);
     this.#entries.set(line.id, { item, value });
   }
@@ -116,7 +117,7 @@ export class Row extends EventTarget {
     for (const value of limits) high = Math.max(high, value);
     const room = 0.08 * (high - low || Math.abs(high) || 1);
     this.#plot.limits = limits;
-    this.#plot.heights = { low: low - (low === 0 ? 0 : room), high: high + room };
+    this.#plot.heights = { low: low - (low === 0 ? 0.4 * room : room), high: high + room };
   }
 }
 

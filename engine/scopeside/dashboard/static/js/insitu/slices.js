@@ -7,17 +7,27 @@ export function sliceOf({ t, v }, start, end, most, breaks = []) {
   const to = Math.min(t.length, firstFrom(t, end) + 2);
   const step = Math.max(1, Math.ceil((2 * (to - from)) / most));
   const found = { t: [], v: [] };
-  const torn = breaks.filter((at) => at > t[from]).values();
-  let next = torn.next();
-  for (let at = from; at < to; at += step) {
-    while (!next.done && next.value <= t[at]) {
-      put(found, next.value, NaN);
-      next = torn.next();
-    }
-    const last = Math.min(to, at + step);
-    if (last - at < 3) for (let i = at; i < last; i += 1) put(found, t[i], v[i]);
-    else putExtremes(found, t, v, at, last);
+  const torn = breaks.filter((when) => when > t[from] && when <= t[to - 1]).sort((a, b) => a - b);
+  const edges = [...torn.map((when) => firstFrom(t, when)), to];
+  let at = from;
+  for (const [number, edge] of edges.entries()) {
+    for (; at < edge; at += step) putPart(found, t, v, at, Math.min(edge, at + step));
+    at = edge;
+    if (number < torn.length) put(found, torn[number], NaN);
   }
+  return found;
+}
+
+// The same line with a point at each step, for what stays till another value comes.
+// It does not stay over any of `breaks`.
+export function held({ t, v }, now, breaks = []) {
+  const found = { t: [], v: [] };
+  for (let i = 0; i < t.length; i += 1) {
+    const isTorn = breaks.some((when) => when > t[i - 1] && when <= t[i]);
+    if (i > 0 && !isTorn) put(found, t[i], v[i - 1]);
+    put(found, t[i], v[i]);
+  }
+  if (t.length > 0 && now > t.at(-1)) put(found, now, v.at(-1));
   return found;
 }
 
@@ -38,6 +48,11 @@ export function valueAt({ t, v }, when) {
   const at = firstFrom(t, when);
   if (t[at] === when) return v[at];
   return at > 0 ? v[at - 1] : NaN;
+}
+
+function putPart(found, t, v, from, to) {
+  if (to - from < 3) for (let i = from; i < to; i += 1) put(found, t[i], v[i]);
+  else putExtremes(found, t, v, from, to);
 }
 
 function putExtremes(found, t, v, from, to) {

@@ -16,6 +16,7 @@ export function styleOf(element) {
     dim: read("--dim"),
     accent: read("--accent"),
     mark: read("--ok"),
+    warn: read("--warn"),
     bad: read("--bad"),
   };
 }

@@ -74,7 +74,8 @@ export function mount(root, page) {
       });
       return h("label", {}, box, what);
     });
-    return h("div.toggles", { role: "group", "aria-label": "what is drawn on the images" }, ...boxes);
+    const choices = h("span.choices", {}, ...panes.map((pane) => pane.choice));
+    return h("div.toggles", { role: "group", "aria-label": "what is drawn on the images" }, ...boxes, choices);
   }
 
   return {
