@@ -15,11 +15,11 @@ from pathlib import Path
 LOOK_S = 0.5
 BUSY = 0.04
 """With less of the time idle than this the machine has nothing to spare."""
-FREE = 0.12
+FREE = 0.1
 """With more than this it has."""
-LONGER, SHORTER = 2.0, 1.25
+LONGER, SHORTER = 2.0, 1.5
 """What the time between two images is multiplied and divided by at a look."""
-MOST = 32.0
+MOST = 16.0
 """Beyond, it is not stretched further: it would take too long to give it back."""
 SLOWEST_S = 1.0
 """Between two images of a result, however busy the machine is."""
