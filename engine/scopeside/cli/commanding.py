@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from scopeside.control.answer_words import DONE, answer_in_words, state_of_answer
 from scopeside.control.asking import (
     INSTRUMENT_S,
     PATIENCE_S,
@@ -17,18 +16,13 @@ from scopeside.control.asking import (
     status,
     the_guarded,
 )
-from scopeside.control.audit_words import amount, joined, moment, printable
+from scopeside.control.audit_words import moment
+from scopeside.control.guard_words import limits_in_words, parked_in_words
 from scopeside.errors import ConfigError
 
 MAX_ARM_S = 12 * 3600
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh])", re.ASCII)
-_DONE = {
-    "advise": "ADVISE: every proposal waits for a person ('scopeside proposals')",
-    "accept": "done by the instrument",
-    "decline": "declined",
-    "unblank": "UNBLANKED: the beam is on",
-}
 
 
 def arm_command(text: str, *, yes: bool, run: Path | None) -> int:
@@ -61,30 +55,21 @@ def unblank_command(*, yes: bool, run: Path | None) -> int:
     if not (yes or agreed("Let the beam on?")):
         return _left("unblank")
     answer = ask(folder, {"ask": "unblank"}, INSTRUMENT_S)
-    return said(answer, "unblank", _DONE["unblank"])
+    return said(answer, "unblank", DONE["unblank"])
 
 
 def plain_command(what: str, run: Path | None, **fields: str) -> int:
     """Ask something that needs no asking back; 0 only if the guard has confirmed."""
     seconds = INSTRUMENT_S if what == "accept" else PATIENCE_S
     answer = ask(the_guarded(run), {"ask": what, **fields}, seconds)
-    return said(answer, what, _DONE[what])
+    done = DONE[what] + (" ('scopeside proposals')" if what == "advise" else "")
+    return said(answer, what, done)
 
 
 def said(answer: Answer, what: str, done: str) -> int:
     """Print what has come of a request, and return the exit code."""
-    reason = printable(answer.reason)
-    if answer.state == "done":
-        print(joined([done, reason]))
-        return 0
-    if not answer.state:
-        print(f"NOT CONFIRMED: the guard did not answer whether it will {what}.")
-    elif answer.state in ("refused", "failed"):
-        cause = f" ({printable(answer.cause, 40)})" if answer.cause else ""
-        print(f"{answer.state.upper()}{cause}: {reason or 'no reason was given'}")
-    else:
-        print(joined([f"NOT CONFIRMED: {printable(answer.state, 20)}", reason]))
-    return 1
+    print(answer_in_words(answer, what, done))
+    return 0 if state_of_answer(answer) == "done" else 1
 
 
 def seconds_in(text: str) -> float:
@@ -125,49 +110,3 @@ def agreed(question: str) -> bool:
 def _left(what: str) -> int:
     print(f"Nothing was changed: {what} was not asked for.")
     return 1
-
-
-def limits_in_words(limits: Any) -> list[str]:
-    """Return a line for each action that may be asked for."""
-    if not isinstance(limits, Mapping | list):
-        return ["The limits are those of the pipeline file when the engine began."]
-    if not limits:
-        return ["No action has limits in the pipeline file: all are refused."]
-    if isinstance(limits, list):
-        names = ", ".join(printable(name, 40) for name in limits)
-        return [f"Within the limits of the pipeline file for: {names}."]
-    return ["Limits:", *(_limit(str(k), v) for k, v in sorted(limits.items()))]
-
-
-def _limit(action: str, limits: Any) -> str:
-    if not isinstance(limits, Mapping):
-        return f"  {printable(action)}: {printable(limits)}"
-    fields = limits.get("fields")
-    fields = fields if isinstance(fields, Mapping) else {}
-    parts = [_field(str(name), one) for name, one in fields.items()]
-    every = amount("every_s", limits.get("every_s")).removeprefix("every = ")
-    return f"  {printable(action)}: {joined([*parts, f'every {every} at most'])}"
-
-
-def _field(name: str, one: Any) -> str:
-    if not isinstance(one, Mapping):
-        return printable(name)
-    unit = name[name.rfind("_") :] if "_" in name else ""
-    short = name.removesuffix(unit)
-    said_of = {
-        key: amount(f"v{unit}", value).removeprefix("v = ")
-        for key, value in one.items()
-        if value is not None
-    }
-    text = f"{short} {said_of.get('min', '?')} … {said_of.get('max', '?')}"
-    steps = [f"{key} {said_of[key]}" for key in ("step", "excursion") if key in said_of]
-    return joined([text, *steps], ", ")
-
-
-def parked_in_words(parked: Any) -> str:
-    """Return why it is parked, and since when."""
-    if not isinstance(parked, Mapping):
-        return printable(parked)
-    since = parked.get("since_ns")
-    text = joined([printable(parked.get(key, "")) for key in ("cause", "reason")], ": ")
-    return f"{text} (since {moment(since, date=False)})" if since else text

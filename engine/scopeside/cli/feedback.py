@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-NO_SAFETY_SYSTEM = (
-    "scopeside is no safety system: the instrument's own interlocks and controls stay."
-)
 Run = Annotated[
     Path | None,
     typer.Option(

@@ -13,16 +13,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scopeside.cli.commanding import parked_in_words
 from scopeside.control.asking import status, the_guarded
 from scopeside.control.audit_read import values_of
 from scopeside.control.audit_words import (
-    amount,
     amounts,
     call_in_words,
     joined,
     moment,
     printable,
+)
+from scopeside.control.guard_words import (
+    dose_in_words,
+    parked_in_words,
+    trouble_in_words,
 )
 
 REFRESH_S = 0.5
@@ -130,7 +133,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     if parked := found.get("parked"):
         facts.append(("parked", parked_in_words(parked)))
     troubles = ("under_way", "blanking", "unreadable", "unwritten")
-    said = {name: _trouble(found.get(name)) for name in troubles}
+    said = {name: trouble_in_words(found.get(name)) for name in troubles}
     facts += [(name.replace("_", " "), text) for name, text in said.items() if text]
     waiting = len(_list(found.get("waiting")))
     facts.append(
@@ -144,46 +147,6 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     if audit := found.get("audit"):
         facts.append(("audit log", printable(audit)))
     return facts
-
-
-def _trouble(value: Any) -> str:
-    """Return what is under way or wrong, empty if nothing is."""
-    if not isinstance(value, Mapping):
-        return printable(value) if value else ""
-    return amounts({key: one for key, one in value.items() if one})
-
-
-def dose_in_words(dose: Any) -> str:
-    """Return dose against budget, or why it is not counted."""
-    if not isinstance(dose, Mapping) or not dose:
-        return "not counted: the pipeline file has no [control.dose]"
-    lacking = dose.get("lacking")
-    head = f"NOT ENFORCED: {printable(lacking)}" if lacking else ""
-    if not head and dose.get("enforced") is False:
-        head = "counted, without a budget"
-    places = [
-        _against("here", dose.get("here_e_per_A2"), dose.get("budget_e_per_A2")),
-        _against("highest", dose.get("highest_e_per_A2"), dose.get("budget_e_per_A2")),
-        _against("run", dose.get("run_e_per_A2"), dose.get("run_budget_e_per_A2")),
-    ]
-    rest = ("rate_e_per_A2_s", "left_e_per_A2", "pending_e_per_A2")
-    found = [amount(key, dose[key]) for key in rest if dose.get(key) is not None]
-    blanked = dose.get("blanked")
-    beam = "" if blanked is None else "beam blanked" if blanked else "beam on"
-    return joined([head, *places, *found, beam])
-
-
-def _against(name: str, dose: Any, budget: Any) -> str:
-    """Return a dose, [nominal, upper], against its budget."""
-    if not isinstance(dose, list | tuple) or len(dose) != 2:
-        return ""
-    nominal, upper = (_number(one) for one in dose)
-    of = "" if budget is None else f" of {_number(budget)}"
-    return f"{name} {nominal} (at most {upper}){of} e⁻/Å²"
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else printable(value, 20)
 
 
 def _verdict_row(one: Mapping[str, Any]) -> tuple[str, ...]:

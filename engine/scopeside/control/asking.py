@@ -128,7 +128,8 @@ def ask(
     Parameters
     ----------
     request
-        ``ask`` and what belongs to it, such as {"ask": "arm", "seconds": 600}.
+        ``ask`` and what belongs to it, such as {"ask": "arm", "seconds": 600}; with
+        ``who`` if that is not simply `who`.
     seconds
         For so long an answer is awaited; `INSTRUMENT_S` where the instrument has to do
         something first.
@@ -142,7 +143,7 @@ def ask(
     began = time.monotonic()
     until = began + seconds
     with _dialled(folder / "guard") as link:
-        link.send(Kind.ASK, {**request, "who": who()})
+        link.send(Kind.ASK, {"who": who(), **request})
         while (message := _next([link], until)) is not None:
             if message.kind is not Kind.ANSWER:
                 continue
@@ -153,7 +154,9 @@ def ask(
     return last
 
 
-def stop(folder: Path, what: str, seconds: float = PATIENCE_S) -> Answer:
+def stop(
+    folder: Path, what: str, seconds: float = PATIENCE_S, *, by: str = ""
+) -> Answer:
     """Have the guard hold or blank, past whatever it is doing.
 
     If that is not answered within `STOPPER_S`, the guard's main loop is asked the same;
@@ -163,9 +166,11 @@ def stop(folder: Path, what: str, seconds: float = PATIENCE_S) -> Answer:
     ----------
     what
         ``hold`` or ``blank``.
+    by
+        Who asks, if that is not simply `who`.
     """
     began = time.monotonic()
-    request = {"ask": what, "id": uuid.uuid4().hex, "who": who()}
+    request = {"ask": what, "id": uuid.uuid4().hex, "who": by or who()}
     with ExitStack() as stack:
         links: list[Link] = []
         for name, until_s in (("stop", STOPPER_S), ("guard", seconds)):

@@ -46,7 +46,7 @@ def last(
     AuditError
         If the file cannot be read.
     """
-    found = list(islice(filter(wanted, _entries(path)), count))
+    found = list(islice(filter(wanted, entries(path)), count))
     return found[::-1]
 
 
@@ -68,10 +68,10 @@ def about(path: Path, name: str) -> list[Entry]:
     if name.isascii() and name.isdecimal():
         name = _id_at(path, int(name)) or name
     needle = _json(name)
-    found = [entry for entry in _entries(path, needle) if id_of(entry.record) == name]
+    found = [entry for entry in entries(path, needle) if id_of(entry.record) == name]
     if not found and name.isascii() and name.isdecimal():
         needle = f'"n":{int(name)},'.encode()
-        found = [e for e in _entries(path, needle) if e.record["n"] == int(name)]
+        found = [e for e in entries(path, needle) if e.record["n"] == int(name)]
     if not found or not name:
         raise AuditError(
             f"nothing in {path} has the id or number {name[:80]!r}; "
@@ -132,7 +132,7 @@ def table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _entries(path: Path, needle: bytes = b"") -> Iterator[Entry]:
+def entries(path: Path, needle: bytes = b"") -> Iterator[Entry]:
     """Yield all entries whose lines hold `needle`, the newest first."""
     waiting: dict[str, list[Record]] = {}
     for line in backwards(path):

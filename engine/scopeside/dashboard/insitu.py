@@ -89,13 +89,8 @@ class InSitu:
             pixels = self._record.events.thumbnail(int(asked["id"]))
         if pixels is None:
             raise ScopesideError(f"event {asked['id']:.20} has no picture")
-        header = {
-            "shape": list(pixels.shape),
-            "dtype": "f4",
-            "offset": 0,
-            "units": "standard deviations of the noise",
-        }
-        return Blob(picture.packed(header, pixels.astype("<f4")))
+        header = {"units": "standard deviations of the noise"}
+        return Blob(picture.pictured(pixels.astype("<f4"), header))
 
 
 def about_acquisition(status: Mapping[str, Any], acq: object) -> Mapping[str, Any]:

@@ -9,19 +9,20 @@ from scopeside.dashboard.insitu_lines import Line
 
 UNIT = "e⁻/Å²"
 _LINES = (
-    ("here_e_per_A2", 0, "dose", "here"),
     ("here_e_per_A2", 1, "dose", "here, at most"),
-    ("highest_e_per_A2", 1, "dose", "worst place"),
-    ("run_e_per_A2", 0, "run", "all places"),
-    ("run_e_per_A2", 1, "run", "all places, at most"),
+    ("highest_e_per_A2", 1, "dose", "worst place, at most"),
+    ("run_e_per_A2", 0, "run", "nominal"),
+    ("run_e_per_A2", 1, "run", "at most"),
 )
-"""Key of the account, which of its two numbers, row, and label."""
+"""Key of the account, which of its two numbers, row, and label. Of here there is the
+upper one only."""
 
 
 def readings_of(account: Mapping[str, Any]) -> Iterator[tuple[Line, float]]:
     """Yield the doses and the rate as the guard counts them at this moment."""
     for key, which, row, label in _LINES:
-        value = (account.get(key) or (None, None))[which]
+        found = account.get(key)
+        value = found[which] if isinstance(found, list | tuple) else found
         counts = row != "run" or account.get("run_budget_e_per_A2") is not None
         if value is not None and counts:
             line = Line(f"guard.{key}.{which}", row, f"guard: {label}", UNIT)
@@ -29,7 +30,7 @@ def readings_of(account: Mapping[str, Any]) -> Iterator[tuple[Line, float]]:
     rate = account.get("rate_e_per_A2_s")
     if rate is not None:
         lit = 0.0 if account.get("blanked") else float(rate)
-        yield Line("guard.rate", "rate", "guard: calibrated", f"{UNIT}/s"), lit
+        yield Line("guard.rate", "rate", "guard: as calibrated", f"{UNIT}/s"), lit
 
 
 def limits_of(account: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -15,18 +15,22 @@ export function mayChange() {
   return sessionStorage.getItem(KEPT) !== null;
 }
 
+// The token of this tab, null if it may only look: for a socket, which has no headers.
+export function token() {
+  return sessionStorage.getItem(KEPT);
+}
+
+// Why what would change something is disabled, for its title.
+export const MAY_ONLY_LOOK =
+  "this tab may only look: open the address with the token, which the engine prints " +
+  "when it starts (also: scopeside page --address)";
+
 // Ask for a change; resolves to the answer, rejects with an Error that says why not.
 export async function command(name, body = {}, { signal } = {}) {
-  const token = sessionStorage.getItem(KEPT);
-  if (token === null) {
-    throw new Error(
-      "this tab may only look: open the address with the token, which the engine prints " +
-        "when it starts (also: scopeside page --address)",
-    );
-  }
+  if (!mayChange()) throw new Error(MAY_ONLY_LOOK);
   const response = await fetch(`api/${name}`, {
     method: "POST",
-    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    headers: { Authorization: `Bearer ${token()}`, "Content-Type": "application/json" },
     body: JSON.stringify(body),
     signal,
   });

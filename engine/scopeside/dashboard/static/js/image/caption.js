@@ -11,8 +11,11 @@ export class Freshness {
   #at = null; // performance.now() of the last one
   #every = 0; // ms between two, smoothed
   #acq = null;
+  #number = null;
 
   heard(header) {
+    if (header.number === this.#number && header.acq === this.#acq) return; // once more
+    this.#number = header.number;
     const now = performance.now();
     if (this.#at !== null && this.#acq === header.acq) {
       const since = now - this.#at;

@@ -63,8 +63,8 @@ export class ContrastPanel {
     const units = this.#image.header?.units ?? "";
     this.element.querySelector(".unit").textContent = units;
     this.#spread(sorted, low, high);
-    show(this.#low, number(low, 6));
-    show(this.#high, number(high, 6));
+    show(this.#low, number(low, 6).replaceAll(",", ""));
+    show(this.#high, number(high, 6).replaceAll(",", ""));
     show(this.#from, settings.percent[0]);
     show(this.#to, settings.percent[1]);
     this.#auto.checked = !settings.held;

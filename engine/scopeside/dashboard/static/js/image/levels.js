@@ -4,7 +4,7 @@ import { colourAt, DIVERGING } from "./colour_maps.js";
 import { percentile } from "./values.js";
 
 const RAMP = 1024;
-const RAMP_LOG = 65536; // small values lie close together at the start of a logarithm
+const RAMP_LOG = 16384; // small values lie close together at the start of a logarithm
 
 export const USUAL = {
   held: false, // whether low and high stay as they are
@@ -36,6 +36,7 @@ export class Levels {
     this.map = map === "auto" ? (diverges ? "coolwarm" : "gray") : map;
     const range = held ? [low, high] : this.#range(percent, values, DIVERGING.has(this.map));
     [this.low, this.high] = range;
+    if (values.form === "vector") this.low = 0; // no length is less
   }
 
   // Colours for whole numbers 0 to 255 or 65535 above `offset`, one for each; `unseen` is
@@ -56,6 +57,14 @@ export class Levels {
       this.#curve(i / (size - 1), values.isWhole),
     );
     return this.#table;
+  }
+
+  // Brightness, 0 to 255, of lengths from 0 to high, evenly.
+  brightness() {
+    const size = this.settings.log ? RAMP_LOG : RAMP;
+    return Uint8Array.from({ length: size }, (_, i) =>
+      Math.round(255 * this.#curve(i / (size - 1), false)),
+    );
   }
 
   // Where a value lies between black (0) and white (1).

@@ -2,16 +2,15 @@
 // it is, and lets one look closer. All views use it; what it is made of stands beside it.
 
 import { h } from "../dom.js";
-import { Caption, Freshness, put } from "./caption.js";
+import { Caption, Freshness } from "./caption.js";
 import { ColourBar } from "./colour_bar.js";
+import { Cursor } from "./cursor.js";
 import { others, join } from "./group.js";
-import { Hands } from "./hands.js";
 import { Levels } from "./levels.js";
-import { readoutWords } from "./readout.js";
 import { Scales } from "./scales.js";
 import { Stage } from "./stage.js";
 import { everyTick, presented } from "./ticking.js";
-import { Tools } from "./tools.js";
+import { tellKeys, Tools } from "./tools.js";
 import { ageWords, clock } from "./units.js";
 import { Values } from "./values.js";
 
@@ -23,7 +22,6 @@ export class LiveImage extends EventTarget {
   #caption = new Caption();
   #fresh = new Freshness();
   #bar = new ColourBar();
-  #readout = h("div.readout.number");
   #scales;
   #tools = null;
   #ends = []; // what to call to want no more updates
@@ -32,7 +30,7 @@ export class LiveImage extends EventTarget {
   #invalid = null; // header of an invalid result that came after it
   #waiting = null; // {header, pixels} that came while frozen
   #frozenAt = null;
-  #cursor = null;
+  #cursor;
   #plane = null;
 
   // In pixels of the image: x is the column, y the row; (0, 0) is the centre of the first.
@@ -53,12 +51,18 @@ export class LiveImage extends EventTarget {
     this.element = h(kind, { "data-key": this.key });
     this.title = options.title ?? this.key;
     if (controls && !compact) this.#tools = new Tools(this, this.#levels, this.#stage);
+    tellKeys(page);
+    this.#cursor = new Cursor(this, this.#stage, {
+      tools: this.#tools,
+      others: () => this.#others(),
+      viewed: () => this.viewed(),
+      zooms: !compact,
+    });
     const head = h("div.head", {}, this.#caption.element, this.#tools?.element);
-    const foot = h("div.foot", {}, this.#bar.element, this.#readout);
-    this.element.append(head, this.#stage.element);
+    const foot = h("div.foot", {}, this.#bar.element, this.#cursor.readout);
+    this.element.append(head, ...(this.#tools ? [this.#tools.planes] : []), this.#stage.element);
     if (!compact) this.element.append(foot);
     if (this.#tools) this.element.append(this.#tools.panels);
-    this.#reachable();
     this.#stage.addEventListener("layout", () => this.dispatchEvent(new Event("zoom")));
     this.#say();
   }
@@ -87,6 +91,11 @@ export class LiveImage extends EventTarget {
     this.element.dataset.key = key;
     this.#plane = null;
     this.#fresh = new Freshness();
+    // What is painted belongs to another result.
+    this.header = this.pixels = this.#values = this.#invalid = this.#waiting = null;
+    delete this.element.dataset.number;
+    this.#cursor.read();
+    this.#say();
     this.#restart();
   }
 
@@ -108,13 +117,17 @@ export class LiveImage extends EventTarget {
   async paint(header, pixels) {
     if (this.#ends.length > 0) this.#fresh.heard(header);
     this.#watch();
-    if (this.#frozenAt !== null && this.#values !== null) this.#waiting = { header, pixels };
-    else if (header.valid === false || pixels.length === 0) this.#invalidate(header);
+    if (this.frozen && this.#values !== null) {
+      this.#waiting = { header, pixels };
+      this.#say();
+      return presented();
+    }
+    if (header.valid === false || pixels.length === 0) this.#invalidate(header);
     else this.#take(header, pixels);
-    await presented();
     this.#say();
+    await presented();
     const t_painted_ms = performance.timeOrigin + performance.now();
-    this.#tell("paint", { ...header, t_painted_ms });
+    return this.tell("paint", { ...header, t_painted_ms });
   }
 
   // {row, col} of the image, floats, of a place on the screen.
@@ -169,7 +182,7 @@ export class LiveImage extends EventTarget {
   set contrast(settings) {
     Object.assign(this.#levels.settings, settings);
     this.repaint();
-    this.#tell("contrast", this.contrast);
+    this.tell("contrast", this.contrast);
   }
 
   // What is black and white now, and the colours between.
@@ -185,21 +198,12 @@ export class LiveImage extends EventTarget {
     this.#stage.paint(this.#values, this.#levels);
     this.#bar.draw(this.#values, this.#levels);
     this.#tools?.painted(this.#values);
-    this.#read();
+    this.#cursor.read();
   }
 
-  // Have the cursor on a pixel, or none; `isFirst`: others of the group follow.
-  setCursor(at, { isFirst = true, isMarked = false } = {}) {
-    this.#cursor = at;
-    this.#stage.cross(isMarked ? at : null);
-    this.#read();
-    if (!isFirst) return;
-    const value = at === null ? undefined : this.valueAt(at.row, at.col);
-    this.#tell("cursor", at === null ? null : { ...at, value });
-    if (this.#options.group === null) return;
-    for (const other of others(this.#options.group, this)) {
-      other.setCursor(at, { isFirst: false, isMarked: true });
-    }
+  // Have the cursor on a pixel, or none; see Cursor.
+  setCursor(at, how) {
+    this.#cursor.set(at, how);
   }
 
   // Show the part of the image that another one shows.
@@ -208,7 +212,23 @@ export class LiveImage extends EventTarget {
     this.#stage.layout();
   }
 
+  // The view was moved by a person: others of the group follow.
+  viewed() {
+    this.#stage.layout();
+    for (const other of this.#others()) other.follow(this.#stage.viewport);
+  }
+
+  // Tell those who listen.
+  tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
   // -----------------------------------------------------------------------------
+
+  #others() {
+    const { group } = this.#options;
+    return group === null ? [] : others(group, this);
+  }
 
   #take(header, pixels) {
     this.header = header;
@@ -236,7 +256,7 @@ export class LiveImage extends EventTarget {
     if (this.header === null) return;
     this.header.pixel ??= this.#scales.of(this.header);
     this.#stage.measure(this.header.pixel);
-    this.#read();
+    this.#cursor.read();
   }
 
   #watch() {
@@ -274,80 +294,5 @@ export class LiveImage extends EventTarget {
     if (!this.frozen) return "";
     const missed = this.#waiting === null ? "" : " · newer is there";
     return `FROZEN since ${clock(this.#frozenAt)}${missed}`;
-  }
-
-  #read() {
-    const at = this.#cursor;
-    const inside = at !== null && this.#values !== null && this.#values.at(at.row, at.col) !== undefined;
-    put(this.#readout, inside ? readoutWords(this.#values, this.header.pixel, at) : "");
-  }
-
-  #tell(name, detail) {
-    this.dispatchEvent(new CustomEvent(name, { detail }));
-  }
-
-  // -- hand and keyboard ----------------------------------------------------------
-
-  #reachable() {
-    const stage = this.#stage.element;
-    stage.tabIndex = 0;
-    stage.setAttribute("role", "application");
-    const { viewport } = this.#stage;
-    const does = {
-      viewport,
-      cursor: () => this.#cursor,
-      cursorAt: (row, col) => this.#hover(row, col),
-      cursorBy: (down, right) => this.#step(down, right),
-      leave: () => this.#leave(),
-      pick: () => this.#pick(),
-      viewed: () => this.#viewed(),
-      lineMode: () => this.#tools?.profile.isOn ?? false,
-      lineFrom: (at) => this.#tools.profile.from(at),
-      lineTo: (at) => this.#tools.profile.to(at),
-      key: (key) => this.#tools?.key(key, this.#cursor) ?? false,
-    };
-    new Hands(stage, does, { zooms: !this.#options.compact });
-  }
-
-  #hover(row, col) {
-    const at = { row: this.#snap(row), col: this.#snap(col) };
-    if (this.#values === null || this.#values.at(at.row, at.col) === undefined) this.#leave();
-    else if (this.#cursor?.row !== at.row || this.#cursor?.col !== at.col) this.setCursor(at);
-  }
-
-  #leave() {
-    if (this.#cursor !== null) this.setCursor(null);
-  }
-
-  #step(down, right) {
-    if (this.#values === null) return;
-    const { row, col } = this.#cursor ?? {
-      row: Math.round(this.#stage.viewport.centre.row),
-      col: Math.round(this.#stage.viewport.centre.col),
-    };
-    const { step, rows, columns } = this.#values;
-    const inside = (at, size) => this.#snap(Math.min(size - 1, Math.max(0, at)));
-    const at = { row: inside(row + down * step, rows), col: inside(col + right * step, columns) };
-    this.#stage.viewport.reveal(at.row, at.col);
-    this.setCursor(at, { isMarked: true });
-    this.#tools?.moved(at);
-    this.#viewed();
-  }
-
-  // Where every second pixel was sent, the cursor stands on one of these.
-  #snap(at) {
-    const step = this.#values?.step ?? 1;
-    return step * Math.floor(Math.round(at) / step);
-  }
-
-  #pick() {
-    if (this.#cursor !== null) this.#tell("pick", { ...this.#cursor });
-  }
-
-  #viewed() {
-    this.#stage.layout();
-    const { group } = this.#options;
-    if (group === null) return;
-    for (const other of others(group, this)) other.follow(this.#stage.viewport);
   }
 }

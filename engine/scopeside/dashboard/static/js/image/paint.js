@@ -1,7 +1,7 @@
 // From values to the pixels of a canvas: one pass, nothing allocated for a pixel. What has
 // not been seen is transparent: the hatching behind the canvas shows.
 
-import { wheelColours, WHEEL_STEPS } from "./wheel.js";
+import { WHEEL_SHARES, WHEEL_STEPS, wheelTable } from "./wheel.js";
 
 // Paint `values` into the Uint32Array view of an ImageData of their size.
 export function paint(values, levels, out) {
@@ -31,24 +31,37 @@ function paintScaled(values, levels, out) {
 function paintVectors(values, levels, out) {
   const { pixels } = values;
   const [zeroY, zeroX] = levels.zero;
-  const { reds, greens, blues } = wheelColours();
-  const perAngle = WHEEL_STEPS / (2 * Math.PI);
+  const colours = wheelTable();
+  const shares = levels.brightness();
+  const last = shares.length - 1;
+  const perLength = last / levels.high;
+  const perTurn = WHEEL_STEPS;
   for (let i = 0; i < out.length; i += 1) {
     const y = pixels[2 * i] - zeroY;
     const x = pixels[2 * i + 1] - zeroX;
-    const length = Math.sqrt(y * y + x * x);
-    if (length !== length) {
+    const place = Math.sqrt(y * y + x * x) * perLength;
+    if (place !== place) {
       out[i] = 0;
       continue;
     }
-    const hue = (Math.round(Math.atan2(y, x) * perAngle) + WHEEL_STEPS) % WHEEL_STEPS;
-    const value = length === 0 ? 0 : levels.place(length, false);
-    out[i] =
-      0xff000000 |
-      (Math.round(value * blues[hue]) << 16) |
-      (Math.round(value * greens[hue]) << 8) |
-      Math.round(value * reds[hue]);
+    const share = shares[place < last ? (place + 0.5) | 0 : last];
+    const hue = (turnOf(y, x) * perTurn + 0.5) | 0;
+    out[i] = colours[hue * WHEEL_SHARES + share];
   }
+}
+
+// The angle of a vector in turns, 0 to 1, from x towards y: Abramowitz & Stegun 4.4.49, to
+// 2·10⁻⁶ turns, in a tenth of the time of Math.atan2.
+function turnOf(y, x) {
+  const down = Math.abs(y);
+  const across = Math.abs(x);
+  const q = down < across ? down / across : across / down || 0;
+  const s = q * q;
+  const p = 0.999866 + s * (-0.3302995 + s * (0.180141 + s * (-0.085133 + s * 0.0208351)));
+  const eighth = (q * p) / (2 * Math.PI);
+  const quarter = down < across ? eighth : 0.25 - eighth;
+  const half = x < 0 ? 0.5 - quarter : quarter;
+  return y < 0 ? 1 - half : half;
 }
 
 function paintColours({ pixels, depth }, out) {

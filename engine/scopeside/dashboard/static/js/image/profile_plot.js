@@ -3,7 +3,8 @@
 import { h, svg } from "../dom.js";
 import { number, roundBelow } from "./units.js";
 
-const WIDTH = 320;
+const REM = 12; // a rem in units of the plot
+const USUAL = 320;
 const HEIGHT = 110;
 const LEFT = 46;
 const BOTTOM = 30;
@@ -13,7 +14,7 @@ const RIGHT = 10;
 export class ProfilePlot {
   #axes = svg("g", { class: "axes" });
   #curve = svg("path", { class: "curve" });
-  #plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" }, this.#axes, this.#curve);
+  #plot = svg("svg", { role: "img" }, this.#axes, this.#curve);
   element = h("div.plot", {}, this.#plot);
 
   clear() {
@@ -28,9 +29,10 @@ export class ProfilePlot {
       this.clear();
       return;
     }
+    const width = this.#fit();
     const [low, high] = spread(Math.min(...seen), Math.max(...seen));
     const end = distances.at(-1);
-    const x = (d) => LEFT + (d / end) * (WIDTH - LEFT - RIGHT);
+    const x = (d) => LEFT + (d / end) * (width - LEFT - RIGHT);
     const y = (v) => HEIGHT - BOTTOM - ((v - low) / (high - low)) * (HEIGHT - BOTTOM - TOP);
     let pen = "M";
     let path = "";
@@ -43,13 +45,21 @@ export class ProfilePlot {
     }
     this.#curve.setAttribute("d", path);
     this.#axes.replaceChildren(
-      svg("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}` }),
-      ...ticks(0, end, 5).flatMap((d) => across(x(d), number(d, 3))),
+      svg("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${width - RIGHT}` }),
+      ...ticks(0, end, Math.max(2, Math.floor(width / 60))).flatMap((d) => across(x(d), number(d, 3))),
       ...ticks(low, high, 3).flatMap((v) => down(y(v), number(v, 3))),
-      label(WIDTH - RIGHT, HEIGHT - 4, `distance, ${unit}`, "end"),
+      label(width - RIGHT, HEIGHT - 4, `distance, ${unit}`, "end"),
       label(LEFT + 4, TOP + 4, valueUnit, "start"),
     );
     this.#plot.setAttribute("aria-label", `profile, ${number(low)} to ${number(high)} ${valueUnit} over ${number(end)} ${unit}`);
+  }
+
+  // Be as wide as there is room, with letters as large as elsewhere; returns the width.
+  #fit() {
+    const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const width = Math.max(160, (this.element.clientWidth * REM) / rem || USUAL);
+    this.#plot.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    return width;
   }
 }
 

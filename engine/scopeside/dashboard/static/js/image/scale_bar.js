@@ -16,7 +16,13 @@ export function barOf(pixel, shown) {
   const size = pixel.size[1];
   const { per } = unitFor(shown * SHARE * size, pixel.unit);
   const length = roundBelow((shown * SHARE * size) / per) * per;
-  return { pixels: length / size, text: `${quantity(length, pixel.unit)}${asFrequency(pixel, length)}` };
+  const across = isSquare(pixel) ? "" : " across";
+  const text = quantity(length, pixel.unit) + asFrequency(pixel, length) + across;
+  return { pixels: length / size, text };
+}
+
+function isSquare({ size: [down, across] }) {
+  return Math.abs(down - across) < 0.01 * across;
 }
 
 // Of an angle also its spatial frequency, where the wavelength is known.

@@ -89,6 +89,7 @@ export class Stage extends EventTarget {
     });
     for (const one of [this.overlay, this.#marks]) one.setAttribute("viewBox", viewport.box);
     this.#bar.draw(this.#pixel, viewport);
+    this.#bar.element.style.translate = `${Math.max(0, corner.x)}px ${-Math.max(0, corner.y)}px`;
     this.dispatchEvent(new Event("layout"));
   }
 

@@ -21,7 +21,8 @@ export class Tools {
   #planes;
   #buttons = {};
   #failure = h("p.failure", { role: "alert", hidden: true });
-  panels;
+  panels; // they open under the image
+  planes; // the choice of a plane, above it
   element;
 
   constructor(image, levels, stage) {
@@ -30,6 +31,7 @@ export class Tools {
     this.#contrast = new ContrastPanel(image, levels);
     this.#planes = new PlaneChoice(image);
     this.profile = new Profile(image, stage);
+    this.planes = this.#planes.element;
     this.panels = h(
       "div.panels",
       {},
@@ -40,7 +42,6 @@ export class Tools {
     this.element = h(
       "div.tools",
       { role: "toolbar", "aria-label": "tools of the image" },
-      this.#planes.element,
       this.#button("contrast", "contrast and colours (key c)", () => this.#turnContrast()),
       this.#button("profile", "line profile: drag on the image (key p)", () => this.#turnProfile()),
       this.#button("freeze", "freeze the picture (key f)", () => this.#turnFreeze()),
@@ -102,7 +103,7 @@ export class Tools {
 
   #whole() {
     this.#stage.viewport.reset();
-    this.#stage.layout();
+    this.#image.viewed();
   }
 
   async #save() {
@@ -115,3 +116,24 @@ export class Tools {
     }
   }
 }
+
+const told = new WeakSet(); // pages whose list of keys has ours
+
+// Have the keys of images in the page's list, once.
+export function tellKeys({ keys }) {
+  if (keys === undefined || told.has(keys)) return;
+  told.add(keys);
+  for (const [key, what] of KEYS) keys.add(key, what, null, { where: "Images with the focus" });
+}
+
+const KEYS = [
+  ["arrows", "move the cursor; with Shift by 10 pixels"],
+  ["Enter", "pick the pixel at the cursor"],
+  ["+ −", "zoom"],
+  ["0", "the whole image"],
+  ["Space", "held: drag to pan"],
+  ["c", "contrast and colours"],
+  ["p", "line profile from the cursor; Esc ends it"],
+  ["f", "freeze, and go on"],
+  ["s", "save as PNG"],
+];

@@ -42,7 +42,7 @@ export function number(value, significant = 4) {
   const text =
     size !== 0 && (size >= 1e7 || size < 1e-4)
       ? value.toExponential(significant - 1).replace(/\.?0+e/, "e").replace("e+", "e")
-      : String(Number(value.toPrecision(significant)));
+      : Number(value.toPrecision(significant)).toLocaleString("en", { maximumFractionDigits: 12 });
   return text.replaceAll("-", "−");
 }
 

@@ -54,13 +54,15 @@ export class Viewport {
     this.#keepInside();
   }
 
-  // Have a pixel in sight, by moving as little as possible.
+  // Have a pixel in sight, by moving as little as possible; true if the view was moved.
   reveal(row, col) {
+    const before = { ...this.centre };
     const [halfRows, halfColumns] = this.#half();
     const near = (middle, at, half) => Math.min(at + half - 0.5, Math.max(at - half + 0.5, middle));
     this.centre.row = near(this.centre.row, row, Math.max(0.5, halfRows));
     this.centre.col = near(this.centre.col, col, Math.max(0.5, halfColumns));
     this.#keepInside();
+    return before.row !== this.centre.row || before.col !== this.centre.col;
   }
 
   toImage(x, y) {

@@ -5,7 +5,25 @@ import { h } from "../dom.js";
 
 export const WHEEL_STEPS = 1536; // 256 for each side of the hexagon of hues
 
+export const WHEEL_SHARES = 256; // of full brightness
+
 let made = null;
+let table = null;
+
+// The colours of all hues, the first again at the end, at all brightnesses: hue ·
+// WHEEL_SHARES + share.
+export function wheelTable() {
+  if (table !== null) return table;
+  const { reds, greens, blues } = wheelColours();
+  table = new Uint32Array((WHEEL_STEPS + 1) * WHEEL_SHARES);
+  for (let i = 0; i < table.length; i += 1) {
+    const hue = Math.floor(i / WHEEL_SHARES) % WHEEL_STEPS;
+    const share = (i % WHEEL_SHARES) / (WHEEL_SHARES - 1);
+    const [red, green, blue] = [reds, greens, blues].map((one) => Math.round(share * one[hue]));
+    table[i] = 0xff000000 | (blue << 16) | (green << 8) | red;
+  }
+  return table;
+}
 
 // Red, green and blue of each hue, 0 to 255.
 export function wheelColours() {
