@@ -13,12 +13,12 @@ ALL = $(BIN)/python -m pytest -n 4 --dist loadgroup \
 	--no-loadscope-reorder -m "not system" && \
 	$(BIN)/python -m pytest -m system --durations=15
 
-.PHONY: demo test check format bench faults faults-kills faults-long fuzz clean
+.PHONY: demo test browser screenshots format bench faults faults-kills faults-long fuzz clean
 
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
 
-test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem .venv-nion  ## everything that CI runs
+test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem .venv-nion browser  ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -39,6 +39,21 @@ fuzz: $(VENV)/.ready-dev  ## give each parser a minute of what is nearly right
 
 bench: $(VENV)/.ready-dev  ## the whole path, measured; prints a table
 	$(BIN)/python bench/throughput.py $(ARGS)
+
+# The tests of the page look at it with Debian's chromium, whose packages bring no letters
+# of their own. Playwright, which drives it, is told to fetch no other one.
+browser:  ## install chromium, if this is a Debian and we may
+	@if command -v chromium || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get -qq -o DPkg::Lock::Timeout=300 update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+			install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null || \
+		echo "chromium cannot be installed: the tests that look at the page are skipped"; \
+	else echo "no chromium: the tests that look at the page are skipped;" \
+		"on Debian: sudo apt-get install chromium fonts-dejavu-core"; fi
+
+screenshots: $(VENV)/.ready-dev browser  ## pictures of the page, for docs/pictures
+	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix .

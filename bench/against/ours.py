@@ -20,8 +20,8 @@ import numpy as np
 from bench.against.senders import PATIENCE_S, Process
 from bench.against.streams import DISK, NAMES, RINGS, Stream
 
-from scopeside.cli.asking import ask
 from scopeside.errors import EngineNotFoundError
+from scopeside.inquiry import ask
 from scopeside.result import Result
 from scopeside.subscribe import subscribe
 

@@ -57,6 +57,7 @@ class Spec:
     limit: int | None = None
     endpoints: tuple[str, ...] = ()
     results_port: int | None = None
+    page_port: int | None = None
     used_ids: tuple[str, ...] = ()
     results_folder: str = ""
     quarantine_folder: str = "quarantine"

@@ -205,6 +205,11 @@ class Pipeline:
         return next(chain for chain in self.chains if chain.name == name)
 
 
+def usual_name(kind: str) -> str:
+    """Return what a processor is called whose table gives no name."""
+    return kind.rpartition(":")[2].lower()
+
+
 def _text_of(path: Path) -> str:
     """Return what a file says, without the mark that some editors put first."""
     try:
@@ -237,7 +242,7 @@ def _chain(raw: RawChain, where: str, folder: Path) -> Chain:
         key = f"{where}.processor[{i}]"
         kind, values, name = _head(table, key)
         cls = _named(f"{key}.kind", processor_class, kind)
-        name = name or kind.rpartition(":")[2].lower()
+        name = name or usual_name(kind)
         if name in {step.name for step in steps}:
             raise ConfigError(
                 f"{key}.name: two processors of chain {raw.name!r} are called "

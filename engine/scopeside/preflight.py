@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from scopeside.acquisition import Acquisition
+from scopeside.dashboard.place import bokeh_scripts, check_port
 from scopeside.detector import Previewing
 from scopeside.device.choose import refusal
 from scopeside.errors import ConfigError, ScopesideError
@@ -39,6 +40,19 @@ def output_problems(report: Path | None, results: Path | None) -> list[str]:
         except OSError as error:
             found.append(f"--results {results}: cannot be written: {error.strerror}")
     return found
+
+
+def page_problems(port: int, pipeline: Pipeline) -> list[str]:
+    """Return why the page cannot be at the port that was asked for."""
+    for key in ("results", "metrics"):
+        if port and getattr(pipeline, key).port == port:
+            return [f"--page {port}: is {key}.port of {pipeline.source} as well"]
+    try:
+        bokeh_scripts()
+        check_port(port, "--page")
+    except ConfigError as error:
+        return [str(error)]
+    return []
 
 
 def preview(pipeline: Pipeline) -> Acquisition | None:

@@ -191,7 +191,8 @@ class Subscription(Iterator[Result]):
         self._count_missed(parts[0], header)
         key = (str(header.get("chain")), parts[0])
         self._wholes.pop(key, None)
-        if isinstance(result.data, np.ndarray) and result.data.nbytes >= patch.SMALLEST:
+        patched = self._mark != PACED and isinstance(result.data, np.ndarray)
+        if patched and result.data.nbytes >= patch.SMALLEST:
             run, seq = str(header.get("run")), header.get("seq", -1)
             self._wholes[key] = patch.Whole(run, seq, 0, result)
             if len(self._wholes) > _MOST_WHOLES:

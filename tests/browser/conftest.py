@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.browser.chromium import a_chromium
 from tests.browser.seen import Seen
 
 from scopeside.dashboard.parts import Dashboard
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
 TOKEN = "a-token-of-the-tests"
-WHERE = shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """One browser for all tests of a process."""
-    if WHERE is None:
-        if os.environ.get("CI"):
-            pytest.fail("no chromium is installed: make browser")
-        pytest.skip("no chromium is installed: make browser")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=WHERE, args=ARGUMENTS)
+    """One browser for all tests of a file.
+
+    Not of a process: as long as Playwright is there asyncio takes its loop for running,
+    and tests of other things that run one of their own would fail.
+    """
+    with a_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

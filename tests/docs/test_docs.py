@@ -280,6 +280,7 @@ def test_every_table_of_the_pipeline_file_is_documented():
         ("docs/guard_process.md", instrument_class("paper").Params),
         ("docs/processors.md", processor_class("virtual").Params),
         ("docs/processors.md", processor_class("sum").Params),
+        ("docs/processors/frame.md", processor_class("frame").Params),
         ("docs/processors/com.md", processor_class("com").Params),
         ("docs/processors/dpc.md", processor_class("dpc").Params),
         ("docs/processors/ssb.md", processor_class("ssb").Params),
@@ -439,7 +440,7 @@ def test_every_cause_of_a_loss_is_documented():
     causes = _causes_in(f"{engine}/edge.py", r'return "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/edge.py", r'": "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/ingest/tee.py", r'ticket(?:\.seq)?, "([a-z_]+)"')
-    causes |= _causes_in(f"{engine}/ingest/tee.py", r'failed\["([a-z_]+)"\]')
+    causes |= _causes_in(f"{engine}/ingest/settling.py", r'failed\["([a-z_]+)"\]')
     causes |= _causes_in(f"{engine}/ingest/accounts.py", r'last, "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/ingest/sink.py", r'last, "([a-z_]+)"')
     causes |= _causes_in(f"{engine}/supervise/engine.py", r'else "([a-z]+_died)"')

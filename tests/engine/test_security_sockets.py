@@ -15,6 +15,7 @@ PAGE = ROOT / "docs/security.md"
 SOURCES = ("engine", "adapters", "processors")
 OPENS = {
     "bind",
+    "bind_sockets",
     "bind_to_random_port",
     "connect",
     "connect_ex",

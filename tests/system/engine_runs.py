@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scopeside.cli.asking import ask
 from scopeside.errors import EngineNotFoundError
+from scopeside.inquiry import ask
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
@@ -144,6 +144,8 @@ def nothing_left(folder: Path) -> list[str]:
     """What an ended engine has left: run folders, shared memory, processes."""
     run = folder / "run" / "scopeside"
     left = [str(path) for path in run.iterdir()] if run.is_dir() else []
+    # The token of this user's pages stays, so that a tab goes on with the next engine.
+    left = [path for path in left if not path.endswith("/page.token")]
     left += [str(path) for path in Path("/dev/shm").glob("scopeside*")]
     marker = f"SCOPESIDE_RUN={folder / 'run'}".encode()
     for process in Path("/proc").glob("[0-9]*"):

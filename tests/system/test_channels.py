@@ -16,7 +16,7 @@ from tests.system.engine_runs import nothing_left, running, scopeside
 from tests.system.plugins import lines
 
 from scopeside.acquisition import Acquisition
-from scopeside.cli.asking import ask
+from scopeside.inquiry import ask
 from scopeside.subscribe import subscribe
 from scopeside_adapters.channels.simulate import SampleSimulator
 from scopeside_adapters.zmq.simulator import Producer

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from scopeside.acquisition import Acquisition
-from scopeside.cli.asking import ask
 from scopeside.control import asking
 from scopeside.control.calibration import ACTIONS, Calibration, state_of
 from scopeside.control.frame_place import pixel_size_m
@@ -24,6 +23,7 @@ from scopeside.control.shift_fit import ShiftFit, fit, objections
 from scopeside.control.shift_measure import Measurement
 from scopeside.control.shift_plan import check, star, step_for
 from scopeside.errors import ConfigError, EngineError, RefusedError
+from scopeside.inquiry import ask
 from scopeside.pipeline import Pipeline
 from scopeside.result import Result
 from scopeside.subscribe import Subscription, subscribe

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from scopeside.cli.running import run_pipeline
+from scopeside.dashboard.place import PORT, bokeh_scripts
+from scopeside.errors import MissingExtraError
 from scopeside.pipeline import Pipeline
 from scopeside.supervise.session import Options
 
@@ -32,19 +34,33 @@ SCAN: dict[str, Any] = {
                         "right": {"segment": [63.5, 63.5, 0, 10, -45, 45]},
                     },
                 },
+                {"kind": "com", "of": ["field_colour"]},
             ],
         },
-        {"name": "view", "edge": "latest", "processor": [{"kind": "sum"}]},
+        {
+            "name": "view",
+            "edge": "latest",
+            "processor": [{"kind": "sum"}, {"kind": "frame"}],
+        },
     ],
 }
 MOVIE: dict[str, Any] = {
     "detector": {
         "kind": "simulator",
         "mode": "movie",
-        "fps": 25.0,
+        "shape": [384, 384],
+        "fps": 20.0,
         "frames": 1200,
         "acquisitions": 0,
         "pause_s": 1.0,
+        "dose_e_per_px": 8.0,
+        "movie": {
+            "nuclei": 10,
+            "growth_px": 1.0,
+            "largest_px": 14.0,
+            "drift_px": [0.03, -0.05],
+            "jumps": 1,
+        },
     },
     "chain": [
         {
@@ -52,13 +68,18 @@ MOVIE: dict[str, Any] = {
             "processor": [
                 {"kind": "dose"},
                 {"kind": "drift"},
-                {"kind": "nucleation", "min_radius_px": 3.0},
+                {"kind": "nucleation", "min_radius_px": 3.0, "alarms_per_hour": 20.0},
+                {"kind": "track", "max_radius_px": 12.0},
+                {"kind": "kinetics"},
             ],
         },
         {
             "name": "view",
             "edge": "latest",
-            "processor": [{"kind": "denoise"}],
+            "processor": [
+                {"kind": "denoise", "coordinates": "specimen"},
+                {"kind": "frame"},
+            ],
         },
     ],
 }
@@ -71,15 +92,34 @@ def demo_command(
     report: Path | None,
     results: Path | None,
     headless: bool,
+    page: int | None = None,
+    no_page: bool = False,
 ) -> int:
-    """Run the demonstration and return the exit code."""
+    """Run the demonstration and return the exit code.
+
+    `page`: the port that was asked for; None: the usual one.
+    """
     raw = MOVIE if movie else SCAN
     pipeline = Pipeline.from_raw(raw, folder=Path.cwd(), source="demo")
     what = "a liquid-cell movie" if movie else "4D-STEM scans of a polycrystal"
-    Console(highlight=False).print(
+    console = Console(highlight=False)
+    console.print(
         f"A simulated microscope takes {what}; the engine processes it live.\n"
         "In a second terminal: [bold]scopeside watch[/] (the images), "
         "[bold]scopeside status[/].  Ctrl-C ends it cleanly."
     )
-    options = Options(seconds=seconds, report=report, results=results)
+    port = None if no_page else page
+    if not no_page and page is None:
+        try:
+            bokeh_scripts()
+            port = PORT
+        except MissingExtraError as error:
+            console.print(f"There is no page for a browser: {error}", markup=False)
+    options = Options(
+        seconds=seconds,
+        report=report,
+        results=results,
+        page_port=port,
+        page_port_is_asked=page is not None,
+    )
     return run_pipeline(pipeline, options, headless=headless, pictures=True)

@@ -52,6 +52,18 @@ Seconds = Annotated[
     float | None, typer.Option(min=0.1, help="End after so many seconds of frames.")
 ]
 
+AskedPage = Annotated[
+    int | None,
+    typer.Option(
+        "--page",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve the page at this port of 127.0.0.1 (usual: 8765; 0: any).",
+        show_default=False,
+    ),
+]
+
 
 @app.command()
 def run(
@@ -63,6 +75,7 @@ def run(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show the results in the live view.")
     ] = False,
+    page: AskedPage = None,
     headless: Headless = False,
 ) -> None:
     """Run a pipeline: take frames from its detector and process them live.
@@ -82,6 +95,7 @@ def run(
             results=results,
             headless=headless,
             pictures=pictures,
+            page=page,
         )
     )
 
@@ -94,6 +108,10 @@ def demo(
     movie: Annotated[
         bool, typer.Option("--movie", help="A liquid-cell movie instead.")
     ] = False,
+    page: AskedPage = None,
+    no_page: Annotated[
+        bool, typer.Option("--no-page", help="No page for a browser.")
+    ] = False,
     seconds: Seconds = None,
     report: Report = None,
     results: Results = None,
@@ -101,11 +119,13 @@ def demo(
 ) -> None:
     """Start a simulated microscope and the whole engine beside it.
 
-    It needs no file and no instrument. While it runs, try in a second terminal:
-    scopeside watch, scopeside status.
+    It needs no file and no instrument. While it runs, open the page in a browser: its
+    address is printed. Or try in a second terminal: scopeside watch, scopeside status.
     """
     if scan and movie:
         raise ConfigError("--scan and --movie: choose one")
+    if no_page and page is not None:
+        raise ConfigError("--page and --no-page: choose one")
     from scopeside.cli.demo import demo_command
 
     raise typer.Exit(
@@ -115,8 +135,52 @@ def demo(
             report=report,
             results=results,
             headless=headless,
+            page=page,
+            no_page=no_page,
         )
     )
+
+
+@app.command()
+def page(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Of 127.0.0.1; by default 8765, or a free one if that is taken.",
+            show_default=False,
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Follow this engine only, by its run folder; by default the one that "
+            "was started last, and the next.",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        bool,
+        typer.Option(
+            "--address", help="Print the address of the page that runs, and end."
+        ),
+    ] = False,
+) -> None:
+    """Serve the page: live images, steering and feedback in a browser.
+
+    It follows the engine of yours that was started last, and stays when that ends:
+    tabs show the next one by themselves. Ctrl-C ends it, and no engine minds.
+
+    The address that is printed holds a token: with it a tab can change things, without
+    it (cut off what follows #) it can only look. Only this machine can connect. From
+    another one: ssh -L 8765:127.0.0.1:8765 THIS_MACHINE there, with the same port on
+    both sides, then the same address in its browser.
+    """
+    from scopeside.cli.paging import page_command, say_address
+
+    raise typer.Exit(say_address(run) if address else page_command(port, run))
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scopeside.cli.gallery import Gallery
+from scopeside.dashboard.place import with_token
 from scopeside.subscribe import Subscription, subscribe
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.session import Outcome
@@ -39,6 +40,7 @@ class View:
         self.console = console
         self._notes = 0
         self._next = 0.0
+        self._page = ""
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +54,18 @@ class View:
         self._notes = engine.notes_total
         for _, who, text in list(engine.notes)[-fresh:] if fresh else []:
             self._note(who, text)
+        self._tell_page(engine.servers.get("page", ""))
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self.period
             self.update(watch.status())
+
+    def _tell_page(self, where: str) -> None:
+        """Say where the page is, once it is there, with the token."""
+        if where and where != self._page:
+            self._page = where
+            self.console.print(
+                f"page: {with_token(where)}", markup=False, soft_wrap=True
+            )
 
     period = REFRESH_S
 
@@ -86,6 +97,8 @@ class PlainView(View):
         if not self._told and status["phase"] == "running":
             self._told = True
             for name, where in status["servers"].items():
+                if name == "page":
+                    continue  # told when it is there: nobody waits for it
                 self.console.print(f"{name} at {where}", markup=False)
         edges = "; ".join(
             f"{name}: {account['processed']} processed"

@@ -10,7 +10,7 @@ from rich.console import Console
 from scopeside.cli.progress import LiveView, PlainView
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
-from scopeside.preflight import output_problems, problems
+from scopeside.preflight import output_problems, page_problems, problems
 from scopeside.supervise.engine import Engine
 from scopeside.supervise.session import Options, Outcome, run
 from scopeside.supervise.status import Watch
@@ -25,9 +25,10 @@ def run_command(
     results: Path | None,
     headless: bool,
     pictures: bool,
+    page: int | None = None,
 ) -> int:
     """Run the pipeline file at `path` and return the exit code."""
-    options = Options(acquisitions, seconds, report, results)
+    options = Options(acquisitions, seconds, report, results, page_port=page)
     pipeline = Pipeline.load(path)
     return run_pipeline(pipeline, options, headless=headless, pictures=pictures)
 
@@ -63,6 +64,8 @@ def preflight(pipeline: Pipeline, options: Options) -> None:
     """
     found = [f"{pipeline.source}: {line}" for line in problems(pipeline)]
     found += output_problems(options.report, options.results)
+    if options.page_port is not None and options.page_port_is_asked:
+        found += page_problems(options.page_port, pipeline)
     if found:
         raise ConfigError("\n".join(found))
 

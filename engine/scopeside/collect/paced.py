@@ -64,7 +64,13 @@ class Paced:
         """Publish what is new, now."""
         new, self._new = self._new, {}
         for name, chains in new.items():
-            one = held.get(name)
-            for chain in sorted(chains) if one is not None else ():
+            if (one := held.get(name)) is None:
+                continue
+            for chain in sorted(chains):
                 found = one.masters[chain].results()
-                self._publish(one, chain, (n for n in found if n[1].kind != "event"))
+                self._publish(one, chain, (n for n in found if _is_state(n[1])))
+
+
+def _is_state(result: Result) -> bool:
+    """Whether a result says how things are: a value, or why there is none."""
+    return result.kind != "event" or not result.valid

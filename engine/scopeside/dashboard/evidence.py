@@ -170,7 +170,8 @@ def _of_thumbnail(event: Kept, thumbnail: Pixels, how: str) -> Blob:
         "r": max(rows, columns) / 5,
     }
     header = _header(event.shown, about, mark)
-    return _packed({**header, "units": "standard deviations of the noise"}, thumbnail)
+    header["units"] = "standard deviations of the noise"
+    return Blob(picture.pictured(thumbnail, header))
 
 
 def _of_image(shown: Shown, event: Kept | None) -> Blob:
@@ -197,7 +198,8 @@ def _of_image(shown: Shown, event: Kept | None) -> Blob:
         mark = {"row": row - top, "col": col - left, "r": CUT_PX / 4}
         about += ", cut around the place"
     header = _header(shown, about, mark)
-    return _packed({**header, "units": result.units}, data, mask)
+    header["units"] = result.units
+    return Blob(picture.pictured(data, header, mask))
 
 
 def _header(
@@ -228,18 +230,6 @@ def _header(
         "mark": mark,
         "about": about,
     }
-
-
-def _packed(
-    header: Mapping[str, Any], data: Pixels, mask: npt.NDArray[np.bool_] | None = None
-) -> Blob:
-    pixels, offset = picture.narrowed(data, mask)
-    fields = {
-        "shape": list(pixels.shape),
-        "dtype": pixels.dtype.str[1:],
-        "offset": offset,
-    }
-    return Blob(picture.packed({**header, **fields}, pixels))
 
 
 def _number(value: Any) -> float | None:

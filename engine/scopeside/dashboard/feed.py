@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from scopeside import runfolder
-from scopeside.cli.asking import ask
 from scopeside.errors import EngineNotFoundError, ProtocolError
+from scopeside.inquiry import ask
 from scopeside.result import Result
 from scopeside.subscribe import Subscription
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
+LISTEN_S = 0.2
+"""So often we look up from listening."""
 STATUS_S = 0.5
 
 
@@ -54,8 +56,8 @@ class Feed:
         self._engine: Path | None = None
         self._over = threading.Event()
         self._threads = [
-            threading.Thread(target=target, name=name, daemon=True)
-            for name, target in (("results", self._listen), ("status", self._ask))
+            threading.Thread(target=self._go_on, args=(do,), name=name, daemon=True)
+            for name, do in (("results", self._listen), ("status", self._ask))
         ]
 
     def start(self) -> None:
@@ -64,12 +66,21 @@ class Feed:
             thread.start()
 
     def close(self) -> None:
-        """Hear no more; may take half a second."""
+        """Hear no more; takes a fraction of a second, or 3 s if the engine hangs."""
         self._over.set()
         for thread in self._threads:
             thread.join()
 
     # ---------------------------------------------------------------------------
+
+    def _go_on(self, do: Callable[[], None]) -> None:
+        """Do it until all is over; a part of the page that fails does not end it."""
+        while not self._over.is_set():
+            try:
+                do()
+            except Exception:
+                log.exception("the page misses something")
+                self._over.wait(LOOK_S)
 
     def _listen(self) -> None:
         while not self._over.is_set():
@@ -84,7 +95,7 @@ class Feed:
 
     def _listen_to(self, engine: Path) -> None:
         with Subscription(
-            f"ipc://{engine}/results", "", LOOK_S, engine, paced=True
+            f"ipc://{engine}/results", "", LISTEN_S, engine, paced=True
         ) as subscription:
             while not (self._over.is_set() or subscription.engine_has_ended):
                 try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,17 +20,21 @@ from typing import Any
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from scopeside.dashboard import picture
+from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Page
-from scopeside.dashboard.rules import environ_of
+from scopeside.dashboard.rules import environ_of, headers
+from scopeside.dashboard.said import MOST_WANTED, heard
 from scopeside.dashboard.shelf import Shown
 from scopeside.security.http import refusal
 
+log = logging.getLogger(__name__)
+
 FASTEST_HZ = 30.0
 USUAL_HZ = 10.0
-MOST_WANTED = 64
-"""Images and topics of one tab."""
 MOST_TABS = 32
-LARGEST_ASK = 64 << 10
+EARLY = 0.8
+"""Of the time between two images: one that is due soon and there already is sent, as it
+would only grow older."""
 LOST_S = 2.0
 """A tab that has not said for so long that it has painted is sent the next one."""
 BEAT_S = 1.0
@@ -42,6 +47,7 @@ class _Wanted:
 
     key: str
     every_s: float
+    plane: int | None = None
     sent: int = 0
     sent_at: float = 0.0
     under_way: bool = False
@@ -52,14 +58,17 @@ class Encoded:
     """The last encoding of each result: made once, sent to every tab."""
 
     beside: Callable[[Shown], Mapping[str, Any]]
-    _kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    _kept: dict[tuple[str, int | None], tuple[int, bytes]] = field(default_factory=dict)
 
-    def of(self, shown: Shown) -> bytes:
-        """Return a result as a message."""
-        kept = self._kept.get(shown.key)
+    def of(self, shown: Shown, plane: int | None = None) -> bytes:
+        """Return a result, or one plane of it, as a message."""
+        name = (shown.key, plane)
+        kept = self._kept.pop(name, None)
         if kept is None or kept[0] != shown.number:
-            kept = (shown.number, picture.encoded(shown, self.beside(shown)))
-            self._kept[shown.key] = kept
+            kept = (shown.number, picture.encoded(shown, self.beside(shown), plane))
+        self._kept[name] = kept
+        if len(self._kept) > MOST_WANTED:  # the one not asked for for longest goes
+            del self._kept[next(iter(self._kept))]
         return kept[1]
 
 
@@ -69,6 +78,7 @@ class Live(WebSocketHandler):
     page: Page
     tabs: set[Live]
     encodings: Encoded
+    pace: Pace
     greeting: Mapping[str, Any]
 
     def initialize(
@@ -76,10 +86,11 @@ class Live(WebSocketHandler):
         page: Page,
         tabs: set[Live],
         encodings: Encoded,
+        pace: Pace,
         greeting: Mapping[str, Any],
     ) -> None:
         """Take what all tabs share."""
-        self.page, self.tabs = page, tabs
+        self.page, self.tabs, self.pace = page, tabs, pace
         self.encodings, self.greeting = encodings, greeting
         self._images: dict[str, _Wanted] = {}
         self._topics: dict[str, int] = {}
@@ -95,6 +106,11 @@ class Live(WebSocketHandler):
         elif len(self.tabs) >= MOST_TABS:
             self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
             self.finish({"error": f"{MOST_TABS} tabs are open; close one"})
+
+    def set_default_headers(self) -> None:
+        """Say what browsers are to keep to, where a tab is refused."""
+        for name, value in headers(self.settings["port"]).items():
+            self.set_header(name, value)
 
     def check_origin(self, origin: str) -> bool:
         """Let in pages of ours only."""
@@ -119,12 +135,12 @@ class Live(WebSocketHandler):
     def on_message(self, message: str | bytes) -> None:
         """Take what the tab says: ``want``, or ``painted``."""
         try:
-            said = json.loads(message)
+            said = heard(message)
             if "painted" in said:
                 self._painted(*said["painted"])
             if "want" in said:
                 self._want(said["want"])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             self.close(1003, f"not understood: {error}"[:120])
             return
         self._new.set()
@@ -133,7 +149,11 @@ class Live(WebSocketHandler):
 
     def _want(self, want: Mapping[str, Any]) -> None:
         images = {
-            str(ident): (str(one["key"]), float(one.get("hz", USUAL_HZ)))
+            str(ident): (
+                str(one["key"]),
+                float(one.get("hz", USUAL_HZ)),
+                None if one.get("plane") is None else int(one["plane"]),
+            )
             for ident, one in want["images"].items()
         }
         topics = [str(name) for name in want["topics"]]
@@ -141,14 +161,14 @@ class Live(WebSocketHandler):
             raise ValueError(f"at most {MOST_WANTED} images and topics")
         before = self._images
         self._images = {}
-        for ident, (key, hz) in images.items():
+        for ident, (key, hz, plane) in images.items():
             every_s = 1 / min(max(hz, 0.1), FASTEST_HZ)
             known = before.get(ident)
-            if known is not None and known.key == key:
+            if known is not None and (known.key, known.plane) == (key, plane):
                 known.every_s = every_s
                 self._images[ident] = known
             else:
-                self._images[ident] = _Wanted(key, every_s)
+                self._images[ident] = _Wanted(key, every_s, plane)
         self._topics = {name: self._topics.get(name, 0) for name in topics}
 
     def _painted(self, ident: str, number: int) -> None:
@@ -157,19 +177,28 @@ class Live(WebSocketHandler):
             wanted.under_way = False
 
     async def _send(self) -> None:
+        """Send until the tab is gone; one that we fail comes back by itself."""
+        try:
+            await self._send_all()
+        except (WebSocketClosedError, asyncio.CancelledError):
+            pass
+        except Exception:
+            log.exception("a tab could not be served")
+            self.close(1011, "the page failed")
+
+    async def _send_all(self) -> None:
         """Send what is new, one message at a time, each when the last has left."""
-        with contextlib.suppress(WebSocketClosedError, asyncio.CancelledError):
-            await self.write_message(json.dumps({"hello": self.greeting}))
-            beaten = 0.0
-            while True:
-                now = time.monotonic()
-                if now - beaten >= BEAT_S:
-                    beaten = now
-                    await self.write_message(json.dumps({"beat": time.time() * 1e3}))
-                wait_s = min(BEAT_S, await self._send_new())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._new.wait(), wait_s)
-                self._new.clear()
+        await self.write_message(json.dumps({"hello": self.greeting}))
+        beaten = 0.0
+        while True:
+            now = time.monotonic()
+            if now - beaten >= BEAT_S:
+                beaten = now
+                await self.write_message(json.dumps({"beat": time.time() * 1e3}))
+            wait_s = min(BEAT_S, await self._send_new())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._new.wait(), wait_s)
+            self._new.clear()
 
     async def _send_new(self) -> float:
         """Send what is due; return how long nothing else will be, s."""
@@ -186,14 +215,15 @@ class Live(WebSocketHandler):
             if shown is None or shown.number == wanted.sent:
                 continue
             since = time.monotonic() - wanted.sent_at
-            if since < wanted.every_s:
-                wait_s = min(wait_s, wanted.every_s - since)
+            rest_s = EARLY * self.pace.every_s(wanted.every_s)
+            if since < rest_s:
+                wait_s = min(wait_s, rest_s - since)
                 continue
             if wanted.under_way and since < LOST_S:
                 continue
             wanted.sent, wanted.sent_at = shown.number, time.monotonic()
             wanted.under_way = True
-            message = self.encodings.of(shown)
+            message = self.encodings.of(shown, wanted.plane)
             await self.write_message(
                 picture.addressed(ident, message),
                 binary=True,

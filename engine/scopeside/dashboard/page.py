@@ -7,15 +7,19 @@ A *topic* is a JSON value that tabs listen to: a tab gets the last one, never a 
 from __future__ import annotations
 
 import json
+import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scopeside.dashboard.brief import brief
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.shelf import Shelf, Shown
 from scopeside.result import Result
+
+log = logging.getLogger(__name__)
 
 Command = Callable[[Mapping[str, Any]], Any]
 """Called in a thread with the body of the request; returns what JSON can hold. A
@@ -61,11 +65,14 @@ class Page:
         self._lock = threading.Lock()
         self._topics: dict[str, tuple[int, str]] = {}
         self._number = 0
+        self._failed: dict[str, str] = {}
         self._on_result: list[Callable[[Shown], None]] = []
         self._on_status: list[Callable[[dict[str, Any]], None]] = []
         self._on_engine: list[Callable[[Path | None], None]] = []
         self.wake: Callable[[], None] = _nobody
         """Called when there is something new, by any thread; returns at once."""
+        self.tabs: Callable[[], int] = _no_tabs
+        """Returns how many tabs are open."""
 
     # -- for the parts ----------------------------------------------------------
 
@@ -102,16 +109,14 @@ class Page:
     def hear(self, result: Result) -> None:
         """Take a result."""
         shown = self.shelf.put(result)
-        for function in self._on_result:
-            function(shown)
+        self._pass_on(self._on_result, shown)
         self.wake()
 
     def hear_status(self, status: dict[str, Any]) -> None:
         """Take how the engine is."""
         self.status = status
-        self.tell("status", status)
-        for function in self._on_status:
-            function(status)
+        self.tell("status", brief(status))
+        self._pass_on(self._on_status, status)
 
     def attached(self, engine: Path | None) -> None:
         """Look at another engine; what the last one has shown stays till it shows."""
@@ -119,9 +124,25 @@ class Page:
         self.tell("engine", {"folder": None if engine is None else engine.name})
         if engine is not None:
             self.shelf.clear()
-        for function in self._on_engine:
-            function(engine)
+        self._pass_on(self._on_engine, engine)
+
+    def _pass_on(self, functions: Sequence[Callable[[Any], None]], heard: Any) -> None:
+        """Let all parts hear it: one that fails takes no other down, and is named."""
+        for function in functions:
+            try:
+                function(heard)
+            except Exception as error:
+                part = function.__module__.rpartition(".")[2]
+                if part not in self._failed:
+                    log.exception("the page's part %r failed", part)
+                self._failed[part] = f"{type(error).__name__}: {error}"
+                self.tell("failed_parts", self._failed)
 
 
 def _nobody() -> None:
     """Wake nobody: no tab is open yet."""
+
+
+def _no_tabs() -> int:
+    """Return 0: nothing is served yet."""
+    return 0

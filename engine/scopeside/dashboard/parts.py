@@ -7,10 +7,16 @@ from pathlib import Path
 from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.feed import Feed
 from scopeside.dashboard.feedback import Feedback
+from scopeside.dashboard.health import Health
+from scopeside.dashboard.insitu import InSitu
 from scopeside.dashboard.page import Page
+from scopeside.dashboard.patterns import Patterns
 from scopeside.dashboard.plain import plain
+from scopeside.dashboard.scale import Scales
 from scopeside.dashboard.server import Server
 from scopeside.dashboard.shelf import Shown
+from scopeside.dashboard.steering import Steering
+from scopeside.dashboard.values import Values
 
 
 class Dashboard:
@@ -28,7 +34,17 @@ class Dashboard:
 
     def __init__(self, folder: Path | None, port: int, token: str) -> None:
         self.page = Page()
-        self.parts = [Catalogue(self.page), Feedback(self.page)]
+        self._scales = Scales(self.page)
+        self.parts = [
+            Health(self.page),  # the first: whatever fails, it tells
+            Catalogue(self.page),
+            self._scales,
+            Patterns(self.page),
+            Values(self.page),
+            Steering(self.page),
+            InSitu(self.page),
+            Feedback(self.page),
+        ]
         self.server = Server(self.page, port, token, self._beside)
         self._feed = Feed(
             folder, self.page.hear, self.page.attached, self.page.hear_status
@@ -36,7 +52,7 @@ class Dashboard:
 
     def _beside(self, shown: Shown) -> dict[str, object]:
         """Return what belongs to an image beside the result's own."""
-        return {"meta": plain(shown.result.meta)}
+        return {"meta": plain(shown.result.meta), "pixel": self._scales.of(shown)}
 
     def start(self) -> None:
         """Serve, and begin to look for the engine."""

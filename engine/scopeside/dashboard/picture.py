@@ -1,23 +1,43 @@
 """A result as the bytes that a tab paints, encoded once for all tabs.
 
 4 bytes little-endian: length of the header; the header, JSON in UTF-8, padded with
-spaces so that the pixels begin at a multiple of 8; the pixels, row by row, plane by
-plane. Whole numbers that span less than 2^16 travel exactly, as ``u1`` or ``u2`` above
-`offset`; all others as ``f4``. What stands on no frame is NaN, and makes it ``f4``.
+spaces so that the pixels begin at a multiple of 8; the pixels, row by row. Whole
+numbers that span less than 2^32 travel exactly, as ``u1``, ``u2`` or ``u4`` above
+`offset`; all others as ``f4``. A pixel that stands on no frame is `unseen`, the largest
+number of its type, or NaN. Colours are red, green, blue and 255, or 0 where there is
+none.
+
+Of an image that is larger than `LONGEST` every `step`-th pixel is sent; ``shape`` is
+that of the whole image, ``sent`` that of the pixels.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from scopeside.dashboard.planes import Mask, Plane, plane_of
 from scopeside.dashboard.shelf import Shown
 
 Pixels = npt.NDArray[Any]
+
+LONGEST = 2048
+"""Pixels along a side, at most; a screen shows no more."""
+_EXACT = (np.uint8, np.uint16, np.uint32)
+_SAFE = 1 << 53
+"""From here on JavaScript's numbers are no longer exact."""
+
+
+class Narrow(NamedTuple):
+    """Values in few bytes: add `offset`; `unseen` is no value (None: there is none)."""
+
+    pixels: Pixels
+    offset: int
+    unseen: int | None
 
 
 def is_picture(shown: Shown) -> bool:
@@ -30,19 +50,14 @@ def is_picture(shown: Shown) -> bool:
     )
 
 
-def encoded(shown: Shown, beside: Mapping[str, Any]) -> bytes:
+def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -> bytes:
     """Return a result as a message; `beside` goes into its header."""
     result, meta = shown.result, shown.result.meta
-    pixels, offset = narrowed(np.atleast_2d(np.asarray(result.data)), result.mask)
     header = {
         "key": shown.key,
         "number": shown.number,
         "kind": result.kind,
-        "shape": list(pixels.shape),
-        "dtype": pixels.dtype.str[1:],
-        "offset": offset,
         "units": result.units,
-        "axes": list(result.axes),
         "first": result.first,
         "frame": result.frame,
         "used": result.used,
@@ -56,11 +71,53 @@ def encoded(shown: Shown, beside: Mapping[str, Any]) -> bytes:
         "params": meta.get("params"),
         "params_from": meta.get("params_from"),
         "final": bool(meta.get("final")),
-        "t_frame_ms": meta.get("t_frame_ns", 0) / 1e6,
-        "t_published_ms": meta.get("t_published_ns", 0) / 1e6,
+        "t_frame_ms": (meta.get("t_frame_ns") or 0) / 1e6,
+        "t_published_ms": (meta.get("t_published_ns") or 0) / 1e6,
         **beside,
     }
-    return packed(header, pixels)
+    data = result.data if isinstance(result.data, np.ndarray) else np.empty((0, 0))
+    return pictured(data, header, result.mask, result.axes, plane)
+
+
+def pictured(
+    data: Pixels,
+    header: Mapping[str, Any],
+    mask: Mask | None = None,
+    axes: tuple[str, ...] = (),
+    plane: int | None = None,
+) -> bytes:
+    """Return any array as a message, such as the answer to a question.
+
+    Parameters
+    ----------
+    header
+        What else is known of it; ``key`` and ``number`` at least.
+    mask : shape of `data`, True where there is a value
+    axes
+        Names of the axes of `data`, slowest first.
+    plane
+        Which one of more than two dimensions, see `plane_of`.
+    """
+    cut = plane_of(data, mask, axes, plane)
+    rows, columns = cut.pixels.shape[:2]
+    step = max(1, -(-max(rows, columns) // LONGEST))
+    pixels, offset, unseen = _small(cut, step)
+    about = {
+        "shape": [rows, columns, *pixels.shape[2:]],
+        "sent": list(pixels.shape),
+        "step": step,
+        "dtype": pixels.dtype.str[1:],
+        "offset": offset,
+        "unseen": unseen,
+        "form": cut.form,
+        "axes": list(cut.axes),
+    }
+    if abs(offset) >= _SAFE:
+        about["offset_exact"] = str(offset)
+    if cut.sizes:
+        names, sizes, at = list(cut.across), list(cut.sizes), list(cut.at)
+        about["planes"] = {"axes": names, "sizes": sizes, "at": at}
+    return packed({**header, **about}, pixels)
 
 
 def packed(header: Mapping[str, Any], pixels: Pixels) -> bytes:
@@ -78,15 +135,58 @@ def addressed(ident: str, message: bytes) -> bytes:
     return head + b"\0" * (-len(head) % 8) + message
 
 
-def narrowed(data: Pixels, mask: npt.NDArray[np.bool_] | None) -> tuple[Pixels, int]:
-    """Return the values in few bytes, and what is to be added to them."""
-    whole = data.dtype.kind in "iub" and (mask is None or bool(mask.all()))
-    if whole and data.size:
-        low, high = int(data.min()), int(data.max())
-        if high - low < 1 << 16:
-            small = np.uint8 if high - low < 1 << 8 else np.uint16
-            return (data - low).astype(small), low
-    values = data.astype(np.float32)
+def narrowed(data: Pixels, mask: Mask | None = None) -> Narrow:
+    """Return the values in few bytes, and what is to be added to them.
+
+    Parameters
+    ----------
+    data : any shape; whole numbers, floats or bool of any byte order
+    mask : shape of `data`, True where there is a value
+    """
+    if mask is not None and bool(mask.all()):
+        mask = None
+    seen = data if mask is None else data[mask]
+    if data.dtype.kind in "iub" and seen.size:
+        low, span = int(seen.min()), int(seen.max()) - int(seen.min())
+        for small in _EXACT:
+            most = int(np.iinfo(small).max)
+            if span + (mask is not None) <= most:
+                above = _above(data, low).astype(small)
+                if mask is None:
+                    return Narrow(above, low, None)
+                above[~mask] = most
+                return Narrow(above, low, most)
+    with np.errstate(over="ignore"):  # beyond f4 is infinite there
+        values = data.astype(np.float32)
     if mask is not None:
         values[~mask] = np.nan
-    return values, 0
+    return Narrow(values, 0, None)
+
+
+def _small(cut: Plane, step: int) -> Narrow:
+    pixels = cut.pixels[::step, ::step]
+    mask = None if cut.mask is None else cut.mask[::step, ::step]
+    if cut.form == "rgb":
+        alpha = np.full(pixels.shape[:2], 255, np.uint8)
+        if mask is not None:
+            alpha[~mask] = 0
+        return Narrow(np.dstack([pixels, alpha]), 0, None)
+    if cut.form == "vector":
+        mask = None if mask is None else np.repeat(mask[..., None], 2, axis=2)
+        return narrowed(pixels.astype(np.float32), mask)
+    return narrowed(pixels, mask)
+
+
+def _above(data: Pixels, low: int) -> Pixels:
+    """Return ``data - low`` as unsigned numbers of the same size.
+
+    They wrap around where `data` is signed, and so are right; what lies below `low` is
+    not seen, and is overwritten.
+    """
+    if data.dtype.kind == "b":
+        return data.astype(np.uint8) - np.uint8(low)
+    native = data.astype(data.dtype.newbyteorder("="), copy=False)
+    unsigned = native.astype(f"u{native.dtype.itemsize}")
+    start = np.array(low, native.dtype).astype(unsigned.dtype)
+    above: Pixels = unsigned - start
+    return above

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from tornado.web import RequestHandler, StaticFileHandler
 
-from scopeside import runfolder
-from scopeside.security.http import HEADERS, new_token, refusal
+from scopeside.security.http import HEADERS, refusal
 
 POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -19,32 +19,14 @@ POLICY = (
 """What the page may load: nothing from anywhere else. BokehJS writes styles."""
 
 
-def token_of_this_user() -> str:
-    """Return the token that changes need; it is made once, and kept (0600).
-
-    It stays the same when an engine ends and another begins, so that a tab that was
-    opened with it can go on.
-    """
-    path = runfolder.root() / "page.token"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        runfolder.check_root(path.parent)
-        try:
-            return new_token(path)
-        except FileExistsError:  # another page was quicker
-            return path.read_text(encoding="ascii").strip()
-
-
 class Ruled(RequestHandler):
     """A request that was let through by the rules."""
 
     port: int
-    token: str
+    token: str | None
 
-    def initialize(self, port: int, token: str) -> None:
-        """Take what the rules need."""
+    def initialize(self, port: int, token: str | None) -> None:
+        """Take what the rules need; without a token nothing can be changed."""
         self.port, self.token = port, token
 
     def prepare(self) -> None:
@@ -55,34 +37,43 @@ class Ruled(RequestHandler):
             self.finish({"error": refused.reason})
 
     def set_default_headers(self) -> None:
-        """Say what browsers are to keep to."""
-        for name, value in headers(self.request.host).items():
+        """Say what browsers are to keep to; also where something is refused."""
+        for name, value in headers(self.settings["port"]).items():
             self.set_header(name, value)
 
+    def write_error(self, status_code: int, **_kwargs: Any) -> None:
+        """Say what is wrong in a word: no markup, nothing of what was asked."""
+        self.finish({"error": HTTPStatus(status_code).phrase})
 
-class RuledFiles(StaticFileHandler):
-    """Files of the page."""
 
-    port = 0
+class NotThere(Ruled):
+    """Whatever has no address."""
 
-    def prepare(self) -> None:
-        """Answer what may not pass."""
-        refused = refusal(environ_of(self), self.application.settings["port"], None)
-        if refused is not None:
-            self.set_status(refused.status.value)
-            self.finish({"error": refused.reason})
+    def get(self) -> None:
+        """Say so."""
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+
+class RuledFiles(Ruled, StaticFileHandler):
+    """Files of the page; names with other letters than ours have do not get here."""
+
+    def initialize(  # type: ignore[override]
+        self, path: str, port: int, default_filename: str | None = None
+    ) -> None:
+        """Take the folder, of which nothing is listed."""
+        Ruled.initialize(self, port, None)
+        StaticFileHandler.initialize(self, path, default_filename)
 
     def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - its signature
-        """Say what browsers are to keep to; files are asked for anew each time."""
-        for name, value in headers(self.request.host).items():
-            self.set_header(name, value)
+        """Have files asked for anew each time: an engine may have another version."""
         self.set_header("Cache-Control", "no-cache")
 
 
-def headers(host: str) -> Mapping[str, str]:
+def headers(port: int) -> Mapping[str, str]:
     """Return the headers of every answer."""
-    policy = POLICY.format(sockets=f"ws://{host}")
-    return {**HEADERS, "Content-Security-Policy": policy}
+    sockets = " ".join(f"ws://{name}:{port}" for name in ("127.0.0.1", "localhost"))
+    policy = POLICY.format(sockets=sockets)
+    return {**HEADERS, "Content-Security-Policy": policy, "Server": "scopeside"}
 
 
 def environ_of(handler: RequestHandler) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import json
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -16,24 +16,37 @@ from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.web import Application, url
 
 from scopeside.dashboard.live import Encoded, Live
+from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Blob, Page
-from scopeside.dashboard.rules import STATIC, Ruled, RuledFiles
+from scopeside.dashboard.place import address, bokeh_scripts
+from scopeside.dashboard.plain import plain
+from scopeside.dashboard.rules import STATIC, NotThere, Ruled, RuledFiles
 from scopeside.dashboard.shelf import Shown
 from scopeside.dashboard.stop_socket import StopSocket
-from scopeside.errors import MissingExtraError, ScopesideError
+from scopeside.errors import ScopesideError
 from scopeside.security.http import LARGEST_BODY, LARGEST_LINE
+from scopeside.strangers import from_json
 
 log = logging.getLogger(__name__)
 
-PORT = 8765
 _THREADS = 8
 """Commands and questions that are answered at once."""
 _URGENT = 32
 """Holds and blanks at once: each is over within seconds, whatever hangs elsewhere."""
+MOST_CONNECTIONS = 128
+MOST_WAITING = 64
+"""Questions of all tabs that wait for an answer."""
+HEAD_S = 60.0
+"""A request begins within this time after the last one, and its headers are whole."""
+BODY_S = 10.0
+"""A body is here by then, or the connection is cut."""
+_FILE = r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Commands(Ruled):
@@ -63,7 +76,7 @@ class Commands(Ruled):
             self._say(HTTPStatus.NOT_FOUND, {"error": f"no command {name!r:.40}"})
             return
         try:
-            body = json.loads(self.request.body or b"{}")
+            body = from_json(self.request.body or b"{}")
             if not isinstance(body, dict):
                 raise TypeError("expected an object")
         except (ValueError, TypeError) as error:
@@ -79,7 +92,16 @@ class Commands(Ruled):
             self._say(HTTPStatus.NOT_FOUND, {"error": f"no question {name!r:.40}"})
             return
         asked = {key: self.get_argument(key) for key in self.request.arguments}
-        await self._answer(question, asked, self.threads)
+        waiting: set[Commands] = self.settings["waiting"]
+        if len(waiting) >= MOST_WAITING:
+            what = {"error": "too many questions at once; ask again"}
+            self._say(HTTPStatus.SERVICE_UNAVAILABLE, what)
+            return
+        waiting.add(self)
+        try:
+            await self._answer(question, asked, self.threads)
+        finally:
+            waiting.discard(self)
 
     # ---------------------------------------------------------------------------
 
@@ -99,16 +121,28 @@ class Commands(Ruled):
         if isinstance(found, Blob):
             self.set_header("Content-Type", found.content_type)
             if found.filename:
-                how = f'attachment; filename="{found.filename}"'
+                name = _UNSAFE.sub("_", found.filename)
+                how = f'attachment; filename="{name}"'
                 self.set_header("Content-Disposition", how)
             await self.finish(found.data)
         else:
-            self._say(HTTPStatus.OK, found if found is not None else {})
+            self._say(HTTPStatus.OK, plain(found) if found is not None else {})
 
     def _say(self, status: HTTPStatus, value: Any) -> None:
         self.set_status(status.value)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(value, allow_nan=False))
+
+
+class _Listener(HTTPServer):
+    """Takes so many connections and no more; sockets of tabs are counted by `Live`."""
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """Take a connection, or hang up."""
+        if len(self._connections) < MOST_CONNECTIONS:
+            super().handle_stream(stream, address)
+        else:
+            stream.close()
 
 
 class Server:
@@ -156,11 +190,12 @@ class Server:
         if self._failure is not None:
             raise self._failure
         self.page.wake = self._wake
+        self.page.tabs = lambda: len(self.tabs)
 
     @property
     def address(self) -> str:
         """Where the page is."""
-        return f"http://127.0.0.1:{self.port}"
+        return address(self.port)
 
     @property
     def address_to_change(self) -> str:
@@ -186,14 +221,17 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        # Whoever sends nonsense is refused; a line for each would be a flood.
+        logging.getLogger("tornado.general").setLevel(logging.ERROR)
         bokeh = bokeh_scripts()
         sockets = bind_sockets(self._asked_port, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
-        server = HTTPServer(
+        server = _Listener(
             self._application(bokeh),
             max_body_size=LARGEST_BODY,
             max_header_size=LARGEST_LINE,
-            idle_connection_timeout=60.0,
+            idle_connection_timeout=HEAD_S,
+            body_timeout=BODY_S,
         )
         server.add_sockets(sockets)
         self._ready.set()
@@ -209,8 +247,12 @@ class Server:
             "page": self.page,
             "tabs": self.tabs,
             "encodings": Encoded(self._beside),
+            "pace": Pace(lambda stretch: self.page.tell("pace", {"stretch": stretch})),
             "greeting": {"page": secrets.token_hex(8), "version": version_of_files()},
         }
+        files = {"port": self.port}
+        bokehs = {"path": str(bokeh)}
+        ours = {"path": str(STATIC), "default_filename": "index.html"}
         threads = {"threads": self._threads, "urgent": self._urgent}
         asked = {"page": self.page, **threads, **rules}
         stops = {"page": self.page, "urgent": self._urgent, "token": self._token}
@@ -219,15 +261,14 @@ class Server:
                 url(r"/live", Live, shared),
                 url(r"/stop", StopSocket, stops),
                 url(r"/api/([a-z_]{1,40})", Commands, asked),
-                url(r"/bokeh/(.*\.min\.js)", RuledFiles, {"path": str(bokeh)}),
-                url(
-                    r"/(.*)",
-                    RuledFiles,
-                    {"path": str(STATIC), "default_filename": "index.html"},
-                ),
+                url(rf"/bokeh/({_FILE}\.min\.js)", RuledFiles, {**bokehs, **files}),
+                url(rf"/({_FILE}|)", RuledFiles, {**ours, **files}),
             ],
+            default_handler_class=NotThere,
+            default_handler_args={"port": self.port, "token": None},
             port=self.port,
-            websocket_max_message_size=64 << 10,
+            waiting=set(),
+            websocket_max_message_size=LARGEST_BODY,
             websocket_ping_interval=10.0,
             log_function=_silent,
         )
@@ -243,20 +284,6 @@ class Server:
         self._waking = False
         for tab in self.tabs:
             tab.wake()
-
-
-def bokeh_scripts() -> Path:
-    """Return the folder of BokehJS, which draws the plots.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    found = importlib.util.find_spec("bokeh")
-    if found is None or found.origin is None:
-        raise MissingExtraError("the page", "bokeh", "page")
-    return Path(found.origin).parent / "server" / "static" / "js"
 
 
 def version_of_files() -> str:

@@ -8,8 +8,8 @@ parameters, the end. Those are tickets without frames and without a slot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
 
 from scopeside.edge import Edge, Ticket
 from scopeside.ledger import Account
@@ -122,6 +122,21 @@ class Recording:
         self._release = release
         self._shed: list[Ticket] = []
         self._shed_frames = 0
+
+    @classmethod
+    def of(
+        cls,
+        edges: Iterable[Edge],
+        epoch: int,
+        account: Callable[[str], Account],
+        release: Callable[[Ticket], None],
+        notes: list[str],
+    ) -> Self | None:
+        """Return it for the recorder's among these edges; None if there is none."""
+        for edge in edges:
+            if isinstance(edge, RecordEdge):
+                return cls(edge, epoch, account, release, notes)
+        return None
 
     def tell(self, seq: int, kind: Kind, acquisition: str, **header: Any) -> None:
         """Queue something that is said between batches."""

@@ -20,10 +20,12 @@ from typing import Any
 from scopeside.board import Board
 from scopeside.edge import Edge, Ticket
 from scopeside.errors import EngineError
-from scopeside.ingest import quarantine
 from scopeside.ingest.accounts import OpenAcquisition
 from scopeside.ingest.changes import Changes
-from scopeside.ingest.recording import NO_SLOT, RecordEdge, Recording
+from scopeside.ingest.closing import Closing
+from scopeside.ingest.recording import NO_SLOT, Recording
+from scopeside.ingest.relief import Relief
+from scopeside.ingest.settling import Settling
 from scopeside.ingest.sink import (
     Changed,
     Ended,
@@ -37,11 +39,10 @@ from scopeside.ingest.sink import (
     Started,
 )
 from scopeside.ingest.ticket import ticket_of
-from scopeside.ledger import FrameRanges
 from scopeside.link import Link
 from scopeside.record.settings import EDGE
-from scopeside.slab import Slab, batch_at
-from scopeside.wire import Kind, Message, decode_own, encode
+from scopeside.slab import Slab
+from scopeside.wire import Kind, Message, encode
 
 log = logging.getLogger(__name__)
 
@@ -69,36 +70,38 @@ class Tee:
         self.notes: list[str] = []
         self.fenced: list[str] = []
         self.changes = Changes(self.edges, epoch, self._tell_change)
-        self._recording = self._recording_of(edges, epoch)
+        self._open: dict[str, OpenAcquisition] = {}
+        self._settling = Settling(
+            self._open, sink.free, slab, quarantine_folder, self.notes
+        )
+        self._progress = dict.fromkeys(self.edges, time.monotonic())
+        self._recording = Recording.of(
+            edges,
+            epoch,
+            lambda name: self._open[name].edges[EDGE],
+            self._settling.release,
+            self.notes,
+        )
+        self._relief = Relief(
+            self.edges,
+            self._recording,
+            sink,
+            progress=self._progress,
+            wait_s=wait_s,
+            notes=self.notes,
+        )
+        self._closing = Closing(self._open, self.edges, router, epoch)
         self._sink = sink
-        self._slab = slab
         self._board = board
         self._epoch = epoch
-        self._wait_s = wait_s
-        self._quarantine_folder = quarantine_folder
-        self._open: dict[str, OpenAcquisition] = {}
         self._edge_of: dict[bytes, Edge] = {}
         self._fenced_off: set[bytes] = set()
         self._collector: bytes | None = None
         self._stray: Counter[str] = Counter()
         self._seq = 0
         self._slots = 0
-        self._in_use = 0
-        self._progress = dict.fromkeys(self.edges, time.monotonic())
         self._dirty = True
         self._wrote = 0.0
-
-    def _recording_of(self, edges: Sequence[Edge], epoch: int) -> Recording | None:
-        found = [edge for edge in edges if isinstance(edge, RecordEdge)]
-        if not found:
-            return None
-        return Recording(
-            found[0],
-            epoch,
-            lambda name: self._open[name].edges[EDGE],
-            self._release,
-            self.notes,
-        )
 
     @property
     def done(self) -> bool:
@@ -118,8 +121,10 @@ class Tee:
         """Do all that can be done now."""
         self._drain_events()
         self._drain_messages()
-        self._relieve_stalled()
-        self._close_settled()
+        for edge, ticket in self._relief.stalled(self._slots):
+            self._drop(edge, ticket, "stalled")
+        if self._collector is not None and self._closing.look(self._collector):
+            self._dirty = True
         if self._dirty or time.monotonic() - self._wrote > BOARD_PERIOD_S:
             self._write_board()
         self._pump()
@@ -209,7 +214,7 @@ class Tee:
             change=self.changes.number,
             users=len(self.edges),
         )
-        self._in_use += 1
+        self._settling.in_use += 1
         for edge in self.edges.values():
             if not edge.queued and not edge.held:
                 self._progress[edge.name] = time.monotonic()  # it had nothing to do
@@ -222,38 +227,6 @@ class Tee:
                 self.router.forward(ticket.message, to=worker)
             for ticket, cause in edge.overflow():
                 self._drop(edge, ticket, cause)
-
-    def _relieve_stalled(self) -> None:
-        """Declare a gap where a lossless edge holds up ingest and does not move."""
-        if not self._sink.waiting:
-            return
-        now = time.monotonic()
-        for edge in self.edges.values():
-            if edge.name == EDGE:
-                self._relieve_of_recorder(now)
-                continue
-            if now - self._progress[edge.name] < self._wait_s:
-                continue
-            ticket = edge.shed()
-            if ticket is not None:
-                self.notes.append(
-                    f"edge {edge.name!r} made no progress for {self._wait_s:g} s and "
-                    f"gives up frames {ticket.first} to {ticket.runs[-1][1]}"
-                )
-                self._drop(edge, ticket, "stalled")
-
-    def _relieve_of_recorder(self, now: float) -> None:
-        """Give a quarter of the slots back if the recorder does not move."""
-        recording = self._recording
-        if recording is None:
-            return
-        if now - self._progress[EDGE] < recording.edge.patience_s:
-            return
-        while self._sink.free.qsize() < max(1, self._slots // 4):
-            ticket = recording.shed()
-            if ticket is None:
-                return
-            self._drop(recording.edge, ticket, "stalled")
 
     def change(self, header: Mapping[str, Any]) -> None:
         """Take a change of parameters; it takes effect with the next batch."""
@@ -314,24 +287,7 @@ class Tee:
             self.router.forward(self._start_of(account), to=collector)
             account.announced_end = account.announced_drained = False
             for chain, said in merged.get(account.acquisition.id, {}).items():
-                self._catch_up(account, self.edges[chain], said)
-
-    def _catch_up(
-        self, account: OpenAcquisition, edge: Edge, said: dict[str, Any]
-    ) -> None:
-        done = FrameRanges((a, b) for a, b in said["merged"])
-        failed = {
-            cause: FrameRanges((a, b) for a, b in runs)
-            for cause, runs in said["failed"].items()
-        }
-        for ticket in list(edge.outstanding()):
-            if ticket.acquisition != account.acquisition.id:
-                continue
-            if all(done.covers(a, b) for a, b in ticket.runs):
-                self._settle(edge, ticket.seq, None)
-            for cause, ranges in failed.items():
-                if all(ranges.covers(a, b) for a, b in ticket.runs):
-                    self._settle(edge, ticket.seq, cause)
+                self._settling.catch_up(account, self.edges[chain], said)
 
     def _acknowledged(self, header: dict[str, Any]) -> None:
         edge = self.edges[header["chain"]]
@@ -340,9 +296,9 @@ class Tee:
             self._recording.acknowledged(header)
             return
         for seq in header["done"]:
-            self._settle(edge, seq, None)
+            self._settling.settle(edge, seq, None)
         for seq, cause in header["failed"]:
-            self._settle(edge, seq, cause)
+            self._settling.settle(edge, seq, cause)
 
     def fence_recorder(self, name: str) -> None:
         """Take back what a dead recorder held in the slab, for the next one."""
@@ -360,7 +316,7 @@ class Tee:
         self._edge_of.pop(worker, None)
         condemned = edge.leave(worker, header["culprit"])
         if condemned is not None:
-            self._quarantine(edge, condemned)
+            self._settling.quarantine(edge, condemned)
         if edge.degraded:
             self.degrade(edge.name)
         self.fenced.append(header["worker"])
@@ -397,72 +353,13 @@ class Tee:
                     self._recording.give_up("not_drained")
                 continue
             for ticket in list(edge.outstanding()):
-                self._settle(edge, ticket.seq, "not_drained")
+                self._settling.settle(edge, ticket.seq, "not_drained")
 
     # -- accounts ---------------------------------------------------------------
 
     def _drop(self, edge: Edge, ticket: Ticket, cause: str) -> None:
-        self._open[ticket.acquisition].edges[edge.name].dropped[cause] += ticket.n
-        self._release(ticket)
+        self._settling.drop(edge, ticket, cause)
         self._dirty = True
-
-    def _settle(self, edge: Edge, seq: int, cause: str | None) -> None:
-        ticket = edge.settle(seq)
-        if ticket is None:
-            return  # settled before: the collector was restarted and says it again
-        account = self._open[ticket.acquisition].edges[edge.name]
-        if cause is None:
-            account.processed += ticket.n
-        else:
-            account.failed[cause] += ticket.n
-        self._release(ticket)
-
-    def _quarantine(self, edge: Edge, ticket: Ticket) -> None:
-        batch = batch_at(self._slab, decode_own(ticket.message).header)
-        kept = quarantine.keep(
-            self._quarantine_folder, ticket.acquisition, edge.name, batch
-        )
-        self.notes.append(
-            f"frames {ticket.first} to {ticket.runs[-1][1]} killed two workers of "
-            f"chain {edge.name!r}: quarantined, {kept}"
-        )
-        account = self._open[ticket.acquisition]
-        account.edges[edge.name].failed["killed_worker"] += ticket.n
-        self._release(ticket)
-
-    def _release(self, ticket: Ticket) -> None:
-        ticket.users -= 1
-        if ticket.users == 0 and ticket.slot != NO_SLOT:
-            self._in_use -= 1
-            self._sink.free.put(ticket.slot)
-
-    def _close_settled(self) -> None:
-        if self._collector is None:
-            return
-        for name, account in self._open.items():
-            self._tell_drained(name, account)
-            owed = self._recording is not None and self._recording.edge.owes(name)
-            if account.settled and not owed and not account.announced_end:
-                account.announced_end = True
-                self._dirty = True
-                self.router.send(
-                    Kind.END,
-                    {"acq": name, "epoch": self._epoch, "ledger": account.to_dict()},
-                    to=self._collector,
-                )
-
-    def _tell_drained(self, name: str, account: OpenAcquisition) -> None:
-        """Tell the collector that all but the recorder have seen all frames.
-
-        A recorder of events decides only then on the last frames; until it has, they
-        are in flight, and the acquisition cannot be closed.
-        """
-        if EDGE not in self.edges or account.announced_drained:
-            return
-        if account.drained(EDGE):
-            account.announced_drained = True
-            header = {"acq": name, "epoch": self._epoch}
-            self.router.send(Kind.DRAINED, header, to=self._collector)
 
     def _start_of(self, account: OpenAcquisition) -> Any:
         return encode(
@@ -499,6 +396,6 @@ class Tee:
             busy_ns=stages.busy_ns,
             blocked_ns=stages.blocked_ns,
             slots=self._slots,
-            slots_in_use=self._in_use,
+            slots_in_use=self._settling.in_use,
             queues={name: edge.to_dict() for name, edge in self.edges.items()},
         )

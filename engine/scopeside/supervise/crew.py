@@ -12,27 +12,30 @@ from scopeside.board import Board
 from scopeside.child import Spec
 from scopeside.pipeline import Pipeline
 from scopeside.supervise.member import Member, RestartBudget
+from scopeside.supervise.memory import Memory
 
 
 def members(
     pipeline: Pipeline,
-    shared: Mapping[str, Any],
+    memory: Memory,
+    run_folder: Path,
     *,
-    journal_fds: tuple[int, int],
-    spool_fd: int,
     results_folder: Path | None,
     quarantine_folder: Path,
     results_port: int,
+    page_port: int | None,
 ) -> dict[str, Member]:
     """Return the members of an engine by name, none of them started.
 
     Parameters
     ----------
-    shared
-        What every spec is told besides the pipeline: run folder and slab.
+    page_port
+        None: no page.
     """
     common: dict[str, Any] = {
-        **shared,
+        "run_folder": str(run_folder),
+        "slab_fd": memory.slab_fd,
+        "slab_bytes": memory.slab_bytes,
         "pipeline": pipeline.raw,
         "pipeline_folder": str(pipeline.folder),
         "pipeline_source": pipeline.source,
@@ -43,9 +46,9 @@ def members(
         role="collector",
         name="collector",
         board_fd=Board.allocate(),
-        journal_fds=journal_fds,
+        journal_fds=memory.journal_fds,
         results_folder="" if results_folder is None else str(results_folder.resolve()),
-        endpoints=(f"ipc://{shared['run_folder']}/results",),
+        endpoints=(f"ipc://{run_folder}/results",),
         results_port=results_port,
         **common,
     )
@@ -76,16 +79,27 @@ def members(
             role="recorder",
             name="recorder",
             board_fd=Board.allocate(),
-            spool_fd=spool_fd,
+            spool_fd=memory.spool_fd,
             **common,
         )
         for _ in ([] if pipeline.record is None else [pipeline.record])
     ]
+    page = [
+        Spec(
+            role="page",
+            name="page",
+            board_fd=Board.allocate(),
+            page_port=port,
+            **common,
+        )
+        for port in ([] if page_port is None else [page_port])
+    ]
     engine = pipeline.engine
     feedback = _feedback(pipeline, common)
+    frames = (collector, *channels, *workers, *recorder, adapter)
     return {
         spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s))
-        for spec in (*feedback, collector, *channels, *workers, *recorder, adapter)
+        for spec in (*feedback, *frames, *page)
     }
 
 

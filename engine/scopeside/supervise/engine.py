@@ -13,6 +13,7 @@ of them. What happens to whom:
   without it; a guard that was restarted is parked;
 - the recorder dies: what it had copied aside outlives it, what it held in the slab is
   sent to the next one;
+- the page dies: it is restarted, and nothing else knows of it;
 - one dies too often: it is DEGRADED, and everybody is told.
 """
 
@@ -23,40 +24,35 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zmq
 
-from scopeside.collect.journal import Journal
 from scopeside.link import Link
 from scopeside.pipeline import Pipeline
 from scopeside.record.settings import EDGE
-from scopeside.record.spool import Spool
 from scopeside.runfolder import RunFolder
-from scopeside.slab import Slab
 from scopeside.supervise import crew
 from scopeside.supervise.books import Books, book_of
+from scopeside.supervise.ending import GRACE_S, Ending
 from scopeside.supervise.fences import Fences
 from scopeside.supervise.marks import Marks
 from scopeside.supervise.member import Member, State
+from scopeside.supervise.memory import Memory
 from scopeside.supervise.parameters import Parameters
 from scopeside.supervise.phase import Phase
 from scopeside.supervise.processes import Processes
+from scopeside.supervise.pulse import Pulse
 from scopeside.supervise.recording import Recording
 from scopeside.supervise.recovery import Recovery
+from scopeside.supervise.welcome import Welcome
 from scopeside.wire import Kind, Message
 
 log = logging.getLogger(__name__)
 
 RESULTS_PORT = 8766
 TICK_MS = 200
-BEAT_MS = 50
-"""The guard hears so often from us."""
-GRACE_S = 10.0
-GUARD_GRACE_S = 70.0
-"""The guard may try for a minute to blank the beam, if that does not work."""
 SLOW_START_S = 5.0
 MAX_NOTES = 500
 
@@ -72,6 +68,8 @@ class Engine:
         The last value of each result is written there; None: nowhere.
     results_port
         Of 127.0.0.1, where results are published; a free one if it is taken.
+    page_port
+        Of 127.0.0.1, where the page is; a free one if it is taken. None: no page.
     """
 
     def __init__(
@@ -83,6 +81,7 @@ class Engine:
         results_folder: Path | None = None,
         quarantine_folder: Path = Path("quarantine"),
         results_port: int = RESULTS_PORT,
+        page_port: int | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.folder = folder
@@ -95,12 +94,7 @@ class Engine:
         self.failure = ""
         self.adapter_error = ""
         self._limit = limit
-        self._slab_bytes = pipeline.slab.mib << 20
-        self._slab_fd = Slab.allocate(self._slab_bytes)
-        self._journal_fds = Journal.allocate()
-        self._spool_fd = -1
-        if pipeline.record is not None:
-            self._spool_fd = Spool.allocate(pipeline.record.spool_mib << 20)
+        self._memory = Memory(pipeline)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = Link.listen(self._context, f"ipc://{folder.path}/control")
         self._going = False
@@ -109,7 +103,6 @@ class Engine:
         self._deadline: float | None = None
         self._abandoned = False
         self._blind: set[str] = set()
-        self._beaten = 0.0
         self._resumes = getattr(
             pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
             "resumes",
@@ -117,21 +110,19 @@ class Engine:
         )
         self.members = crew.members(
             pipeline,
-            {
-                "run_folder": str(folder.path),
-                "slab_fd": self._slab_fd,
-                "slab_bytes": self._slab_bytes,
-            },
-            journal_fds=self._journal_fds,
-            spool_fd=self._spool_fd,
+            self._memory,
+            folder.path,
             results_folder=results_folder,
             quarantine_folder=quarantine_folder,
             results_port=results_port,
+            page_port=page_port,
         )
         self._processes = Processes(
             self.members, self._control, pipeline.engine, self.note, self._for_adapter
         )
         self._say = self._processes.say
+        self._pulse = Pulse(self._processes)
+        self._ending = Ending(self._processes)
         self._recovery = Recovery(self._say)
         self._fences = Fences(self._say)
         self.recording = Recording(
@@ -147,6 +138,15 @@ class Engine:
         )
         self._marks = Marks(pipeline.record, self._say, self._answer_mark, self._newest)
         self.servers: dict[str, str] = {}
+        self._welcome = Welcome(
+            self._processes,
+            self._fences,
+            self._marks,
+            self.recording,
+            self.parameters,
+            self.servers,
+            self._blind,
+        )
         self.on_status_asked: Callable[[], dict[str, Any]] | None = None
 
     # -- for whoever runs it ----------------------------------------------------
@@ -161,31 +161,12 @@ class Engine:
         """Wait a little for news, then do what they ask for."""
         if self.went is None and self.members["adapter"].board.read().get("frames"):
             self.went = time.monotonic()
-        self._beat()
-        self._hear_all(min(wait_ms, BEAT_MS) if self._guard else wait_ms)
+        self._pulse.beat()
+        self._hear_all(self._pulse.wait_ms(wait_ms))
         for member in list(self.members.values()):
             self._look_after(member)
         self.recording.look()
         self._advance()
-
-    @property
-    def _guard(self) -> Member | None:
-        """The guard, if there is one and it can be spoken to."""
-        guard = self.members.get("guard")
-        return guard if guard is not None and guard.state is State.RUNNING else None
-
-    def _beat(self) -> None:
-        """Let the guard know that we live, and who does not."""
-        now = time.monotonic()
-        if self._guard is None or now - self._beaten < BEAT_MS / 2e3:
-            return
-        self._beaten = now
-        absent = [
-            member.name
-            for member in self.members.values()
-            if member.state is not State.RUNNING
-        ]
-        self._say("guard", Kind.BEAT, degraded=absent)
 
     def request_stop(self, reason: str) -> None:
         """End: the detector stops, what was received is processed, all is closed."""
@@ -214,10 +195,9 @@ class Engine:
         self._processes.kill()
         self._control.close()
         self._context.destroy(linger=0)
-        boards = [member.spec.board_fd for member in self.members.values()]
-        for fd in (self._slab_fd, self._spool_fd, *self._journal_fds, *boards):
-            if fd >= 0:
-                os.close(fd)
+        self._memory.close()
+        for member in self.members.values():
+            os.close(member.spec.board_fd)
 
     def note(self, who: str, text: str) -> None:
         """Keep something the operator should know."""
@@ -258,6 +238,9 @@ class Engine:
                 self._collector_died(member)
             case "channels" | "adviser" | "guard":
                 self._processes.restart(member)
+            case "page":
+                if not self._processes.restart(member):
+                    self.servers.pop("page", None)
             case "recorder":
                 self._recorder_died(member)
             case _:
@@ -337,7 +320,9 @@ class Engine:
             return  # the last words of one that is gone
         match message.kind:
             case Kind.READY if member is not None:
-                self._ready(member, header)
+                self._welcome.ready(member, header, self.phase)
+                if member.spec.role == "adapter" and self._stop_asked:
+                    self._say("adapter", Kind.STOP)
             case Kind.NOTE:
                 self.note(name, header["message"])
             case Kind.PARAM:
@@ -359,43 +344,6 @@ class Engine:
                 self.adapter_error = header["error"]
             case other:
                 log.warning("unexpected %s from %s", other.name, name)
-
-    def _ready(self, member: Member, header: dict[str, Any]) -> None:
-        member.state = State.RUNNING
-        if member.spec.role == "collector":
-            self.servers["results"] = header["results"]
-            if header["outside"]:
-                self.servers["results outside"] = header["outside"]
-            port = int(header["results"].rpartition(":")[2])
-            member.spec = replace(member.spec, results_port=port)
-            self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
-            self._fences.repeat()
-            self._marks.again()
-            for chain in self._blind:
-                self._say(member.name, Kind.DEGRADE, chain=chain)
-            again = member.spec.incarnation > 1
-            for other in self.members.values():
-                sends = other.spec.role in ("worker", "channels")
-                if again and sends and other.state is State.RUNNING:
-                    self._say(other.name, Kind.RESEND)
-        elif member.spec.role == "guard":
-            self._say("guard", Kind.EPOCH, epoch=self._processes.epoch)
-            adviser = self.members.get("adviser")
-            if adviser is not None and adviser.state is State.RUNNING:
-                self._say("adviser", Kind.RESEND)
-        elif member.spec.role in ("worker", "recorder"):
-            if self.phase is not Phase.RECOVERING:
-                self._say(member.name, Kind.EPOCH, epoch=self._processes.epoch)
-            if member.spec.role == "recorder":
-                self.recording.repeat()
-                self._say("collector", Kind.RESEND)
-        elif member.spec.role == "adapter":
-            self._processes.say_to_others(
-                member, Kind.EPOCH, epoch=self._processes.epoch
-            )
-            self.parameters.adapter_is_there()
-            if self._stop_asked:
-                self._say("adapter", Kind.STOP)
 
     def _answer(self, client: bytes, header: dict[str, Any]) -> None:
         self._control.send(Kind.PARAM, header, to=client)
@@ -472,7 +420,7 @@ class Engine:
                 "still starting: the first start compiles kernels, which can take a "
                 "minute; later starts take seconds",
             )
-        states = {m.name: m.state for m in self.members.values()}
+        states = {m.name: m.state for m in self.members.values() if not m.beside}
         if State.STARTING in states.values():
             return
         if not self._going and states["adapter"] is State.RUNNING:
@@ -535,21 +483,10 @@ class Engine:
         self._end_children()
 
     def _end_children(self) -> None:
-        self._deadline = time.monotonic() + GRACE_S
-        self._processes.stop()
+        self._ending.ask()
         self.parameters.end()
 
     def _finish(self) -> None:
-        alive = [member for member in self.members.values() if member.alive]
-        if self._processes.stop():
-            only_guard = [member.spec.role for member in alive] == ["guard"]
-            grace_s = GUARD_GRACE_S if only_guard else GRACE_S
-            self._deadline = time.monotonic() + grace_s
-        elif alive and self._overdue:
-            for member in alive:
-                self._processes.kill_loudly(
-                    member, "did not end when asked; it is killed"
-                )
-        if not alive:
+        if self._ending.look():
             self._hear_all(wait_ms=50)  # last words that were still under way
             self.phase = Phase.ENDED

@@ -18,6 +18,7 @@ SHOWN = (
     "counts",
     "dose",
     "audit",
+    "unwritten",
 )
 """Of what the guard says; all of it: ``scopeside guard --json``."""
 

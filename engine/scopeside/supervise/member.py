@@ -27,6 +27,7 @@ MODULES = {
     "adviser": "scopeside.control.adviser_process",
     "guard": "scopeside.control.guard_process",
     "recorder": "scopeside.record.process",
+    "page": "scopeside.dashboard.process",
 }
 
 
@@ -89,6 +90,11 @@ class Member:
     def name(self) -> str:
         """Name of the role, such as ``worker.stem.0``."""
         return self.spec.name
+
+    @property
+    def beside(self) -> bool:
+        """Whether the engine does its work without it as well."""
+        return self.spec.role == "page"
 
     @property
     def alive(self) -> bool:

@@ -16,8 +16,11 @@ ENDING = (
     ("adviser",),
     ("guard",),
     ("recorder",),
+    ("page",),
 )
-"""Roles in the order in which they are asked to end; the adapter ends first, itself."""
+"""Roles in the order in which they are asked to end; the adapter ends first, itself.
+
+The page is last: people look at it until all is over."""
 
 _READERS = ("worker", "recorder")
 
@@ -137,8 +140,8 @@ class Processes:
             self._note(member.name, line)
         member.kill()
 
-    def stop(self) -> bool:
-        """Ask the next of `ENDING` to end, if all before them have; whether that is so.
+    def stop(self) -> set[str]:
+        """Ask the next of `ENDING` to end, if all before them have; return their roles.
 
         The adviser hears out the collector, and the guard the adviser.
         """
@@ -152,8 +155,8 @@ class Processes:
                 for member in new:
                     self._asked_to_end.add(member.name)
                     self.say(member.name, Kind.STOP)
-                return bool(new)
-        return False
+                return {member.spec.role for member in new}
+        return set()
 
     def kill(self) -> None:
         """Kill what still runs, except the guard: it holds, blanks, and ends itself."""

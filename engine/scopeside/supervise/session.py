@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from scopeside import pipeline_tables
 from scopeside.edge import POLICY_CAUSES
 from scopeside.errors import ConfigError
 from scopeside.pipeline import Pipeline
@@ -37,6 +38,10 @@ class Options:
     report: Path | None = None
     results: Path | None = None
     quarantine: Path = Path("quarantine")
+    page_port: int | None = None
+    """Of 127.0.0.1, where the page is; None: no page."""
+    page_port_is_asked: bool = True
+    """Somebody wants this one; else a free one will do if it is taken."""
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
         stop = stack.enter_context(_stop_signals())
         check_results(pipeline.results.bind, pipeline.results.keys)
         folder = stack.enter_context(RunFolder())
+        pipeline_tables.write(folder.path, pipeline)
         engine = Engine(
             pipeline,
             folder,
@@ -70,6 +76,7 @@ def run(pipeline: Pipeline, options: Options, observe: Observer) -> Outcome:
             results_folder=options.results,
             quarantine_folder=options.quarantine,
             results_port=wanted_port(pipeline.results, RESULTS_PORT, "results"),
+            page_port=options.page_port,
         )
         stack.callback(engine.close)
         watch = Watch(engine)
@@ -205,7 +212,9 @@ def _verdict(engine: Engine, stop: _Stop, lost: list[str]) -> tuple[int, str]:
     degraded = [
         member.name
         for member in engine.members.values()
-        if member.state.value == "degraded" and member.spec.role != "channels"
+        if member.state.value == "degraded"
+        and member.spec.role != "channels"
+        and not member.beside
     ]
     unsound, last = engine.books.first_unsound, engine.books.last
     if not engine.ended:

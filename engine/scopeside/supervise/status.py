@@ -19,6 +19,9 @@ from scopeside.supervise.feedback import command_latencies, control_status
 from scopeside.supervise.member import Member
 from scopeside.supervise.recording import record_status
 
+MAX_NOTES = 50
+"""Notes that the status has; the report has more."""
+
 
 class Watch:
     """Reads the boards of an engine; remembers what ended processes had counted."""
@@ -82,6 +85,7 @@ class Watch:
             "control": control_status(engine.members),
             "record": record_status(engine.members, engine.recording),
             "latency_ms": self._latencies_ms(),
+            "notes": _notes(engine),
         }
 
     def _latencies_ms(self) -> dict[str, Any]:
@@ -158,3 +162,11 @@ def _process(member: Member) -> dict[str, Any]:
         "incarnation": member.spec.incarnation,
         "device": member.board.read().get("device"),
     }
+
+
+def _notes(engine: Engine) -> list[dict[str, Any]]:
+    """Return what the operator was told last."""
+    last = list(engine.notes)[-MAX_NOTES:]
+    return [
+        {"t_ns": int(t_s * 1e9), "from": who, "text": text} for t_s, who, text in last
+    ]

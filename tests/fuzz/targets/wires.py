@@ -21,6 +21,7 @@ from scopeside.bluesky import plan_wire, serial
 from scopeside.control.actuator import Call
 from scopeside.control.permission import admitted
 from scopeside.control.proposal import Proposal
+from scopeside.dashboard.said import heard
 from scopeside.errors import ProtocolError, RefusedError, ShapeError
 from scopeside.patch import Whole, cut
 from scopeside.publication import from_header, to_header
@@ -261,6 +262,17 @@ def _samples() -> list[bytes]:
     return [join([b"topic", part]) for part in packed] + [join([packed[0]])]
 
 
+def page_socket(data: bytes) -> None:
+    """Read what a tab of the page says."""
+    heard(data)
+
+
+def _page_socket() -> list[bytes]:
+    images = {"i1": {"key": "stem.virtual.bf", "hz": 10}}
+    want = {"want": {"images": images, "topics": ["status"]}}
+    return [json.dumps(want).encode(), b'{"painted": ["i1", 7]}']
+
+
 def movie_buffers(data: bytes) -> None:
     """Read what DE-Server describes and sends; the description comes first."""
     head, *rest = split(data) or [b""]
@@ -293,5 +305,6 @@ def targets() -> Sequence[Target]:
                (ValueError,)),
         Target("states", states, _states, (ValueError,)),
         Target("samples", samples, _samples, wire_errors, parts=True),
+        Target("page_socket", page_socket, _page_socket, (ValueError,)),
         Target("movie_buffers", movie_buffers, _movie_buffers, wire_errors, parts=True),
     )  # fmt: skip

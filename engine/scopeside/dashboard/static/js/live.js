@@ -3,38 +3,47 @@
 
 const RETRY_MS = 500;
 const SILENT_MS = 3500; // the server beats every second
+const OPENS_MS = 5000; // a server that accepts and says nothing is left after this
+
+const LATE_MS = 2000;
+const GOING_AWAY = 1001; // RFC 6455, 7.4.1
 
 export class Live extends EventTarget {
   #socket = null;
   #images = new Map(); // id -> {key, hz, paint}
   #topics = new Map(); // name -> {listeners: Set, value}
   #next = 0;
-  #heard = 0;
+  #heardMs = Date.now(); // also counts while the machine sleeps, unlike performance.now()
+  #openedMs = 0;
+  #checkedMs = 0;
+  #retry = null;
   #hello = null;
   #asked = false;
 
   // "connecting", "open" or "lost"; the event "state" says that it has changed.
+  // The event "painted" tells key and age, ms, of each image when it is on the screen.
   state = "connecting";
   lostSince = null; // ms since 1970, while lost
+  saidGoodbye = false; // the server ended as it should; if not, it was cut off
   // Smallest difference of arrival and sending: what this clock is ahead of the server's.
   clockAheadMs = null;
 
   start() {
     this.#open();
-    setInterval(() => {
-      if (this.state === "open" && performance.now() - this.#heard > SILENT_MS) {
-        this.#socket.close();
-        this.#lost();
-      }
-    }, 500);
+    setInterval(() => this.#check(), 500);
+    for (const name of ["online", "pageshow"]) addEventListener(name, () => this.#check());
+    document.addEventListener("visibilitychange", () => {
+      this.#check();
+      this.#want(); // a hidden tab paints nothing, so it wants no images
+    });
   }
 
   // Have `paint(header, pixels)` called with each new version of a result. It returns
   // when the image is painted, or a promise of that; only then the next one is sent.
-  // Returns a function that ends it.
-  image(key, hz, paint) {
+  // Returns a function that ends it. `plane`: which, of a result with several.
+  image(key, hz, paint, plane = null) {
     const id = `i${(this.#next += 1)}`;
-    this.#images.set(id, { key, hz, paint });
+    this.#images.set(id, { key, hz, paint, plane });
     this.#want();
     return () => {
       this.#images.delete(id);
@@ -53,7 +62,12 @@ export class Live extends EventTarget {
     }
     topic.listeners.add(listener);
     if (topic.value !== undefined) listener(topic.value);
-    return () => topic.listeners.delete(listener);
+    return () => {
+      topic.listeners.delete(listener);
+      if (topic.listeners.size > 0 || this.#topics.get(name) !== topic) return;
+      this.#topics.delete(name);
+      this.#want();
+    };
   }
 
   // What was said last under a topic that somebody listens to.
@@ -61,34 +75,56 @@ export class Live extends EventTarget {
     return this.#topics.get(name)?.value;
   }
 
-  // Age now of what was seen by the detector at `tFrameMs`, whatever clock this tab has.
-  ageMs(tFrameMs) {
-    return Date.now() - (this.clockAheadMs ?? 0) - tFrameMs;
+  // Age now of what happened at `tMs` by the server's clock, whatever clock this tab has.
+  ageMs(tMs) {
+    return Date.now() - (this.clockAheadMs ?? 0) - tMs;
+  }
+
+  // How long the server has said nothing, ms.
+  get silentMs() {
+    return Math.max(0, Date.now() - this.#heardMs);
   }
 
   #open() {
     const socket = new WebSocket(`ws://${location.host}/live`);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
+    this.#openedMs = Date.now();
     socket.onopen = () => {
-      this.#heard = performance.now();
-      this.#want();
+      if (socket === this.#socket) this.#want();
     };
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#hear(event.data);
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (socket !== this.#socket) return;
-      this.#lost();
-      setTimeout(() => this.#open(), RETRY_MS);
+      this.saidGoodbye ||= code === GOING_AWAY;
+      this.#leave();
     };
   }
 
-  #lost() {
+  // Leave a connection that is silent; its own end may never be told.
+  #check() {
+    const now = Date.now();
+    const isLate = now - this.#checkedMs > LATE_MS;
+    this.#checkedMs = now;
+    // After a pause of this tab's own, what has come meanwhile is to be heard first.
+    if (this.#socket === null || isLate) return;
+    const silent = this.state === "open" && this.silentMs > SILENT_MS;
+    const mute = this.state !== "open" && now - this.#openedMs > OPENS_MS;
+    if (silent || mute) this.#leave();
+  }
+
+  #leave() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket.close();
     if (this.state !== "lost") {
       this.lostSince = Date.now();
       this.#become("lost");
     }
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#open(), RETRY_MS);
   }
 
   #become(state) {
@@ -102,7 +138,9 @@ export class Live extends EventTarget {
     queueMicrotask(() => {
       this.#asked = false;
       const images = {};
-      for (const [id, { key, hz }] of this.#images) images[id] = { key, hz };
+      if (!document.hidden) {
+        for (const [id, { key, hz, plane }] of this.#images) images[id] = { key, hz, plane };
+      }
       this.#say({ want: { images, topics: [...this.#topics.keys()] } });
     });
   }
@@ -114,18 +152,14 @@ export class Live extends EventTarget {
   }
 
   #hear(data) {
-    this.#heard = performance.now();
+    this.#heardMs = Date.now();
     if (data instanceof ArrayBuffer) {
       this.#hearImage(data);
       return;
     }
     const said = JSON.parse(data);
     if (said.hello) this.#greeted(said.hello);
-    if (said.beat) {
-      const ahead = Date.now() - said.beat;
-      this.clockAheadMs = Math.min(this.clockAheadMs ?? Infinity, ahead);
-      if (ahead < 0 || ahead > 1000) this.clockAheadMs = ahead; // a clock was set
-    }
+    if (said.beat) this.#beaten(said.beat);
     if (said.topic !== undefined) {
       const topic = this.#topics.get(said.topic);
       if (topic === undefined) return;
@@ -134,13 +168,24 @@ export class Live extends EventTarget {
     }
   }
 
+  #beaten(beat) {
+    const ahead = Date.now() - beat;
+    this.clockAheadMs = Math.min(this.clockAheadMs ?? Infinity, ahead);
+    if (ahead < 0 || ahead > 1000) this.clockAheadMs = ahead; // a clock was set
+  }
+
   #greeted(hello) {
     if (this.#hello !== null && this.#hello.version !== hello.version) {
       location.reload(); // another version of scopeside serves now
       return;
     }
+    if (this.#hello !== null && this.#hello.page !== hello.page) {
+      // Another process serves: what the last one said is nothing to go by.
+      for (const topic of this.#topics.values()) topic.value = undefined;
+    }
     this.#hello = hello;
     this.lostSince = null;
+    this.saidGoodbye = false;
     this.#become("open");
   }
 
@@ -154,16 +199,20 @@ export class Live extends EventTarget {
     } finally {
       this.#say({ painted: [id, header.number] });
     }
+    if (image === undefined || document.hidden) return;
+    const detail = { key: header.key, ageMs: this.ageMs(header.t_published_ms) };
+    if (header.t_frame_ms) detail.frameAgeMs = this.ageMs(header.t_frame_ms);
+    this.dispatchEvent(new CustomEvent("painted", { detail }));
   }
 }
 
-const ARRAYS = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array };
+const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
 
 // Read a message of picture.py that begins at `at`, a multiple of 8.
 export function pictureOf(buffer, at = 0) {
   const length = new DataView(buffer).getUint32(at, true);
   const text = new TextDecoder().decode(new Uint8Array(buffer, at + 4, length));
   const header = JSON.parse(text);
-  const count = header.shape.reduce((a, b) => a * b, 1);
+  const count = (header.sent ?? header.shape).reduce((a, b) => a * b, 1);
   return { header, pixels: new ARRAYS[header.dtype](buffer, at + 4 + length, count) };
 }

@@ -1,23 +1,73 @@
-// What is always at the top: the engine's state, the theme, and (feedback/stops.js) the
-// buttons that stop.
+// What is always at the top: the engine's state, the theme, the keys, and
+// (feedback/stops.js) the buttons that stop. Also the title of the tab, for who looks
+// elsewhere.
 
+import { age, clock, whole } from "./amounts.js";
 import { h } from "./dom.js";
 import { mountStops } from "./feedback/stops.js";
 
 export function mountTop(page) {
-  const state = document.getElementById("state");
   const engine = h("span.engine", { id: "engine-state" }, "connecting …");
-  const theme = h("button.quiet", { id: "theme", title: "light or dark (key t)", onclick: turn }, "◐");
+  const theme = h(
+    "button.quiet",
+    { id: "theme", title: "light or dark (key t)", onclick: turn },
+    "◐",
+  );
   theme.setAttribute("aria-label", "switch between light and dark");
-  state.append(engine, theme);
-  page.live.topic("status", (status) => {
-    const rate = status.rates?.frames_per_s ?? 0;
-    engine.textContent = `${status.phase} · ${rate.toLocaleString("en", { maximumFractionDigits: 0 })} frames/s`;
+  const keys = h(
+    "button.quiet",
+    { id: "show-keys", title: "list of keys (key ?)", onclick: () => page.keys.show() },
+    "?",
+  );
+  keys.setAttribute("aria-label", "list of keys");
+  document.getElementById("state").append(engine, theme, keys);
+  page.standing.addEventListener("change", () => {
+    const [mark, text] = said(page.standing);
+    const line = `${mark} ${text}`;
+    if (engine.textContent !== line) engine.textContent = line;
+    const title = `${mark} ${short(page.standing)} – scopeside`;
+    if (document.title !== title) document.title = title;
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "t" && !event.ctrlKey && event.target === document.body) turn();
-  });
+  page.keys.add("t", "light or dark", turn);
   mountStops(document.getElementById("stops"), page);
+}
+
+// A sign, whose shape tells, and the words.
+function said({ state, health, ageMs, endedMs }) {
+  const rate = `${whole(health?.frames_per_s ?? 0)} frames/s`;
+  switch (state) {
+    case "live":
+      return [isBad(health) ? "!" : "●", `${health.phase} · ${rate}`];
+    case "silent":
+      return ["!", `no answer for ${age(ageMs)}`];
+    case "ended":
+    case "gone":
+      return ["■", `ended at ${clock(endedMs)}`];
+    case "none":
+      return ["○", "no engine"];
+    case "lost":
+      return ["!", `no connection for ${age(ageMs)}`];
+    default:
+      return ["○", "connecting …"];
+  }
+}
+
+// Ages stay out of the title: it would never rest.
+function short(standing) {
+  switch (standing.state) {
+    case "live":
+      return `${whole(standing.health.frames_per_s)} frames/s`;
+    case "silent":
+      return "stale";
+    case "lost":
+      return "no connection";
+    default:
+      return said(standing)[1];
+  }
+}
+
+function isBad(health) {
+  return health.sentences.some((one) => one.level === "bad");
 }
 
 function turn() {

@@ -1,29 +1,132 @@
-// Live images of all results that are images.
+// The view of all images: a grid that fills the window, the diffraction pattern of the
+// position that one points at, and the results that are no images.
 
-import { LiveImage } from "../image/live_image.js";
+import { h } from "../dom.js";
+import { Choice, isScanImage, moved } from "./choice.js";
+import { Chooser } from "./chooser.js";
+import { Grid } from "./grid.js";
+import { Link } from "./link.js";
+import { Pattern } from "./pattern.js";
+import { ValuesPanel } from "./values.js";
 
 export const name = "Images";
 
 export function mount(root, page) {
-  const shown = new Map();
-  let visible = false;
-  page.live.topic("catalogue", (catalogue) => {
-    for (const { key, kind } of catalogue) {
-      if (kind !== "image" || shown.has(key)) continue;
-      const image = new LiveImage(page, { key });
-      shown.set(key, image);
-      root.append(image.element);
-      if (visible) image.show();
+  const view = new ImagesView(root, page);
+  return { show: () => view.show(), hide: () => view.hide() };
+}
+
+class ImagesView {
+  #choice = new Choice();
+  #chooser = new Chooser();
+  #values = new ValuesPanel();
+  #pattern;
+  #link;
+  #grid;
+  #images = new Map(); // entries of the catalogue that are images, by key
+  #hasHeard = false;
+  #choose = h("button", { "aria-expanded": "false", onclick: () => this.#open(!this.#chooser.isOpen) });
+  #nothing = h("p.nothing.dim", {}, "No image has come yet: the engine's results appear here by themselves.");
+  #side;
+
+  constructor(root, page) {
+    const room = h("div.room");
+    this.#pattern = new Pattern(page);
+    this.#link = new Link(this.#pattern);
+    this.#grid = new Grid(page, room);
+    this.#side = h("div.side", {}, this.#pattern.element, this.#values.element);
+    const main = h("div.main", {}, h("div.row.bar", {}, this.#choose), this.#nothing, room);
+    root.append(h("div.images-view", {}, this.#chooser.element, main, this.#side));
+    root.addEventListener("keydown", (event) => event.key === "Escape" && this.#link.unpin());
+    this.#listen(page.live);
+    this.#arrange();
+  }
+
+  show() {
+    this.#grid.show();
+    this.#link.show();
+    this.#values.show();
+  }
+
+  hide() {
+    this.#grid.hide();
+    this.#link.hide();
+    this.#values.hide();
+  }
+
+  #listen(live) {
+    live.topic("status", ({ pipeline }) => this.#choice.of(pipeline ?? "") && this.#arrange());
+    live.topic("catalogue", (catalogue) => this.#hear(catalogue));
+    live.topic("values", (values) => {
+      this.#values.set(values);
+      this.#seeSide();
+    });
+    this.#grid.addEventListener("move", ({ detail }) => this.#move(detail));
+    this.#grid.addEventListener("remove", ({ detail }) => this.#tick(detail.key, false));
+    this.#chooser.addEventListener("move", ({ detail }) => this.#move(detail));
+    this.#chooser.addEventListener("tick", ({ detail }) => this.#tick(detail.key, detail.on));
+    this.#chooser.addEventListener("usual", () => this.#set(null));
+    this.#chooser.addEventListener("close", () => {
+      this.#open(false);
+      this.#choose.focus();
+    });
+  }
+
+  #hear(catalogue) {
+    const images = new Map();
+    for (const entry of catalogue) {
+      if (entry.kind === "image") images.set(entry.key, entry);
+      // An image that has no value now says so as an event; it stays an image.
+      else if (!entry.valid && this.#images.has(entry.key)) images.set(entry.key, this.#images.get(entry.key));
     }
-  });
-  return {
-    show() {
-      visible = true;
-      for (const image of shown.values()) image.show();
-    },
-    hide() {
-      visible = false;
-      for (const image of shown.values()) image.hide();
-    },
-  };
+    this.#images = images;
+    this.#hasHeard = true;
+    this.#arrange();
+  }
+
+  get #keys() {
+    return this.#hasHeard ? this.#choice.keys([...this.#images.values()]) : [];
+  }
+
+  #set(keys) {
+    this.#choice.set(keys);
+    this.#arrange();
+  }
+
+  #tick(key, on) {
+    const keys = this.#keys.filter((one) => one !== key);
+    this.#set(on ? [...keys, key] : keys);
+  }
+
+  #move({ key, to }) {
+    const isOnTile = document.activeElement?.closest(".tile") !== null;
+    this.#set(moved(this.#keys, key, to));
+    if (isOnTile) this.#grid.focus(key);
+  }
+
+  #open(open) {
+    this.#chooser.isOpen = open;
+    this.#choose.setAttribute("aria-expanded", String(open));
+    if (open) this.#tellChooser();
+  }
+
+  #tellChooser() {
+    this.#chooser.set(this.#keys, [...this.#images.values()], this.#choice.isUsual);
+  }
+
+  #arrange() {
+    const keys = this.#keys;
+    this.#grid.set(keys, this.#images);
+    this.#choose.textContent = `Choose images (${keys.length} of ${this.#images.size})`;
+    this.#nothing.hidden = keys.length > 0;
+    this.#tellChooser();
+    const scans = this.#grid.tiles.filter(({ key }) => isScanImage(this.#images.get(key) ?? {}));
+    this.#link.images = scans.map(({ image }) => image);
+    this.#pattern.element.hidden = scans.length === 0;
+    this.#seeSide();
+  }
+
+  #seeSide() {
+    this.#side.hidden = this.#pattern.element.hidden && this.#values.element.hidden;
+  }
 }

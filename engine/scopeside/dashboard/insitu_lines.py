@@ -1,0 +1,232 @@
+"""Which numbers of which results are drawn over time, and in which row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scopeside.result import Result
+
+TITLES = {
+    "drift": "drift",
+    "speed": "drift rate",
+    "count": "particles",
+    "radius": "radius",
+    "growth": "growth",
+    "births": "nucleation rate",
+    "diffusion": "diffusion",
+    "rate": "dose rate",
+    "dose": "dose",
+    "run": "dose of all places",
+}
+"""Rows in their order, and what stands beside them; channels follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A number that is followed.
+
+    Attributes
+    ----------
+    ident
+        Unlike that of any other line.
+    row
+        Key of `TITLES`, or ``channel NAME``.
+    holds
+        A value stays till another comes, as a number of nuclei does.
+    """
+
+    ident: str
+    row: str
+    label: str
+    unit: str
+    holds: bool = False
+
+
+Reading = tuple[Line, float, float, float]
+"""Line, frame, value, one standard deviation (NaN: unknown)."""
+Rows = Mapping[str, np.ndarray]
+
+
+def readings(result: Result, source: str, nm_per_px: float | None) -> Iterator[Reading]:
+    """Yield what a result says of its own frame.
+
+    Parameters
+    ----------
+    source
+        ``chain.processor``.
+    nm_per_px
+        Size of a pixel on the specimen; None: lengths stay in pixels.
+    """
+    read = _READERS.get(result.name)
+    if read is None or not result.valid:
+        return
+    for row, label, unit, value, error in read(result, nm_per_px):
+        holds = result.name == "nuclei"
+        line = _line(source, row, label, unit, holds=holds)
+        yield line, result.frame, value, error
+
+
+def histories(
+    result: Result, source: str, nm_per_px: float | None
+) -> Iterator[tuple[bool, list[Reading]]]:
+    """Yield what a result says of earlier frames: whether it replaces, and what."""
+    if not result.valid or not isinstance(result.data, np.ndarray):
+        return
+    columns = columns_of(result)
+    if result.name == "trace" and {"frame", "dy", "dx"} <= columns.keys():
+        scale, unit = _length(nm_per_px)
+        error = scale * columns.get("sigma", np.full(len(result.data), np.nan))
+        for label in ("dy", "dx"):
+            line = _line(source, "drift", label, unit)
+            yield False, _over(line, columns["frame"], scale * columns[label], error)
+    if result.name == "ensemble" and "mean_radius_px" in columns:
+        scale, unit = _length(nm_per_px)
+        line = _line(source, "radius", "mean, with a law", unit)
+        yield True, _over(line, columns["frame"], scale * columns["mean_radius_px"])
+        line = _line(source, "count", "with a law", "")
+        yield True, _over(line, columns["frame"], columns["particles"])
+    if result.name == "nucleation_rate" and "rate" in columns:
+        middle = (columns["first_frame"] + columns["last_frame"]) / 2
+        scale, unit = (1e-12, "1/(µm² s)") if result.units == _SI else (1, result.units)
+        line = _line(source, "births", "births", unit)
+        yield True, _over(line, middle, scale * columns["rate"])
+
+
+def _line(source: str, row: str, label: str, unit: str, *, holds: bool = False) -> Line:
+    """Return a line; one in another unit is another line."""
+    return Line(f"{source}.{row}.{label} {unit}".strip(), row, label, unit, holds)
+
+
+def _over(
+    line: Line, frames: Any, values: Any, errors: Any | None = None
+) -> list[Reading]:
+    errors = np.full(len(frames), np.nan) if errors is None else errors
+    rows = zip(frames.tolist(), values.tolist(), errors.tolist(), strict=True)
+    return [(line, frame, value, error) for frame, value, error in rows]
+
+
+# -- one reader for each name of a result --------------------------------------------
+
+Told = tuple[str, str, str, float, float]
+_UNKNOWN = math.nan
+_SI = "1/(m² s)"
+
+
+def _drift(result: Result, nm_per_px: float | None) -> Iterator[Told]:
+    if np.shape(result.data) != (2,):
+        return
+    scale, unit = _length(nm_per_px)
+    covariance = result.meta.get("covariance") or [[_UNKNOWN] * 2] * 2
+    for at, label in enumerate(("dy", "dx")):
+        sigma = math.sqrt(max(0.0, covariance[at][at]))
+        yield "drift", label, unit, scale * float(result.data[at]), scale * sigma
+    rate = result.meta.get("rate_nm_per_s")
+    if rate is not None:
+        yield "speed", "speed", "nm/s", math.hypot(*rate), _UNKNOWN
+    elif (rate := result.meta.get("rate_px_per_frame")) is not None:
+        yield "speed", "speed", "px/frame", math.hypot(*rate), _UNKNOWN
+
+
+def _dose(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
+    row = _row(result)
+    for area, unit in (("A2", "e⁻/Å²"), ("px", "e⁻/px")):
+        total = row.get(f"cumulative_e_per_{area}", _UNKNOWN)
+        if math.isfinite(total):
+            error = row.get(f"uncertainty_e_per_{area}", _UNKNOWN)
+            yield "dose", "of the field", unit, total, error
+            break
+    rate = row.get("rate_e_per_A2_s", _UNKNOWN)
+    if math.isfinite(rate):
+        sigma = result.meta.get("rate_sigma_e_per_A2_s") or _UNKNOWN
+        yield "rate", "counted", "e⁻/Å²/s", rate, sigma
+    elif math.isfinite(one := row.get("e_per_px", _UNKNOWN)):
+        yield "rate", "counted", "e⁻/px per frame", one, _UNKNOWN
+
+
+def _particles(result: Result, nm_per_px: float | None) -> Iterator[Told]:
+    yield from _crowd(result, nm_per_px, "found")
+
+
+def _tracks(result: Result, nm_per_px: float | None) -> Iterator[Told]:
+    yield from _crowd(result, nm_per_px, "followed")
+
+
+def _crowd(result: Result, nm_per_px: float | None, how: str) -> Iterator[Told]:
+    columns = columns_of(result)
+    if "radius_px" not in columns:
+        return
+    radii = columns["radius_px"]
+    yield "count", how, "", float(len(radii)), _UNKNOWN
+    if len(radii):
+        scale, unit = _length(nm_per_px)
+        spread = scale * float(radii.std() / math.sqrt(len(radii)))
+        yield "radius", f"mean, {how}", unit, scale * radii.mean(), spread
+
+
+def _nuclei(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
+    columns = columns_of(result)
+    confirmed = result.meta.get("confirmed", len(np.atleast_2d(result.data)))
+    yield "count", "nuclei so far", "", float(confirmed), _UNKNOWN
+    if "dissolved_frame" in columns:
+        gone = int(np.isfinite(columns["dissolved_frame"]).sum())
+        yield "count", "nuclei, still there", "", float(confirmed - gone), _UNKNOWN
+
+
+def _growth(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
+    columns = columns_of(result)
+    si = columns.get("speed_m_s")
+    speeds, unit = (columns.get("speed"), "px/frame") if si is None else (si, "nm/s")
+    if speeds is None or not np.isfinite(speeds).any():
+        return
+    scale = 1.0 if si is None else 1e9
+    known = scale * speeds[np.isfinite(speeds)]
+    yield "growth", "median of all", unit, float(np.median(known)), _UNKNOWN
+    yield "growth", "fastest", unit, float(known.max()), _UNKNOWN
+    yield "growth", "slowest", unit, float(known.min()), _UNKNOWN
+
+
+def _motion(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
+    row = _row(result, -1)
+    si = math.isfinite(row.get("d_median_m2_s", _UNKNOWN))
+    key, unit, scale = ("d_median_m2_s", "nm²/s", 1e18) if si else _IN_PX
+    value = row.get(key, _UNKNOWN)
+    if math.isfinite(value):
+        yield "diffusion", "median", unit, scale * value, _UNKNOWN
+
+
+_IN_PX = "d_median", "px²/frame", 1.0
+_READERS: Mapping[str, Callable[[Result, float | None], Iterator[Told]]] = {
+    "drift": _drift,
+    "dose": _dose,
+    "particles": _particles,
+    "tracks": _tracks,
+    "nuclei": _nuclei,
+    "growth": _growth,
+    "ensemble_diffusion": _motion,
+}
+
+
+def _length(nm_per_px: float | None) -> tuple[float, str]:
+    return (1.0, "px") if nm_per_px is None else (nm_per_px, "nm")
+
+
+def columns_of(result: Result) -> Rows:
+    """Return a table's columns by name; none if it is no table."""
+    names = result.meta.get("columns")
+    data = result.data
+    if names is None or not isinstance(data, np.ndarray) or data.ndim != 2:
+        return {}
+    if data.shape[1] != len(names):
+        return {}
+    return {name: data[:, at] for at, name in enumerate(names)}
+
+
+def _row(result: Result, at: int = 0) -> Mapping[str, float]:
+    columns = columns_of(result)
+    full = columns and len(result.data)
+    return {name: float(one[at]) for name, one in columns.items()} if full else {}

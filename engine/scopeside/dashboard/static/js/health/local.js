@@ -1,0 +1,69 @@
+// What only the tab knows: that the server, or the engine, says nothing any more.
+
+import { age, clock } from "../amounts.js";
+
+// Return the sentences of the banner: the tab's own, and those of the server that still
+// hold.
+export function sentencesOf({ state, health, ageMs, endedMs, failedParts }) {
+  const own = ownSentence(state, ageMs, endedMs);
+  const failed = Object.entries(failedParts).map(failedSentence);
+  const said = health?.sentences.filter((one) => one.level !== "ok") ?? [];
+  if (own === null) return [...failed, ...said];
+  if (state !== "silent") return [own]; // of the rest nobody knows whether it still holds
+  return [own, ...failed, ...said.filter((one) => one.level === "bad")];
+}
+
+function failedSentence([part, why]) {
+  return {
+    level: "warn",
+    about: `part.${part}`,
+    text: `a part of this page (${part}) has failed: ${why}; the rest goes on`,
+    what_to_do: "please report it; the engine is not touched",
+  };
+}
+
+function ownSentence(state, ageMs, endedMs) {
+  switch (state) {
+    case "lost":
+      return {
+        level: "bad",
+        about: "link",
+        text:
+          `no connection to the page for ${age(ageMs)}; what you see is ${age(ageMs)} old; ` +
+          "it comes back by itself",
+        what_to_do: "if it does not: is the page's process running on that machine?",
+      };
+    case "silent":
+      return {
+        level: "bad",
+        about: "silent",
+        text: `the engine has not answered for ${age(ageMs)}; numbers and images are as old`,
+        what_to_do: "is its machine overloaded? scopeside status asks it, too",
+      };
+    case "gone":
+      return {
+        level: "warn",
+        about: "gone",
+        text:
+          `the engine and its page ended at ${clock(endedMs)}; this is the last picture; ` +
+          "the next one appears by itself",
+      };
+    case "ended":
+      return {
+        level: "warn",
+        about: "ended",
+        text:
+          `the engine ended at ${clock(endedMs)}; this is its last picture; ` +
+          "waiting for the next one",
+      };
+    case "none":
+      return {
+        level: "warn",
+        about: "none",
+        text: "no engine runs yet; when one is started it appears here by itself",
+        what_to_do: "scopeside run FILE, or scopeside demo",
+      };
+    default:
+      return null;
+  }
+}

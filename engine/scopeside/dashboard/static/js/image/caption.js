@@ -1,0 +1,81 @@
+// What an image says of itself: how many frames it stands on, and how old it is.
+
+import { h } from "../dom.js";
+import { ageWords, whole } from "./units.js";
+
+const OLD_MS = 2000;
+const OLD_UPDATES = 5;
+
+// Notes when pictures come, and so knows when one is overdue.
+export class Freshness {
+  #at = null; // performance.now() of the last one
+  #every = 0; // ms between two, smoothed
+  #acq = null;
+  #number = null;
+
+  heard(header) {
+    if (header.number === this.#number && header.acq === this.#acq) return; // once more
+    this.#number = header.number;
+    const now = performance.now();
+    if (this.#at !== null && this.#acq === header.acq) {
+      const since = now - this.#at;
+      this.#every = this.#every === 0 ? since : this.#every + 0.2 * (since - this.#every);
+    } else this.#every = 0;
+    this.#at = now;
+    this.#acq = header.acq;
+  }
+
+  // Whether more should have come by now.
+  isOverdue(header) {
+    if (header.final || this.#at === null) return false;
+    return performance.now() - this.#at > Math.max(OLD_MS, OLD_UPDATES * this.#every);
+  }
+}
+
+// "1,024 of 4,096 frames"
+export function framesWords({ used, expected }) {
+  if (used === undefined || used === null) return "";
+  const frames = (count) => `${whole(count)} ${count === 1 ? "frame" : "frames"}`;
+  return typeof expected === "number" ? `${whole(used)} of ${frames(expected)}` : frames(used);
+}
+
+// "live", "3 s old", "complete", "complete, 3 frames missing"
+export function stateWords(header, ageMs) {
+  if (header.valid === false) return "invalid";
+  if (header.final) {
+    const missing = typeof header.expected === "number" ? header.expected - header.used : 0;
+    return missing > 0
+      ? `complete, ${whole(missing)} ${missing === 1 ? "frame" : "frames"} missing`
+      : "complete";
+  }
+  if (ageMs === null) return "";
+  return ageMs < 1500 ? "live" : ageWords(ageMs);
+}
+
+export class Caption {
+  #title = h("strong.title");
+  #frames = h("span.frames.number");
+  #version = h("span.version.number");
+  #state = h("span.state.number");
+  element = h("div.caption", {}, this.#title, this.#frames, this.#version, this.#state);
+
+  title(text) {
+    this.#title.textContent = text;
+    this.#title.title = text;
+  }
+
+  // Say what is known of a picture of this age.
+  say(header, ageMs) {
+    put(this.#frames, framesWords(header));
+    put(this.#version, header.params > 1 ? `parameters v${header.params}` : "");
+    this.#version.title =
+      typeof header.params_from === "number" ? `from frame ${whole(header.params_from)}` : "";
+    put(this.#state, stateWords(header, ageMs));
+    this.element.title = [header.key, header.acq].filter(Boolean).join(" · ");
+  }
+}
+
+// Change a text only if it is another one: the browser then lays out nothing.
+export function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

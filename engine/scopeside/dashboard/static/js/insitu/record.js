@@ -1,0 +1,116 @@
+// This tab's copy of the record of the experiment (insitu.py): asked for by what has changed,
+// so that hours of it cost no more than the last half second.
+
+import { question } from "../ask.js";
+
+const BEFORE = ["growth", "births", "diffusion", "rate", "dose", "run", "channel"];
+
+export class Record extends EventTarget {
+  #epoch = "";
+  #revision = -1;
+  #asking = false;
+  #again = false;
+
+  lines = new Map(); // id -> {id, row, label, every, t, v}
+  events = new Map(); // uid -> what insitu_told.py says, in the order of their news
+  marks = []; // beginnings of acquisitions: {acq, t}
+  told = null; // the last answer
+  failure = ""; // why there is none
+  wantsOutlines = false;
+
+  // Ask for what is new; the event "news" says that it has come, or why not.
+  async ask() {
+    this.#again = this.#asking;
+    if (this.#asking) return;
+    this.#asking = true;
+    try {
+      const outlines = this.wantsOutlines ? 1 : 0;
+      this.take(await question("insitu", { epoch: this.#epoch, since: this.#revision, outlines }));
+      this.failure = "";
+    } catch (error) {
+      this.failure = error.message;
+    }
+    this.#asking = false;
+    this.dispatchEvent(new Event("news"));
+    if (this.#again) this.ask();
+  }
+
+  // Take an answer.
+  take(told) {
+    if (told.whole) {
+      this.lines.clear();
+      this.events.clear();
+    }
+    this.#epoch = told.epoch;
+    this.#revision = told.revision;
+    this.told = told;
+    this.marks = told.marks;
+    for (const line of told.lines) this.#takeLine(line);
+    for (const event of told.events) {
+      const course = event.course ?? this.events.get(event.uid)?.course;
+      this.events.delete(event.uid);
+      this.events.set(event.uid, { ...event, course });
+    }
+    const kept = new Set(told.event_ids);
+    for (const uid of this.events.keys()) if (!kept.has(uid)) this.events.delete(uid);
+  }
+
+  // Rows of plots: those of lines, and one for the sizes of nuclei.
+  get rows() {
+    const rows = [...(this.told?.rows ?? [])];
+    const sized = [...this.events.values()].some((event) => event.course?.length > 1);
+    const unit = this.told?.nm_per_px ? "nm" : "px";
+    if (sized && !rows.some((row) => row.id === `radius ${unit}`)) {
+      const at = rows.findIndex((row) => BEFORE.some((name) => row.id.startsWith(name)));
+      const row = { id: `radius ${unit}`, title: "radius", unit, limits: [], words: "" };
+      rows.splice(at < 0 ? rows.length : at, 0, row);
+    }
+    return rows;
+  }
+
+  // Sizes of nuclei over time, in the unit of the row.
+  courses(unit) {
+    const scale = unit === "nm" ? this.told.nm_per_px : 1;
+    const found = [];
+    for (const event of this.events.values()) {
+      if (!event.course?.length) continue;
+      const t = event.course.map(([at]) => at);
+      found.push({ uid: event.uid, t, v: event.course.map(([, radius]) => scale * radius) });
+    }
+    return found;
+  }
+
+  // How far content had moved by a frame, [dy, dx] px: from the nearest one that is known.
+  driftAt(frame) {
+    const known = this.told?.drift ?? [];
+    if (known.length === 0) return [0, 0];
+    let at = known.length - 1;
+    while (at > 0 && known[at][0] > frame) at -= 1;
+    const [, dy, dx] = known[at];
+    return [dy, dx];
+  }
+
+  // Events, the latest news first.
+  latest() {
+    return [...this.events.values()].reverse();
+  }
+
+  // Time of day of a time of the record, ms since 1970.
+  wallMs(t) {
+    return this.told.origin_ms + 1000 * t;
+  }
+
+  #takeLine({ id, row, label, holds, every, after, t, v }) {
+    const line = this.lines.get(id) ?? { id, t: [], v: [] };
+    let kept = after === null ? 0 : line.t.length;
+    while (kept > 0 && line.t[kept - 1] > after) kept -= 1;
+    line.t.length = kept;
+    line.v.length = kept;
+    for (let i = 0; i < t.length; i += 1) {
+      line.t.push(t[i]);
+      line.v.push(v[i] ?? NaN);
+    }
+    Object.assign(line, { row, label, holds, every });
+    this.lines.set(id, line);
+  }
+}

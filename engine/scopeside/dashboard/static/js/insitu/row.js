@@ -1,0 +1,134 @@
+// A row: its name, unit, and values on the left, the plot on the right.
+
+import { h, svg } from "../dom.js";
+import { Plot, COLOURS } from "./plot.js";
+import { held, sliceOf, valueAt } from "./slices.js";
+import { short } from "./words.js";
+
+const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
+const BEYOND = 12; // a limit so many times the largest value is not drawn, only told
+
+export class Row extends EventTarget {
+  #title = h("h3");
+  #legend = h("ul.legend");
+  #words = h("p.dim");
+  #host = h("div.plot");
+  #entries = new Map(); // id of a line -> {item, value}
+  #plot = null;
+  #style;
+  #shown = { row: null, lines: [] };
+  isSeen = false; // whether it is in sight
+  element;
+
+  constructor(id, style) {
+    super();
+    this.#style = style;
+    const about = h("div.about", {}, this.#title, this.#legend, this.#words);
+    this.element = h("section.row", { "data-row": id }, about, this.#host);
+  }
+
+  get plot() {
+    return this.#plot;
+  }
+
+  // Show what `record` says of a row in a window of time.
+  update(row, record, window, chosen, marks) {
+    const lines = [...record.lines.values()].filter((line) => line.row === row.id);
+    this.#shown = { row, lines };
+    this.#say(row, lines);
+    if (!this.isSeen) return;
+    this.#plot ??= this.#makePlot();
+    const courses = row.id.startsWith("radius") ? record.courses(row.unit) : [];
+    const breaks = record.marks.map((mark) => mark.t);
+    const most = 2 * Math.max(200, this.#host.clientWidth);
+    const slices = lines.map((line) => {
+      const torn = /^(guard|channel)/.test(line.id) ? [] : breaks;
+      const whole = line.holds ? held(line, record.told.now, torn) : line;
+      return sliceOf(whole, window.start, window.end, most, torn);
+    });
+    this.#plot.window = window;
+    this.#plot.lines = slices;
+    this.#plot.courses(courses, chosen);
+    this.#plot.marks = { ...marks, changes: /^(radius|growth)/.test(row.id) ? marks.changes : [] };
+    this.#scale(row, [...slices, ...courses], window);
+  }
+
+  // Say the values of a time, or (null) the last ones.
+  read(t) {
+    for (const line of this.#shown.lines) {
+      const entry = this.#entries.get(line.id);
+      const value = t === null ? (line.v.at(-1) ?? NaN) : valueAt(line, t);
+      const text = `${short(value)} ${this.#shown.row.unit}`;
+      if (entry && entry.value.textContent !== text) entry.value.textContent = text;
+    }
+  }
+
+  // ---------------------------------------------------------------------------
+
+  #makePlot() {
+    const plot = new Plot(this.#host, this.#style);
+    plot.addEventListener("drag", (event) => {
+      this.dispatchEvent(new CustomEvent("drag", { detail: event.detail }));
+    });
+    plot.show();
+    return plot;
+  }
+
+  #say(row, lines) {
+    const title = row.unit ? `${row.title} (${row.unit})` : row.title;
+    if (this.#title.textContent !== title) this.#title.textContent = title;
+    for (const [at, line] of lines.entries()) {
+      if (!this.#entries.has(line.id)) this.#enter(line, at);
+      const { item } = this.#entries.get(line.id);
+      item.title = line.every > 1 ? `thinned: two points stand for ${2 * line.every}, peaks are kept` : "";
+    }
+    this.read(null);
+    const { text, isBeyond } = limitWords(row, lines);
+    const words = [row.words, text].filter(Boolean).join(" · ");
+    if (this.#words.textContent !== words) this.#words.textContent = words;
+    this.element.toggleAttribute("data-beyond", isBeyond);
+  }
+
+  #enter(line, at) {
+    const value = h("span.number");
+    const stroke = svg("line", {
+      x1: 0, x2: 22, y1: 4, y2: 4, class: `colour-${at % COLOURS}`, "stroke-dasharray": DASHES[at % 4],
+    });
+    const key = svg("svg", { class: "key", viewBox: "0 0 22 8", "aria-hidden": "true" }, stroke);
+    const item = h("li", {}, key, h("span.label", { title: `${line.label} (${line.id})` }, line.label), value);
+    this.#legend.append(item);
+    this.#entries.set(line.id, { item, value });
+  }
+
+  // Have all that is in sight fit.
+  #scale(row, slices, { start, end }) {
+    let low = Infinity;
+    let high = -Infinity;
+    for (const { t, v } of slices) {
+      for (let i = 0; i < t.length; i += 1) {
+        if (t[i] < start || t[i] > end || !Number.isFinite(v[i])) continue;
+        low = Math.min(low, v[i]);
+        high = Math.max(high, v[i]);
+      }
+    }
+    if (low > high) [low, high] = [0, 1];
+    if (/^(count|dose|run|rate)/.test(row.id)) low = Math.min(0, low);
+    const limits = row.limits.map((limit) => limit.value).filter((value) => value <= BEYOND * high);
+    for (const value of limits) high = Math.max(high, value);
+    const room = 0.08 * (high - low || Math.abs(high) || 1);
+    this.#plot.limits = limits;
+    this.#plot.heights = { low: low - (low === 0 ? 0.4 * room : room), high: high + room };
+  }
+}
+
+// What a row says of its limits, and whether one is passed.
+function limitWords({ limits, unit }, lines) {
+  const largest = Math.max(...lines.map((line) => line.v.at(-1) ?? -Infinity));
+  const isBeyond = limits.some((limit) => largest >= limit.value);
+  const texts = limits.map((limit) => {
+    const share = Math.round((100 * largest) / limit.value);
+    const of = `${share} % of the ${limit.label}, ${short(limit.value)} ${unit}`;
+    return largest >= limit.value ? `▲ BEYOND: ${of}` : of;
+  });
+  return { text: texts.join(" · "), isBeyond };
+}

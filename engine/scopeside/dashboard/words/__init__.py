@@ -1,0 +1,1 @@
+"""How the engine is, in plain words: pure functions of what it says of itself."""

@@ -1,0 +1,134 @@
+"""The newest frame, as the camera sent it: for those who want to see one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from scopeside.acquisition import Acquisition
+from scopeside.batch import Batch
+from scopeside.params import Params as Base
+from scopeside.processor import Device, Order
+from scopeside.result import Result, invalid
+from scopeside.scan import Scan
+from scopeside.state import pack, unpack
+from scopeside_processors.kernels import USUAL_PIXELS, binning
+from scopeside_processors.stem.frames import check_frames
+
+Array = npt.NDArray[Any]
+
+NAME = "frame"
+_UNSEEN = -1
+
+
+def place_in(scan: Scan | None, index: int) -> dict[str, int]:
+    """Return ``scan``, ``row`` and ``column`` of a frame; nothing where it has none."""
+    if scan is None:
+        return {}
+    place = int(scan.position_of(np.array([index]))[0])
+    if place < 0:
+        return {}  # before the first position, or while the beam flies back
+    number, within = divmod(place, scan.positions)
+    row, column = divmod(within, scan.shape[1])
+    return {"scan": number, "row": row, "column": column}
+
+
+class Frame:
+    """Keeps the frame with the highest index, and lets go of all others.
+
+    On an edge that lets frames go (``latest``) it costs one copy of a frame a batch.
+    """
+
+    order: ClassVar[Order] = Order.ANY
+
+    class Params(Base):
+        """How large the picture is."""
+
+        bin: Annotated[int, Field(ge=1, le=64)] = 1
+        """Pixels of the camera to one of the picture, each way; they are summed."""
+
+    @classmethod
+    def prepare(cls, acquisition: Acquisition | None = None) -> None:
+        """Load what bins an acquisition, or what cameras usually deliver."""
+        for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
+            binning.warm(dtype)
+
+    def __init__(
+        self,
+        acquisition: Acquisition,
+        params: Params,
+        device: Device = "cpu",  # noqa: ARG002 - there is nothing to compute
+    ) -> None:
+        self._acquisition = acquisition
+        self._bin = min(params.bin, *acquisition.frame_shape)
+        self._index = _UNSEEN
+        self._time_ns = 0
+        self._frame: Array | None = None
+
+    def process(self, batch: Batch) -> None:
+        """Keep the newest frame of `batch`, if it is newer than what is kept.
+
+        Raises
+        ------
+        ShapeError
+            If its frames are not as the acquisition says.
+        """
+        check_frames(batch, self._acquisition)
+        if not len(batch):
+            return
+        newest = int(np.argmax(batch.index))
+        index = int(batch.index[newest])
+        if index > self._index:
+            frame = batch.pixels[newest]
+            binned = self._bin > 1
+            self._frame = binning.binned(frame, self._bin) if binned else frame.copy()
+            self._index, self._time_ns = index, int(batch.timestamp_ns[newest])
+
+    def merge(self, other: Self) -> None:
+        """Take the frame of `other` if it is newer."""
+        if other._index > self._index:
+            self._index, self._time_ns = other._index, other._time_ns
+            self._frame = other._frame
+
+    def results(self) -> Iterator[Result]:
+        """Yield ``frame``: (height, width), counts, in the dtype of the camera.
+
+        Binned: (height // bin, width // bin) float32. ``meta``: ``index`` of the frame
+        and its time ``t_ns``; ``scan``, ``row`` and ``column`` where the beam was,
+        absent where it was at no position; ``binning``. Invalid before the first frame.
+        """
+        if self._frame is None:
+            yield invalid(NAME, "no frame yet", expected=1)
+            return
+        about: dict[str, Any] = {"index": self._index, "t_ns": self._time_ns}
+        about |= place_in(self._acquisition.scan, self._index)
+        if self._bin > 1:
+            about["binning"] = self._bin
+        yield Result(
+            NAME,
+            self._frame.copy(),
+            frame=self._index,
+            first=self._index,
+            used=1,
+            expected=1,
+            units="counts",
+            axes=("y", "x"),
+            meta=about,
+        )
+
+    def snapshot(self) -> bytes:
+        """Return the frame, if there is one."""
+        state: dict[str, Any] = {"index": self._index, "time_ns": self._time_ns}
+        if self._frame is not None:
+            state["frame"] = self._frame
+        return pack(state)
+
+    def restore(self, state: bytes) -> None:
+        """Take over what `snapshot` gave."""
+        found = unpack(state)
+        self._index, self._time_ns = found["index"], found["time_ns"]
+        self._frame = found.get("frame")
