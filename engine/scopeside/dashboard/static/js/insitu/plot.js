@@ -9,7 +9,7 @@ export class Plot extends EventTarget {
   #view = null;
   #setting = false;
   #lines = []; // {source, renderer} by their number
-  #limits = [];
+  #limits;
   #courses;
   #chosenCourse;
   #events;
@@ -40,6 +40,7 @@ export class Plot extends EventTarget {
     this.#dress(axis);
     this.#courses = this.#many();
     this.#chosenCourse = this.#many();
+    this.#limits = this.#heights();
     this.#marks = this.#spans("dotted");
     this.#changes = this.#spans("dotted");
     this.#events = this.#spans("solid");
@@ -89,11 +90,7 @@ export class Plot extends EventTarget {
 
   // Show values that are not to be passed.
   set limits(values) {
-    for (const [at, value] of values.entries()) {
-      this.#limits[at] ??= this.#limit();
-      this.#limits[at].location = value;
-    }
-    for (const spare of this.#limits.slice(values.length)) spare.location = null;
+    this.#limits.source.data = { v: values };
   }
 
   // Show times of events, of changes of growth, of the chosen one, and of beginnings of
@@ -157,7 +154,8 @@ export class Plot extends EventTarget {
       one.renderer.glyph.line_width = scale;
     }
     for (const one of [this.#chosenCourse, this.#chosen]) one.renderer.glyph.line_width = 2.4 * scale;
-    for (const limit of this.#limits) limit.line_color = style.bad;
+    this.#limits.renderer.glyph.line_color = style.bad;
+    this.#limits.renderer.glyph.line_width = 2 * scale;
     this.#courses.renderer.glyph.line_color = style.dim;
     this.#chosenCourse.renderer.glyph.line_color = style.accent;
     this.#marks.renderer.glyph.line_color = style.dim;
@@ -230,17 +228,10 @@ export class Plot extends EventTarget {
     return { source, renderer };
   }
 
-  #limit() {
-    const { Span } = window.Bokeh;
-    const span = new Span({
-      dimension: "width",
-      location: null,
-      line_color: this.#style().bad,
-      line_width: 2,
-      line_dash: "dashed",
-    });
-    this.#figure.add_layout(span);
-    return span;
+  #heights() {
+    const source = new window.Bokeh.ColumnDataSource({ data: { v: [] } });
+    const renderer = this.#figure.hspan({ field: "v" }, { source, line_dash: { value: "dashed" } });
+    return { source, renderer };
   }
 
   #dragged() {
