@@ -199,7 +199,7 @@ def test_the_newest_is_followed_until_somebody_looks_elsewhere(
 def test_a_dose_beyond_its_budget_is_marked_in_words(seen: Seen, movie: Movie) -> None:
     open_with_a_nucleus(seen, movie)
     row = "document.querySelector('[data-row^=dose]')"
-    account = {"here_e_per_A2": [30.0, 33.0], "budget_e_per_A2": 100.0}
+    account = {"here_e_per_A2": 33.0, "budget_e_per_A2": 100.0}
     movie.status(control={"dose": account})
     seen.until(f"{row}.innerText.includes('33 % of the budget of a place, 100 e⁻/Å²')")
     assert seen.tab.evaluate(f"{row}.hasAttribute('data-beyond')") is False
@@ -228,3 +228,14 @@ def test_a_view_that_is_not_seen_asks_for_nothing(seen: Seen, movie: Movie) -> N
     movie.status(note="a last one")
     seen.until("window.scopeside.live.last('status').note === 'a last one'")
     assert [url for url in asked if "insitu" in url] == []
+
+
+def test_marks_that_are_behind_the_movie_say_so(seen: Seen, movie: Movie) -> None:
+    open_with_a_nucleus(seen, movie)
+    lag = "document.querySelector('#view-insitu .lag').innerText"
+    assert seen.tab.evaluate(lag) == ""
+    movie.images(100, 5.0, 5.0)
+    painted = "document.querySelector('.raw .insitu-markers').dataset.shift"
+    seen.until(f"{painted} === '5.00 5.00'")  # the drift that the view has found
+    movie.status(note="later")
+    seen.until(f"{lag}.includes('55 frames behind the movie')")

@@ -120,7 +120,7 @@ def test_what_is_not_known_of_a_dose_is_not_drawn(told: Told) -> None:
 
 def test_the_guards_account_brings_its_dose_and_budget(told: Told) -> None:
     account = {
-        "here_e_per_A2": [10.0, 12.0],
+        "here_e_per_A2": 12.0,
         "highest_e_per_A2": [11.0, 13.0],
         "run_e_per_A2": [40.0, 44.0],
         "budget_e_per_A2": 100.0,

@@ -10,9 +10,9 @@ from scopeside.dashboard.insitu_lines import Line
 UNIT = "e⁻/Å²"
 _LINES = (
     ("here_e_per_A2", 1, "dose", "here, at most"),
-    ("highest_e_per_A2", 1, "dose", "worst place, at most"),
-    ("run_e_per_A2", 0, "run", "nominal"),
-    ("run_e_per_A2", 1, "run", "at most"),
+    ("highest_e_per_A2", 1, "dose", "worst place"),
+    ("run_e_per_A2", 0, "run", "all places"),
+    ("run_e_per_A2", 1, "run", "all places, at most"),
 )
 """Key of the account, which of its two numbers, row, and label. Of here there is the
 upper one only."""
@@ -30,7 +30,7 @@ def readings_of(account: Mapping[str, Any]) -> Iterator[tuple[Line, float]]:
     rate = account.get("rate_e_per_A2_s")
     if rate is not None:
         lit = 0.0 if account.get("blanked") else float(rate)
-        yield Line("guard.rate", "rate", "guard: as calibrated", f"{UNIT}/s"), lit
+        yield Line("guard.rate", "rate", "guard: calibrated", f"{UNIT}/s"), lit
 
 
 def limits_of(account: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -23,6 +23,7 @@ export class Pane {
   onpick = () => {};
   element;
   choice; // a control to show another result
+  frame = -1; // that is shown
 
   // `roles`: what it may show, the best first; `help`: an element that says how to get it.
   constructor(page, record, { name, title, roles, help, shows }) {
@@ -99,15 +100,14 @@ export class Pane {
       const event = this.#markers.near(detail);
       if (event !== null) this.onpick(event);
     });
-    this.#image.addEventListener("paint", ({ detail }) => this.#shape(detail));
+    this.#image.addEventListener("paint", ({ detail }) => this.#painted(detail));
     this.#host.replaceChildren(this.#image.element);
     if (this.#isShown) this.#image.show();
   }
 
-  // The picture is as wide as its height allows.
-  #shape(header) {
-    const [rows, columns] = header.shape ?? [];
-    if (rows > 0) this.#host.style.setProperty("--aspect", String(columns / rows));
+  #painted({ acq, frame, meta }) {
+    if (meta?.drift) this.#record.view = { acq, frame, drift: meta.drift };
+    this.frame = frame;
   }
 
   #offer(images) {

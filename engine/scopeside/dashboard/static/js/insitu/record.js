@@ -5,6 +5,8 @@ import { question } from "../ask.js";
 
 const BEFORE = ["growth", "births", "diffusion", "rate", "dose", "run", "channel"];
 
+const USUAL_FRAMES = 25; // that an analysis is behind the view of its movie
+
 export class Record extends EventTarget {
   #epoch = "";
   #revision = -1;
@@ -16,6 +18,7 @@ export class Record extends EventTarget {
   marks = []; // beginnings of acquisitions: {acq, t}
   told = null; // the last answer
   failure = ""; // why there is none
+  view = null; // {acq, frame, drift} of the newest picture that tells its own drift
   wantsOutlines = false;
 
   // Ask for what is new; the event "news" says that it has come, or why not.
@@ -80,14 +83,33 @@ export class Record extends EventTarget {
     return found;
   }
 
-  // How far content had moved by a frame, [dy, dx] px: from the nearest one that is known.
+  // How far content had moved by a frame, [dy, dx] px: from the nearest one before it that is
+  // known. A view that is further than the analysis tells its own drift.
   driftAt(frame) {
     const known = this.told?.drift ?? [];
+    const own = this.view !== null && this.view.acq === this.told?.acq ? this.view : null;
+    if (own !== null && this.behind(own.frame) > 0 && this.behind(frame) > 0) return own.drift;
     if (known.length === 0) return [0, 0];
     let at = known.length - 1;
     while (at > 0 && known[at][0] > frame) at -= 1;
     const [, dy, dx] = known[at];
     return [dy, dx];
+  }
+
+  // By how many frames the drift that is known is behind a frame, beyond what is usual.
+  behind(frame) {
+    const last = this.told?.drift.at(-1);
+    return last === undefined ? 0 : Math.max(0, frame - last[0] - USUAL_FRAMES);
+  }
+
+  // Until when a line is known: as long as anything of its chain is.
+  knownUntil(line) {
+    const chain = line.id.split(".")[0];
+    let until = 0;
+    for (const { id, t } of this.lines.values()) {
+      if (id.split(".")[0] === chain) until = Math.max(until, t.at(-1) ?? 0);
+    }
+    return until;
   }
 
   // Events, the latest news first.

@@ -43,7 +43,7 @@ export class Row extends EventTarget {
     const most = 2 * Math.max(200, this.#host.clientWidth);
     const slices = lines.map((line) => {
       const torn = /^(guard|channel)/.test(line.id) ? [] : breaks;
-      const whole = line.holds ? held(line, record.told.now, torn) : line;
+      const whole = line.holds ? held(line, record.knownUntil(line), torn) : line;
       return sliceOf(whole, window.start, window.end, most, torn);
     });
     this.#plot.window = window;

@@ -42,7 +42,15 @@ export function mount(root, page) {
   const movie = h("div.movie", {}, ...panes.map((pane) => pane.element));
   root.append(h("div.insitu", {}, h("div.left", {}, toggles(), movie, failure, plots.element), events.element));
 
+  const lag = h("span.lag.number", { role: "status" });
+  root.querySelector(".toggles").append(lag);
+  const sayLag = () => {
+    const frames = record.behind(Math.max(...panes.map((pane) => pane.frame)));
+    const text = frames > 0 ? `▲ marks are ${frames} frames behind the movie` : "";
+    if (lag.textContent !== text) lag.textContent = text;
+  };
   const update = () => {
+    sayLag();
     failure.hidden = record.failure === "";
     failure.textContent = record.failure && `The record of the experiment cannot be read: ${record.failure}`;
     for (const pane of panes) pane.update();
