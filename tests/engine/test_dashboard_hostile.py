@@ -1,10 +1,13 @@
 """The page in an unlucky world: strange results, races, questions that fail."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -197,9 +200,21 @@ def test_a_tab_outlives_an_image_that_cannot_be_painted(served):
         while isinstance(said := await link.read_message(), str):
             pass
         assert header_of(said)["valid"] is False
-        link.close()
+        await gone(link)
 
     asyncio.run(asyncio.wait_for(scene(), 20))
+
+
+@pytest.mark.parametrize("said", ["[" * 60_000, "[]", '{"token": 1, "stop": 2}'])
+def test_nonsense_at_the_stop_socket_is_answered_in_words(served, caplog, said):
+    async def scene():
+        link = await websocket_connect(f"ws://127.0.0.1:{served.server.port}/stop")
+        await link.write_message(said)
+        assert "error" in json.loads(await link.read_message())
+        await gone(link)
+
+    asyncio.run(asyncio.wait_for(scene(), 20))
+    assert caplog.records == []
 
 
 def test_an_open_tab_stays_when_more_connections_come_than_there_is_room_for(
@@ -222,7 +237,9 @@ def test_an_open_tab_stays_when_more_connections_come_than_there_is_room_for(
             pass
         for _, link in links:
             link.close()
-        tab.close()
+            with contextlib.suppress(ConnectionError):
+                await link.wait_closed()
+        await gone(tab)
 
     asyncio.run(asyncio.wait_for(scene(), 20))
 
@@ -232,21 +249,22 @@ def test_changes_and_holds_do_not_wait_for_questions(served):
     served.page.questions["slow"] = lambda _asked: go_on.wait(20)
     served.page.commands["change"] = lambda _body: {"changed": True}
     served.page.urgent["hold"] = lambda _body: {"state": "done"}
-    client, address = AsyncHTTPClient, served.server.address
 
-    async def scene():
-        slow = [
-            asyncio.ensure_future(client().fetch(f"{address}/api/slow"))
-            for _ in range(9)
-        ]
-        for name in ("change", "hold"):
-            heads = {"Authorization": f"Bearer {TOKEN}"}
-            where = f"{address}/api/{name}"
-            one = client(force_instance=True).fetch(
-                where, method="POST", headers=heads, body="{}"
-            )
-            assert (await one).code == 200
+    def ask(name, body=None):
+        heads = {"Authorization": f"Bearer {TOKEN}"}
+        where = f"{served.server.address}/api/{name}"
+        with urlopen(Request(where, body, heads), timeout=20) as answer:
+            return answer.status
+
+    with ThreadPoolExecutor(9) as persons:
+        slow = [persons.submit(ask, "slow") for _ in range(9)]
+        assert ask("change", b"{}") == 200
+        assert ask("hold", b"{}") == 200
+        assert not any(one.done() for one in slow)
         go_on.set()
-        await asyncio.gather(*slow)
 
-    asyncio.run(asyncio.wait_for(scene(), 20))
+
+async def gone(link):
+    link.close()
+    while await link.read_message() is not None:
+        pass
