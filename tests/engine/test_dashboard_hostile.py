@@ -78,6 +78,13 @@ def test_an_image_that_cannot_be_painted_says_so_in_its_place():
     assert header["reason"].startswith("it cannot be painted: ")
 
 
+def test_an_image_without_pixels_says_so_instead_of_looking_live():
+    encodings = Encoded(lambda _shown: {"meta": {}, "pixel": None})
+    empty = Shown("c.p.bf", Result("bf", np.empty((0, 5)), meta=META), 1, 1)
+    header = header_of(b"\0" * 8 + encodings.of(empty))
+    assert (header["valid"], header["reason"]) == (False, "it has no pixels")
+
+
 # -- the catalogue ---------------------------------------------------------------------
 
 

@@ -77,6 +77,8 @@ def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -
     }
     header = {**plain(own), **beside}
     data = result.data if isinstance(result.data, np.ndarray) else np.empty((0, 0))
+    if result.valid and not data.size:
+        header |= {"valid": False, "reason": "it has no pixels"}
     return pictured(data, header, result.mask, result.axes, plane)
 
 
