@@ -31,7 +31,7 @@ function ownSentence(state, ageMs, endedMs) {
         text:
           `no connection to the page for ${age(ageMs)}; what you see is ${age(ageMs)} old; ` +
           "it comes back by itself",
-        what_to_do: "if it does not: is the page's process running on that machine?",
+        what_to_do: "if it does not: has its engine ended? Does scopeside page run on that machine?",
       };
     case "silent":
       return {
