@@ -185,7 +185,7 @@ def test_hold_reaches_the_guard(chromium: Any, tmp_path: Path) -> None:
             engine.until(lambda s: s["control"]["mode"] == "parked", "was parked")
         said = json.loads(scopeside(tmp_path, "guard", "--json").stdout)
         assert said["mode"] == "parked"
-        assert said["parked"]["cause"] == "hold"
+        assert said["parked"]["cause"] == "held"
         engine.process.send_signal(signal.SIGTERM)
         assert engine.wait() == 143, engine.said
     assert nothing_left(tmp_path) == []
