@@ -53,6 +53,8 @@ def scans(folder: Path) -> Path:
         "scan": SCAN,
         "fps": 400.0,
         "acquisitions": 0,
+        # On a busy machine tabs get an image a second: the whole scan is to be seen.
+        "pause_s": 2.0,
     }
     path = folder / "pipeline.toml"
     path.write_text(lines(detector=detector, chain=CHAIN))
