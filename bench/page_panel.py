@@ -71,7 +71,7 @@ def listen(tabs: list[Tab]) -> None:
     with subscribe(paced=True) as results:
         for result in results:
             if isinstance(result, Result) and key_of(result) in KEYS:
-                image, _ = narrowed(np.asarray(result.data), result.mask)
+                image = narrowed(np.asarray(result.data), result.mask)[0]
                 for tab in list(tabs):
                     tab.hear(key_of(result), image, result.meta["t_frame_ns"] / 1e6)
 

@@ -7,8 +7,10 @@ board, and talks to it over one link.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import faulthandler
+import gc
 import json
 import logging
 import os
@@ -151,6 +153,9 @@ class Child:
 def main(run: Callable[[Child], None], *, outlives_parent: bool = False) -> None:
     """Run a child process: read the spec, do the work, say why it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # At the exit Python looks three times through all that was loaded, for cycles: a
+    # quarter of what a short-lived process costs. The kernel takes it all anyway.
+    atexit.register(gc.freeze)
     if not outlives_parent:
         _die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

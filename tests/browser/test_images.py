@@ -216,10 +216,14 @@ def test_a_click_keeps_a_position_and_a_new_acquisition_is_asked_for_it(
     seen.tab.mouse.move(*middle_of(seen, "stem.virtual.adf", 7, 11))
     seen.until("document.querySelector('.pattern[data-pinned]') !== null")
     says(seen, "row 2, column 3")
+    # The others stand still while one is large: they do not say what is new.
+    seen.tab.locator("[data-key='stem.virtual.bf'] .title").press("Enter")
     served.page.hear(frame_of(2, 4, 9, "scan-2"))
     for key in ("stem.virtual.bf", "stem.virtual.adf"):
         served.page.hear(scan_image(key, meta={"acq": "scan-2"}))
     says(seen, "Pattern at row 2, column 4, 1 position away")
+    seen.tab.keyboard.press("Escape")
+    seen.until("document.querySelectorAll('.tile:not([hidden])').length > 1")
     seen.tab.keyboard.press("Escape")
     seen.until("document.querySelector('.pattern[data-pinned]') === null")
 

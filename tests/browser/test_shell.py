@@ -131,7 +131,7 @@ def test_a_hidden_tab_wants_no_image_and_gets_one_when_it_is_seen_again(
     seen: Seen, served: Dashboard
 ) -> None:
     served.page.hear(image(1))
-    seen.until("document.querySelector('.live-image canvas')?.width === 8")
+    seen.until(f"{PAINTED} === 1")
     hide(seen, True)
     while only_tab(served)._images:
         seen.tab.wait_for_timeout(10)

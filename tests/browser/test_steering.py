@@ -37,6 +37,7 @@ RAW = {
     ],
 }
 ROWS = COLUMNS = 64
+CHOICE = "#view-steering .of select"
 
 
 @dataclass
@@ -227,6 +228,22 @@ def test_a_corner_of_a_rectangle_is_dragged(steered: Seen, engine: Engine) -> No
     assert engine.asked == [{"detectors.box.rectangle": [40, 5, 61, 20]}]
 
 
+def test_the_mean_pattern_is_taken_unless_another_is_chosen(
+    steered: Seen, engine: Engine
+) -> None:
+    choice = steered.tab.locator(CHOICE)
+    for name in ("max", "sum"):
+        engine.show(engine.image(name, "view", "sum", (ROWS, COLUMNS)))
+    keys = ["view.sum.mean", "view.sum.sum", "view.sum.max"]
+    steered.until(f"document.querySelector('{CHOICE}').options.length === 3")
+    assert choice.locator("option").all_inner_texts() == keys
+    assert choice.input_value() == "view.sum.mean"
+    choice.select_option("view.sum.max")
+    engine.show(engine.image("variance", "view", "sum", (ROWS, COLUMNS)))
+    steered.until(f"document.querySelector('{CHOICE}').options.length === 4")
+    assert choice.input_value() == "view.sum.max"
+
+
 def test_a_number_out_of_bounds_is_refused_here_and_another_by_the_engine(
     steered: Seen, engine: Engine
 ) -> None:
@@ -310,7 +327,9 @@ def test_without_the_token_all_is_seen_and_nothing_can_be_changed(
     looked_at: Any, engine: Engine
 ) -> None:
     looked_at.get_by_role("tab", name="Steering").click()
-    looked_at.locator(".pattern p", has_text="this tab may only look").wait_for()
+    looked_at.locator(
+        "#view-steering .pattern p", has_text="this tab may only look"
+    ).wait_for()
     looked_at.locator(".shapes li", has_text="centre (30, 30)").first.wait_for()
     looked_at.locator("[data-shape=bf] [data-handle=move]").focus()
     looked_at.keyboard.press("ArrowRight")

@@ -374,3 +374,21 @@ def test_tabs_are_told_of_the_last_acquisitions_without_their_runs():
     assert list(told) == [f"scan-{n}" for n in range(100 - MOST_ENDED, 100)]
     assert told["scan-99"] == {"state": "complete", "ingest": {"received": 10}}
     assert "processed_runs" in status["acquisitions"]["scan-99"]
+
+
+def test_a_part_that_fails_is_named_and_the_others_hear_all_the_same():
+    page = Page()
+    Health(page)
+    heard = []
+
+    def broken(_status):
+        raise RuntimeError("no ink")
+
+    page.on_status(broken)
+    page.on_status(heard.append)
+    page.hear_status({"folder": "1-a"})
+    page.hear_status({"folder": "1-a"})
+    assert len(heard) == 2
+    said = page.topic("health")
+    assert said is not None
+    assert "no ink" in said[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -419,6 +421,7 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; errors become one clear message and an exit code."""
+    atexit.register(gc.freeze)  # what was loaded is not looked through once more
     try:
         app(arguments)
     except (ConfigError, EngineNotFoundError) as error:

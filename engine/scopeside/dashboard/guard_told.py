@@ -44,6 +44,7 @@ def told_of_guard(status: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(dose, Mapping)
         else None,
         "readback": _readback(readback),
+        "unreadable": printable(status.get("unreadable") or "", 300),
         "audit": printable(status.get("audit", ""), 300),
     }
 

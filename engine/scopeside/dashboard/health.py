@@ -66,7 +66,10 @@ class Health:
             ended_ms=None,
             phase=text(status, "phase"),
             frames_per_s=number(status, "rates", "frames_per_s"),
-            sentences=[self._plain(one) for one in self._lasting(sentences(now))],
+            sentences=[
+                self._plain(one)
+                for one in self._lasting([*sentences(now), *self._of_parts()])
+            ],
         )
         self._look(status, now_s)
         seen = vitals(now, self._uses, self._heard_ms())
@@ -91,6 +94,18 @@ class Health:
             "what_to_do": one.what_to_do,
             "since_ms": self._since_ms[one.about],
         }
+
+    def _of_parts(self) -> list[Sentence]:
+        """Say which parts of the page itself have failed."""
+        return [
+            Sentence(
+                "warn",
+                f"page.{part}",
+                f"a part of this page failed ({part}): {why}",
+                "what it shows may be old; frames are not concerned",
+            )
+            for part, why in self._page.failed_parts.items()
+        ]
 
     def _invalid(self) -> tuple[Invalid, ...]:
         return tuple(

@@ -50,6 +50,8 @@ class Page:
         What ``status --json`` says, as it was told last; empty before.
     urgent
         Commands that never wait behind others: each is answered in a thread of its own.
+    failed_parts
+        Parts that have failed, and how: the page says so.
     over
         Is set when the page ends: for threads of its parts.
     """
@@ -65,7 +67,7 @@ class Page:
         self._lock = threading.Lock()
         self._topics: dict[str, tuple[int, str]] = {}
         self._number = 0
-        self._failed: dict[str, str] = {}
+        self.failed_parts: dict[str, str] = {}
         self._on_result: list[Callable[[Shown], None]] = []
         self._on_status: list[Callable[[dict[str, Any]], None]] = []
         self._on_engine: list[Callable[[Path | None], None]] = []
@@ -133,10 +135,9 @@ class Page:
                 function(heard)
             except Exception as error:
                 part = function.__module__.rpartition(".")[2]
-                if part not in self._failed:
+                if part not in self.failed_parts:
                     log.exception("the page's part %r failed", part)
-                self._failed[part] = f"{type(error).__name__}: {error}"
-                self.tell("failed_parts", self._failed)
+                self.failed_parts[part] = f"{type(error).__name__}: {error}"
 
 
 def _nobody() -> None:

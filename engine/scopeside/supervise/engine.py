@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 
 RESULTS_PORT = 8766
 TICK_MS = 200
+END_TICK_MS = 10
+"""The end of a process is no message: it is looked for so often while they end."""
 SLOW_START_S = 5.0
 MAX_NOTES = 500
 
@@ -147,7 +149,7 @@ class Engine:
             self.servers,
             self._blind,
         )
-        self.on_status_asked: Callable[[], dict[str, Any]] | None = None
+        self.on_status_asked: Callable[[int | None], dict[str, Any]] | None = None
 
     # -- for whoever runs it ----------------------------------------------------
 
@@ -161,6 +163,8 @@ class Engine:
         """Wait a little for news, then do what they ask for."""
         if self.went is None and self.members["adapter"].board.read().get("frames"):
             self.went = time.monotonic()
+        if self.phase is Phase.ENDING:
+            wait_ms = min(wait_ms, END_TICK_MS)
         self._pulse.beat()
         self._hear_all(self._pulse.wait_ms(wait_ms))
         for member in list(self.members.values()):
@@ -305,7 +309,9 @@ class Engine:
     def _hear(self, sender: bytes, message: Message) -> None:
         header = message.header
         if message.kind is Kind.STATUS and self.on_status_asked is not None:
-            self._control.send(Kind.STATUS, self.on_status_asked(), to=sender)
+            ended = header.get("ended")
+            most = ended if type(ended) is int and ended >= 0 else None
+            self._control.send(Kind.STATUS, self.on_status_asked(most), to=sender)
             return
         name, _, incarnation = sender.decode(errors="replace").partition("#")
         member = self.members.get(name)

@@ -62,7 +62,7 @@ export class AuditPanel {
     this.#checked.title = checked?.path ?? "";
     const newer = this.#newest > 0 ? (checked?.n ?? 0) - this.#newest : 0;
     this.#newer.hidden = newer <= 0;
-    this.#newer.textContent = `${newer} newer records: show them`;
+    this.#newer.textContent = `${newer} newer ${newer === 1 ? "record" : "records"}: show`;
   }
 
   #begin(wanted) {

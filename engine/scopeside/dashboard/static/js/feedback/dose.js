@@ -82,7 +82,7 @@ class DoseRow {
       this.#upper.style.width = `${part(upper) - part(nominal)}%`;
       this.element.dataset.level = upper >= budget ? "bad" : upper >= 0.8 * budget ? "warn" : "ok";
     }
-    const percent = ((100 * upper) / budget).toFixed(0);
+    const percent = Math.floor((100 * upper) / budget); // 100 % is not said before it is
     const of = has ? ` of ${short(budget)} e⁻/Å², ${percent} %` : " e⁻/Å²";
     set(this.#text, `${short(nominal)} (≤ ${short(upper)})${of}`);
   }

@@ -4,7 +4,8 @@ import { h, svg } from "../dom.js";
 import { perSecond } from "../amounts.js";
 
 export function makeBar(label) {
-  const track = h("div.track", { role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, h("div.fill"));
+  const said = { role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
+  const track = h("div.track", said, h("div.fill"));
   return h("div.bar", {}, track, h("span.number"));
 }
 

@@ -12,17 +12,29 @@ export function chainRows(page) {
       { head: "chain", text: (edge) => edge.name },
       { head: "processed", number: true, text: (edge) => perSecond(edge.processed_per_s) },
       { head: "2 min", make: makeCurve, fill: (curve, edge) => fillCurve(curve, edge.curve) },
-      { head: "frames", number: true, text: (edge) => `${whole(edge.processed)} of ${whole(edge.announced)}` },
+      { head: "frames", number: true, text: done },
       { head: "not processed, last 5 s", text: lostNow },
       { head: "batches waiting", number: true, text: (edge) => whole(edge.queued) },
       { head: "held", number: true, text: (edge) => whole(edge.held) },
-      { head: "workers", number: true, text: (edge) => `${whole(edge.workers)}${edge.degraded ? " (given up)" : ""}` },
-      { head: "behind", number: true, text: (edge) => (edge.behind_s === null ? "stands still" : duration(edge.behind_s)) },
+      { head: "workers", number: true, text: workers },
+      { head: "behind", number: true, text: behind },
       { head: "newest result", number: true, text: (edge) => resultAge(page, edge) },
     ],
     "no chain yet",
     "chains",
   );
+}
+
+function done({ processed, announced }) {
+  return `${whole(processed)} of ${whole(announced)}`;
+}
+
+function workers({ workers: n, degraded }) {
+  return degraded ? `${whole(n)} (given up)` : whole(n);
+}
+
+function behind({ behind_s: s }) {
+  return s === null ? "stands still" : duration(s);
 }
 
 function lostNow({ lost_per_s: lost }) {

@@ -14,19 +14,21 @@ export function engineFacts(vitals) {
 
 export function tabFacts({ live, standing, paints }, vitals, stretch) {
   const seen = paints.summary();
+  const answers = standing.state === "live" || standing.state === "silent";
   const facts = [
     ["tabs open", vitals === null ? "–" : whole(vitals.tabs)],
     ["connection", live.state === "open" ? "open" : `lost for ${age(live.silentMs)}`],
-    ["engine's last answer", standing.state === "live" || standing.state === "silent" ? `${age(standing.ageMs)} ago` : "–"],
+    ["engine's last answer", answers ? `${age(standing.ageMs)} ago` : "–"],
     ["images are sent", rarer(stretch)],
   ];
   if (seen === null) return [...facts, ["frame to pixel", "no image was painted yet"]];
+  const last = clock(seen.lastMs, { seconds: true });
   const words = ({ p50, p95 }) => `p50 ${milliseconds(p50)}, p95 ${milliseconds(p95)}`;
   return [
     ...facts,
     ["frame to pixel", words(seen.frame)],
     ["result to pixel", words(seen.published)],
-    ["measured", `${whole(seen.count)} images in a minute, the last at ${clock(seen.lastMs, { seconds: true })}`],
+    ["measured", `${whole(seen.count)} images in a minute, the last at ${last}`],
   ];
 }
 

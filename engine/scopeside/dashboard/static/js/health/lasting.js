@@ -10,7 +10,7 @@ export class Lasting {
 
   // Take what is said now; return what is to be seen, worst first, `over` what is past.
   see(sentences, nowMs) {
-    const now = new Map(sentences.map((one) => [one.about, one]));
+    const now = new Map(sentences.map((one, place) => [one.about, { ...one, place }]));
     for (const [about, sentence] of now) {
       const known = this.#known.get(about);
       if (known === undefined) {
@@ -31,7 +31,7 @@ export class Lasting {
     return [...this.#known.values()]
       .filter((one) => one.shownMs !== null)
       .map((one) => ({ ...one.sentence, over: one.overMs !== null }))
-      .sort((a, b) => rank(a) - rank(b));
+      .sort((a, b) => rank(a) - rank(b) || a.place - b.place);
   }
 }
 

@@ -7,15 +7,19 @@ export function channelRows() {
   return new Rows(
     [
       { head: "channel", text: (one) => one.name },
-      { head: "state", text: (one) => (one.reason ? `${one.state}: ${one.reason}` : one.state) },
-      { head: "value", number: true, text: (one) => (one.value === null ? "–" : `${Number(one.value.toPrecision(5))} ${one.unit}`) },
+      { head: "value", number: true, text: valueOf },
       { head: "age", number: true, text: (one) => duration(one.age_s) },
       { head: "samples", number: true, text: (one) => whole(one.samples) },
       { head: "frames without", number: true, text: (one) => whole(one.without_sample) },
+      { head: "state", text: (one) => (one.reason ? `${one.state}: ${one.reason}` : one.state) },
     ],
     "the pipeline has no channels",
     "channels",
   );
+}
+
+function valueOf({ value, unit }) {
+  return typeof value === "number" ? `${Number(value.toPrecision(5))} ${unit}` : "–";
 }
 
 export function latencyRows() {

@@ -22,7 +22,8 @@ export class ColourBar {
     this.#wheel.hidden = !turns;
     this.#strip.hidden = turns;
     put(this.#low, turns ? "" : endText(levels.low, values));
-    put(this.#high, turns ? wheelText(values, levels) : `${endText(levels.high, values)} ${values.header.units}`);
+    const high = `${endText(levels.high, values)} ${values.header.units ?? ""}`.trim();
+    put(this.#high, turns ? wheelText(values, levels) : high);
     const { gamma, log } = levels.settings;
     this.element.title = [
       turns ? "hue: direction, as on the wheel; brightness: length" : levels.map,

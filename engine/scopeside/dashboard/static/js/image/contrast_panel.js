@@ -38,13 +38,27 @@ export class ContrastPanel {
   constructor(image, levels) {
     this.#image = image;
     this.#levels = levels;
-    const plot = svg("svg", { viewBox: `0 0 ${BINS} 1`, preserveAspectRatio: "none", class: "spread", "aria-hidden": "true" }, this.#bars);
+    const plot = svg(
+      "svg",
+      {
+        viewBox: `0 0 ${BINS} 1`,
+        preserveAspectRatio: "none",
+        class: "spread",
+        "aria-hidden": "true",
+      },
+      this.#bars,
+    );
     this.element = h(
       "div.contrast",
       { hidden: true, role: "group", "aria-label": "contrast" },
       h("div.range", {}, plot, this.#lowHandle, this.#highHandle),
       h("div.fields", {}, this.#low, "to", this.#high, h("span.unit")),
-      h("label", { title: "the range follows every new picture; else it is held" }, this.#auto, "follow: from"),
+      h(
+        "label",
+        { title: "the range follows every new picture; else it is held" },
+        this.#auto,
+        "follow: from",
+      ),
       h("div.fields", {}, this.#from, "to", this.#to, "%"),
       h("label", {}, "gamma", this.#gamma, this.#gammaText),
       h("label", {}, this.#log, "logarithm"),

@@ -287,7 +287,8 @@ export class LiveImage extends EventTarget {
     this.element.toggleAttribute("data-stale", isOld);
     this.element.toggleAttribute("data-invalid", reason !== "");
     this.#caption.say(header, isOld || this.frozen ? Math.max(ageMs, 2000) : ageMs);
-    this.#stage.notice([reason, isOld ? age : ""].filter(Boolean).join(" · "), this.#frozenWords());
+    const notice = [reason, isOld ? age : ""].filter(Boolean).join(" · ");
+    this.#stage.notice(notice, this.#frozenWords());
   }
 
   #frozenWords() {

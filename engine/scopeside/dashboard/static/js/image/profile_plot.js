@@ -46,12 +46,13 @@ export class ProfilePlot {
     this.#curve.setAttribute("d", path);
     this.#axes.replaceChildren(
       svg("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${width - RIGHT}` }),
-      ...ticks(0, end, Math.max(2, Math.floor(width / 60))).flatMap((d) => across(x(d), number(d, 3))),
+      ...ticks(0, end, Math.max(2, width / 60)).flatMap((d) => across(x(d), number(d, 3))),
       ...ticks(low, high, 3).flatMap((v) => down(y(v), number(v, 3))),
       label(width - RIGHT, HEIGHT - 4, `distance, ${unit}`, "end"),
       label(LEFT + 4, TOP + 4, valueUnit, "start"),
     );
-    this.#plot.setAttribute("aria-label", `profile, ${number(low)} to ${number(high)} ${valueUnit} over ${number(end)} ${unit}`);
+    const range = `${number(low)} to ${number(high)} ${valueUnit}`;
+    this.#plot.setAttribute("aria-label", `profile, ${range} over ${number(end)} ${unit}`);
   }
 
   // Be as wide as there is room, with letters as large as elsewhere; returns the width.
@@ -72,7 +73,8 @@ function ticks(low, high, about) {
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   const stride = Math.ceil((last - first + 1) / about);
-  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step).filter((_, i) => i % stride === 0);
+  const all = Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+  return all.filter((_, i) => i % stride === 0);
 }
 
 function across(x, text) {

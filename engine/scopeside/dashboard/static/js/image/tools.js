@@ -14,6 +14,18 @@ const ICONS = {
   snapshot: ["M8 2v8M4.5 7L8 10.5L11.5 7", "M2 13.5h12"],
 };
 
+const KEYS = [
+  ["arrows", "move the cursor; with Shift by 10 pixels"],
+  ["Enter", "pick the pixel at the cursor"],
+  ["+ −", "zoom"],
+  ["0", "the whole image"],
+  ["Space", "held: drag to pan"],
+  ["c", "contrast and colours"],
+  ["p", "line profile from the cursor; Esc ends it"],
+  ["f", "freeze, and go on"],
+  ["s", "save as PNG"],
+];
+
 export class Tools {
   #image;
   #stage;
@@ -77,7 +89,8 @@ export class Tools {
 
   #button(name, title, onclick) {
     const paths = ICONS[name].map((d, i) => svg("path", { d, class: i ? "second" : "first" }));
-    const icon = svg("svg", { viewBox: "0 0 16 16", class: `icon ${name}`, "aria-hidden": "true" }, ...paths);
+    const drawn = { viewBox: "0 0 16 16", class: `icon ${name}`, "aria-hidden": "true" };
+    const icon = svg("svg", drawn, ...paths);
     const label = title.replace(/ \(key .\)/, "");
     const button = h("button.quiet", { type: "button", title, "aria-label": label, onclick }, icon);
     this.#buttons[name] = button;
@@ -125,15 +138,3 @@ export function tellKeys({ keys }) {
   told.add(keys);
   for (const [key, what] of KEYS) keys.add(key, what, null, { where: "Images with the focus" });
 }
-
-const KEYS = [
-  ["arrows", "move the cursor; with Shift by 10 pixels"],
-  ["Enter", "pick the pixel at the cursor"],
-  ["+ −", "zoom"],
-  ["0", "the whole image"],
-  ["Space", "held: drag to pan"],
-  ["c", "contrast and colours"],
-  ["p", "line profile from the cursor; Esc ends it"],
-  ["f", "freeze, and go on"],
-  ["s", "save as PNG"],
-];

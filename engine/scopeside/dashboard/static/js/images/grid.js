@@ -18,7 +18,9 @@ export class Grid extends EventTarget {
     this.#element = element;
     this.#fitting = new Fitting(element);
     element.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.#large !== null) this.enlarge(null);
+      if (event.key !== "Escape" || this.#large === null) return;
+      event.stopPropagation(); // the next Esc lets go of the position
+      this.enlarge(null);
     });
   }
 

@@ -81,7 +81,9 @@ export class Link {
   #askAgain() {
     if (this.#pinned === null) return;
     // A new acquisition has taken the place of the one that was asked for.
-    const acquisition = [...this.#marked.keys()].find(({ header }) => header)?.header.acq;
+    const headers = [...this.#marked.keys()].map(({ header }) => header).filter(Boolean);
+    // Images that are not seen, as one of them is large, stand still.
+    const acquisition = headers.sort((a, b) => b.number - a.number)[0]?.acq;
     const isNew = acquisition !== undefined && acquisition !== this.#pinned.acquisition;
     if (isNew) this.#pinned = { ...this.#pinned, acquisition };
     if (isNew || !this.#last?.exact) this.#ask(this.#pinned);

@@ -128,20 +128,36 @@ export class Overlay extends EventTarget {
     const scale = this.#image.pxPerUnit;
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) / 14;
     const unit = rem / scale;
+    const names = []; // where there is one already
     for (const { parts } of this.#drawn.values()) {
       for (const handle of parts.handles.values()) {
         handle.firstChild.setAttribute("r", TOUCH * unit);
         handle.lastChild.setAttribute("r", HANDLE * unit);
       }
-      // Inside the pattern, also where the shape is not.
-      const top = Math.max(parts.top - 5 * unit, TEXT * unit);
-      const half = 0.35 * TEXT * unit * parts.name.textContent.length;
-      const left = Math.max(half, Math.min(this.#image.columns - half, parts.left));
+      const { left, top } = this.#placeName(parts, unit, names);
       parts.name.setAttribute("x", left);
       parts.name.setAttribute("y", top);
       parts.name.style.fontSize = `${TEXT * unit}px`;
       parts.name.style.strokeWidth = `${3 * unit}px`;
     }
+  }
+
+  // Where a name stands: inside the pattern, also where its shape is not, and above others.
+  #placeName({ name, top, left }, unit, names) {
+    const height = TEXT * unit;
+    const half = 0.35 * height * name.textContent.length;
+    const place = {
+      half,
+      left: Math.max(half, Math.min(this.#image.columns - half, left)),
+      top: Math.max(top - 5 * unit, height),
+    };
+    const covers = (other) =>
+      Math.abs(other.top - place.top) < height &&
+      Math.abs(other.left - place.left) < half + other.half;
+    for (let i = 0; i < names.length && names.some(covers); i += 1) place.top -= height;
+    if (place.top < height) place.top = Math.max(top - 5 * unit, height); // no room above
+    names.push(place);
+    return place;
   }
 
   // -- dragging --------------------------------------------------------------------------

@@ -18,7 +18,8 @@ export class Pattern extends EventTarget {
   #overlay = null;
   #visible = false;
   #due = false;
-  #choose = h("select", { onchange: () => this.#setKey(this.#choose.value) });
+  #chosen = null; // the key that a person has chosen; else the first is taken
+  #choose = h("select", { onchange: () => this.#setChosen(this.#choose.value) });
   #stage = h("div.stage-of-pattern");
   #hint = h("p.dim");
   #look = h("p.dim"); // why nothing of it can be changed here
@@ -104,9 +105,9 @@ export class Pattern extends EventTarget {
     found.sort((a, b) => place(a) - place(b));
     const keys = found.map(({ key }) => key);
     if (keys.join() !== [...this.#choose.options].map(({ value }) => value).join()) {
-      const before = this.#choose.value;
       this.#choose.replaceChildren(...keys.map((key) => h("option", { value: key }, key)));
-      if (keys.includes(before)) this.#choose.value = before;
+      const isThere = keys.includes(this.#chosen);
+      if (keys.length > 0) this.#choose.value = isThere ? this.#chosen : keys[0];
     }
     const none = keys.length === 0;
     this.#choose.disabled = none;
@@ -115,6 +116,11 @@ export class Pattern extends EventTarget {
         "kind \"sum\" gives one; detectors can be set by numbers on the right."
       : "";
     if (!none) this.#setKey(this.#choose.value);
+  }
+
+  #setChosen(key) {
+    this.#chosen = key;
+    this.#setKey(key);
   }
 
   #setKey(key) {
