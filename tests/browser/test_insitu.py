@@ -248,5 +248,4 @@ def test_marks_that_are_behind_the_movie_say_so(seen: Seen, movie: Movie) -> Non
     movie.images(100, 5.0, 5.0)
     painted = "document.querySelector('.raw .insitu-markers').dataset.shift"
     seen.until(f"{painted} === '5.00 5.00'")  # the drift that the view has found
-    movie.status(note="later")
     seen.until(f"{lag}.includes('80 frames behind the movie')")
