@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scopeside import runfolder
+from scopeside.dashboard.brief import MOST_ENDED
 from scopeside.errors import EngineNotFoundError, ProtocolError
 from scopeside.inquiry import ask
 from scopeside.result import Result
@@ -118,6 +119,6 @@ class Feed:
             if engine is None:
                 continue
             try:
-                self._hear_status(ask(engine))
+                self._hear_status(ask(engine, MOST_ENDED))
             except EngineNotFoundError:
                 continue  # its age is seen on the page

@@ -71,7 +71,13 @@ export function mount(root, page) {
   events.onzoom = (event) => {
     for (const pane of panes) pane.choose(event, ZOOM);
   };
-  for (const pane of panes) pane.onpick = (event) => events.choose(event);
+  for (const pane of panes) {
+    pane.onpick = (event) => events.choose(event);
+    pane.onpaint = () => {
+      sayLag();
+      for (const one of panes) one.move(); // one picture may tell the drift of the other
+    };
+  }
 
   let isShown = false;
   page.live.topic("insitu", () => isShown && record.ask());
