@@ -93,9 +93,11 @@ def test_one_run_at_a_time_is_kept_open(page, recording, tmp_path):
     page.hear_status(recorded_in(recording.folder))
     ask(page, row=0, column=0, acquisition="m1")
     other = Recording(tmp_path / "m2", movie("m2", scan=SCAN)).add(batch(5))
-    page.hear_status({"record": {"open": {"m2": {"folder": str(other.folder)}}}})
+    status = {"record": {"open": {"m2": {"folder": str(other.folder)}}}}
+    page.hear_status(status)
     assert ask(page, row=1, column=0, acquisition="m2")[0]["acq"] == "m2"
     page.attached(tmp_path)
+    page.hear_status(status)
     assert ask(page, row=1, column=0, acquisition="m2")[0]["acq"] == "m2"
 
 

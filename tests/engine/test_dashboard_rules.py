@@ -347,20 +347,32 @@ def eventually(condition):
 # -- too much --------------------------------------------------------------------------
 
 
-def test_one_connection_too_many_is_hung_up_on(monkeypatch):
+def test_with_one_connection_too_many_the_oldest_that_asks_nothing_goes(monkeypatch):
     monkeypatch.setattr(serving, "MOST_CONNECTIONS", 2)
-    server = Server(Page(), 0, TOKEN, lambda shown: {})
+    page = Page()
+    asked, go_on = threading.Event(), threading.Event()
+    page.questions["slow"] = lambda _asked: asked.set() or go_on.wait(20)
+    server = Server(page, 0, TOKEN, lambda shown: {})
     server.start()
-    try:
-        where = ("127.0.0.1", server.port)
-        held = [socket.create_connection(where, 10) for _ in range(2)]
-        with socket.create_connection(where, 10) as one_more:
-            assert one_more.recv(1) == b""
-        for link in held:
-            link.close()
-        eventually(lambda: can_ask(server))
-    finally:
-        server.close()
+    where = ("127.0.0.1", server.port)
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.close)
+        stack.callback(go_on.set)
+
+        def link():
+            return stack.enter_context(socket.create_connection(where, 20))
+
+        host = f"Host: {where[0]}:{where[1]}"
+        slow = link()
+        slow.sendall(f"GET /api/slow HTTP/1.1\r\n{host}\r\n\r\n".encode())
+        assert asked.wait(20)
+        silent, _late = link(), link()
+        assert silent.recv(1) == b""
+        for _ in range(4):  # whoever comes gets in, however many are held open
+            link().sendall(b"GET")
+            assert can_ask(server)
+        go_on.set()
+        assert slow.recv(12) == b"HTTP/1.1 200"
 
 
 def can_ask(server) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,10 @@ def rows_of(result: Result) -> FloatArray:
     if values.ndim == 1:
         shape = (1, -1) if _is_vector(result, len(values)) else (-1, 1)
         return values.reshape(shape)
-    return values.reshape(len(values) if values.ndim else 1, -1)
+    if values.ndim == 0:
+        return values.reshape(1, 1)
+    # Not -1: numpy cannot tell how many columns a table without rows has.
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 def heads_of(result: Result, columns: int) -> list[tuple[str, str]]:

@@ -55,6 +55,7 @@ class Feed:
         self._attached = attached
         self._hear_status = hear_status
         self._engine: Path | None = None
+        self._attaching = threading.Lock()
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._go_on, args=(do,), name=name, daemon=True)
@@ -87,8 +88,9 @@ class Feed:
         while not self._over.is_set():
             engine = self._find()
             if engine != self._engine:
-                self._engine = engine
-                self._attached(engine)
+                with self._attaching:
+                    self._engine = engine
+                    self._attached(engine)
             if engine is None:
                 self._over.wait(LOOK_S)
                 continue
@@ -119,6 +121,10 @@ class Feed:
             if engine is None:
                 continue
             try:
-                self._hear_status(ask(engine, MOST_ENDED))
+                status = ask(engine, MOST_ENDED)
             except EngineNotFoundError:
                 continue  # its age is seen on the page
+            with self._attaching:
+                # An answer may come after its engine's end: it would be shown as live.
+                if engine == self._engine:
+                    self._hear_status(status)

@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +39,7 @@ LOST_S = 2.0
 """A tab that has not said for so long that it has painted is sent the next one."""
 BEAT_S = 1.0
 """A tab hears from us so often, and knows by that that we live."""
+_NAMES = ("acq", "chain", "processor")
 
 
 @dataclass(slots=True)
@@ -65,11 +66,29 @@ class Encoded:
         name = (shown.key, plane)
         kept = self._kept.pop(name, None)
         if kept is None or kept[0] != shown.number:
-            kept = (shown.number, picture.encoded(shown, self.beside(shown), plane))
+            kept = (shown.number, self._encoded(shown, plane))
         self._kept[name] = kept
         if len(self._kept) > MOST_WANTED:  # the one not asked for for longest goes
             del self._kept[next(iter(self._kept))]
         return kept[1]
+
+    def _encoded(self, shown: Shown, plane: int | None) -> bytes:
+        """Return the message, or one that says why there is none: no tab is cut off."""
+        try:
+            return picture.encoded(shown, self.beside(shown), plane)
+        except Exception as error:  # noqa: BLE001 - a plug-in's; told where it is shown
+            reason = f"it cannot be painted: {type(error).__name__}: {error}"[:300]
+            meta = {name: shown.result.meta.get(name) for name in _NAMES}
+            result = replace(
+                shown.result,
+                data=None,
+                mask=None,
+                valid=False,
+                reason=reason,
+                meta=meta,
+            )
+            nothing: dict[str, Any] = {"meta": {}, "pixel": None}
+            return picture.encoded(replace(shown, result=result), nothing)
 
 
 class Live(WebSocketHandler):

@@ -126,6 +126,7 @@ class Page:
         self.tell("engine", {"folder": None if engine is None else engine.name})
         if engine is not None:
             self.shelf.clear()
+            self.status = {}  # of another one: what it says of folders is not for this
         self._pass_on(self._on_engine, engine)
 
     def _pass_on(self, functions: Sequence[Callable[[Any], None]], heard: Any) -> None:

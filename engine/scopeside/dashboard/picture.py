@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scopeside.dashboard.plain import plain
 from scopeside.dashboard.planes import Mask, Plane, plane_of
 from scopeside.dashboard.shelf import Shown
 
@@ -53,7 +54,7 @@ def is_picture(shown: Shown) -> bool:
 def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -> bytes:
     """Return a result as a message; `beside` goes into its header."""
     result, meta = shown.result, shown.result.meta
-    header = {
+    own = {
         "key": shown.key,
         "number": shown.number,
         "kind": result.kind,
@@ -73,8 +74,8 @@ def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -
         "final": bool(meta.get("final")),
         "t_frame_ms": (meta.get("t_frame_ns") or 0) / 1e6,
         "t_published_ms": (meta.get("t_published_ns") or 0) / 1e6,
-        **beside,
     }
+    header = {**plain(own), **beside}
     data = result.data if isinstance(result.data, np.ndarray) else np.empty((0, 0))
     return pictured(data, header, result.mask, result.axes, plane)
 

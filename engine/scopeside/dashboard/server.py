@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, url
 
@@ -34,8 +35,11 @@ from scopeside.strangers import from_json
 
 log = logging.getLogger(__name__)
 
-_THREADS = 8
-"""Commands and questions that are answered at once."""
+_CHANGES = 8
+"""Commands that are answered at once."""
+_QUESTIONS = 3
+"""Questions at once: anybody of this machine may ask, and they wait for Python's lock
+with the thread that holds."""
 _URGENT = 32
 """Holds and blanks at once: each is over within seconds, whatever hangs elsewhere."""
 MOST_CONNECTIONS = 128
@@ -49,24 +53,33 @@ _FILE = r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
+class Pools:
+    """The threads that answer: none waits for those of another pool."""
+
+    def __init__(self) -> None:
+        self.questions = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="asked")
+        self.changes = ThreadPoolExecutor(_CHANGES, thread_name_prefix="changes")
+        self.urgent = ThreadPoolExecutor(_URGENT, thread_name_prefix="urgent")
+
+    def close(self) -> None:
+        """Begin nothing more; who holds or blanks goes on."""
+        self.questions.shutdown(wait=False, cancel_futures=True)
+        self.changes.shutdown(wait=False, cancel_futures=True)
+        self.urgent.shutdown(wait=False)
+
+
 class Commands(Ruled):
     """``POST /api/NAME``: changes something; the token is needed."""
 
     page: Page
-    threads: ThreadPoolExecutor
-    urgent: ThreadPoolExecutor
+    pools: Pools
 
     def initialize(  # type: ignore[override]
-        self,
-        page: Page,
-        threads: ThreadPoolExecutor,
-        urgent: ThreadPoolExecutor,
-        port: int,
-        token: str,
+        self, page: Page, pools: Pools, port: int, token: str
     ) -> None:
         """Take what all requests share."""
         super().initialize(port, token)
-        self.page, self.threads, self.urgent = page, threads, urgent
+        self.page, self.pools = page, pools
 
     async def post(self, name: str) -> None:
         """Do what a person has asked for."""
@@ -82,7 +95,7 @@ class Commands(Ruled):
         except (ValueError, TypeError) as error:
             self._say(HTTPStatus.BAD_REQUEST, {"error": f"not understood: {error}"})
             return
-        threads = self.threads if urgent is None else self.urgent
+        threads = self.pools.changes if urgent is None else self.pools.urgent
         await self._answer(command, body, threads)
 
     async def get(self, name: str) -> None:
@@ -99,7 +112,7 @@ class Commands(Ruled):
             return
         waiting.add(self)
         try:
-            await self._answer(question, asked, self.threads)
+            await self._answer(question, asked, self.pools.questions)
         finally:
             waiting.discard(self)
 
@@ -108,25 +121,46 @@ class Commands(Ruled):
     async def _answer(
         self, function: Callable[[Any], Any], asked: Any, threads: ThreadPoolExecutor
     ) -> None:
+        answering: set[Any] = self.settings["answering"]
+        stream = getattr(self.request.connection, "stream", None)
+        answering.add(stream)
+        try:
+            await self._answer_from(function, asked, threads)
+        finally:
+            answering.discard(stream)
+
+    async def _answer_from(
+        self, function: Callable[[Any], Any], asked: Any, threads: ThreadPoolExecutor
+    ) -> None:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(threads, function, asked)
         except ScopesideError as error:
             self._say(HTTPStatus.CONFLICT, {"error": str(error)})
-            return
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             what = f"{type(error).__name__}: {error}"
             self._say(HTTPStatus.BAD_REQUEST, {"error": f"not understood: {what}"})
-            return
-        if isinstance(found, Blob):
-            self.set_header("Content-Type", found.content_type)
-            if found.filename:
-                name = _UNSAFE.sub("_", found.filename)
-                how = f'attachment; filename="{name}"'
-                self.set_header("Content-Disposition", how)
-            await self.finish(found.data)
+        except Exception as error:
+            # Said once for each kind: whoever asks again could fill the disk.
+            what = f"{self.request.path[:60]}: {type(error).__name__}"
+            failed: set[str] = self.settings["failed"]
+            if what not in failed and len(failed) < MOST_WAITING:
+                failed.add(what)
+                log.exception("the page could not answer %s", what)
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
         else:
+            await self._give(found)
+
+    async def _give(self, found: Any) -> None:
+        if not isinstance(found, Blob):
             self._say(HTTPStatus.OK, plain(found) if found is not None else {})
+            return
+        self.set_header("Content-Type", found.content_type)
+        if found.filename:
+            name = _UNSAFE.sub("_", found.filename)
+            self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        with contextlib.suppress(StreamClosedError):  # it waits for no answer any more
+            await self.finish(found.data)
 
     def _say(self, status: HTTPStatus, value: Any) -> None:
         self.set_status(status.value)
@@ -135,14 +169,33 @@ class Commands(Ruled):
 
 
 class _Listener(HTTPServer):
-    """Takes so many connections and no more; sockets of tabs are counted by `Live`."""
+    """Takes so many connections and no more; sockets of tabs are counted by `Live`.
+
+    Whoever opens all of them and asks nothing must not keep a hold from coming in: the
+    one that has been there for longest goes, unless it is being answered.
+    """
+
+    answering: set[IOStream]
+    _came: dict[IOStream, None]
+
+    def initialize(  # type: ignore[override]
+        self, *args: Any, answering: set[IOStream], **kwargs: Any
+    ) -> None:
+        """Take what others than Tornado do not know of."""
+        super().initialize(*args, **kwargs)
+        self.answering, self._came = answering, {}
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Take a connection, or hang up."""
-        if len(self._connections) < MOST_CONNECTIONS:
+        """Take a connection, in place of another if there are too many."""
+        # Sockets of tabs are not among them any more.
+        there = {one.stream for one in self._connections if not one.stream.closed()}
+        self._came = {one: None for one in self._came if one in there}
+        if len(there) >= MOST_CONNECTIONS:
+            idle = (one for one in self._came if one not in self.answering)
+            next(idle, stream).close()
+        if not stream.closed():
+            self._came[stream] = None
             super().handle_stream(stream, address)
-        else:
-            stream.close()
 
 
 class Server:
@@ -173,8 +226,7 @@ class Server:
         self.page = page
         self.tabs: set[Live] = set()
         self._asked_port, self._token, self._beside = port, token, beside
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asked")
-        self._urgent = ThreadPoolExecutor(_URGENT, thread_name_prefix="urgent")
+        self._pools = Pools()
         self._ready = threading.Event()
         self._failure: Exception | None = None
         self._over = asyncio.Event()
@@ -207,8 +259,7 @@ class Server:
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._urgent.shutdown(wait=False)
+        self._pools.close()
 
     # ---------------------------------------------------------------------------
 
@@ -226,8 +277,10 @@ class Server:
         bokeh = bokeh_scripts()
         sockets = bind_sockets(self._asked_port, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
+        application = self._application(bokeh)
         server = _Listener(
-            self._application(bokeh),
+            application,
+            answering=application.settings["answering"],
             max_body_size=LARGEST_BODY,
             max_header_size=LARGEST_LINE,
             idle_connection_timeout=HEAD_S,
@@ -253,9 +306,9 @@ class Server:
         files = {"port": self.port}
         bokehs = {"path": str(bokeh)}
         ours = {"path": str(STATIC), "default_filename": "index.html"}
-        threads = {"threads": self._threads, "urgent": self._urgent}
-        asked = {"page": self.page, **threads, **rules}
-        stops = {"page": self.page, "urgent": self._urgent, "token": self._token}
+        asked = {"page": self.page, "pools": self._pools, **rules}
+        urgent = self._pools.urgent
+        stops = {"page": self.page, "urgent": urgent, "token": self._token}
         return Application(
             [
                 url(r"/live", Live, shared),
@@ -268,6 +321,8 @@ class Server:
             default_handler_args={"port": self.port, "token": None},
             port=self.port,
             waiting=set(),
+            failed=set(),
+            answering=set(),
             websocket_max_message_size=LARGEST_BODY,
             websocket_ping_interval=10.0,
             log_function=_silent,

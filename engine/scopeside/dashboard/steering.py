@@ -95,13 +95,20 @@ class Steering:
     # -- what is asked for --------------------------------------------------------
 
     def _set(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Change parameters: ``{"processor": …, "values": {…}}``."""
+        """Change parameters: ``{"processor": …, "values": {…}, "engine": …}``.
+
+        ``engine`` is the run folder of the one that the person has seen.
+        """
         processor, values = body["processor"], body["values"]
         if not (isinstance(processor, str) and isinstance(values, dict)):
             raise TypeError("expected a processor and values")
         engine = self._page.engine
         if engine is None:
             raise EngineNotFoundError("no engine runs: nothing was changed")
+        if Path(str(body.get("engine") or engine)).name != engine.name:
+            raise EngineNotFoundError(
+                "another engine runs now: nothing was changed; look at what it says"
+            )
         taken = adjust.set_params(processor, values, run=engine, timeout=HOLDS_S)
         return asdict(taken)
 

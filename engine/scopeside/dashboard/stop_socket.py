@@ -20,6 +20,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.rules import environ_of
 from scopeside.security.http import refusal
+from scopeside.strangers import from_json
 
 ASKED_S = 10.0
 """A socket that has not asked by then is closed."""
@@ -75,7 +76,8 @@ class StopSocket(WebSocketHandler):
 
     async def _answer(self, message: str | bytes) -> Any:
         try:
-            said = json.loads(message)
+            raw = message if isinstance(message, bytes) else message.encode()
+            said = from_json(raw)
             shown, what = str(said["token"]), str(said["stop"])
         except (ValueError, TypeError, KeyError) as error:
             return {"error": f"not understood: {error}"}

@@ -6,6 +6,8 @@ const SILENT_MS = 3500; // the server beats every second
 const OPENS_MS = 5000; // a server that accepts and says nothing is left after this
 
 const LATE_MS = 2000;
+const SET_MS = 1000; // beats that are later than this were held up, or a clock was set
+const SURE_MS = 2500; // so long the beats must say the same until a clock was set
 const GOING_AWAY = 1001; // RFC 6455, 7.4.1
 
 export class Live extends EventTarget {
@@ -17,6 +19,7 @@ export class Live extends EventTarget {
   #openedMs = 0;
   #checkedMs = 0;
   #retry = null;
+  #laterSince = null; // performance.now(): since then all beats are late
   #hello = null;
   #asked = false;
 
@@ -106,6 +109,8 @@ export class Live extends EventTarget {
   // Leave a connection that is silent; its own end may never be told.
   #check() {
     const now = Date.now();
+    this.#heardMs = Math.min(this.#heardMs, now); // the clock was set back: count from here
+    this.#openedMs = Math.min(this.#openedMs, now);
     const isLate = now - this.#checkedMs > LATE_MS;
     this.#checkedMs = now;
     // After a pause of this tab's own, what has come meanwhile is to be heard first.
@@ -170,8 +175,15 @@ export class Live extends EventTarget {
 
   #beaten(beat) {
     const ahead = Date.now() - beat;
-    this.clockAheadMs = Math.min(this.clockAheadMs ?? Infinity, ahead);
-    if (ahead < 0 || ahead > 1000) this.clockAheadMs = ahead; // a clock was set
+    const now = performance.now();
+    if (this.#laterSince === undefined) this.clockAheadMs = null; // of another connection
+    if (ahead <= (this.clockAheadMs ?? Infinity) + SET_MS) this.#laterSince = null;
+    else this.#laterSince ??= now;
+    // What was held up while this tab slept comes all at once: the ages of what it brings
+    // must not be taken for a clock's error. A clock that was set stays so.
+    const isSet = this.#laterSince !== null && now - this.#laterSince > SURE_MS;
+    this.clockAheadMs = isSet ? ahead : Math.min(this.clockAheadMs ?? Infinity, ahead);
+    if (isSet) this.#laterSince = null;
   }
 
   #greeted(hello) {
@@ -184,6 +196,7 @@ export class Live extends EventTarget {
       for (const topic of this.#topics.values()) topic.value = undefined;
     }
     this.#hello = hello;
+    this.#laterSince = undefined; // what comes first was held up by nobody
     this.lostSince = null;
     this.saidGoodbye = false;
     this.#become("open");

@@ -138,7 +138,8 @@ export class Processor extends EventTarget {
   // Set values; resolves to the answer, rejects with the reason.
   async set(values) {
     this.problem = "";
-    const answer = await command("set_params", { processor: this.form.name, values });
+    const { engine } = this.#model.forms; // the one that is seen: never another
+    const answer = await command("set_params", { processor: this.form.name, values, engine });
     this.#answered = Math.max(this.#answered, answer.version);
     this.dispatchEvent(new Event("change"));
     return answer;
