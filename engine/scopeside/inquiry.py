@@ -15,8 +15,13 @@ from scopeside.wire import Kind
 PATIENCE_MS = 3000
 
 
-def ask(folder: Path) -> dict[str, Any]:
+def ask(folder: Path, ended: int | None = None) -> dict[str, Any]:
     """Return the status of the engine whose run folder this is (docs/status.md).
+
+    Parameters
+    ----------
+    ended
+        So many acquisitions that are over, the last ones; None: all that are kept.
 
     Raises
     ------
@@ -26,7 +31,7 @@ def ask(folder: Path) -> dict[str, Any]:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     link = Link.dial(context, f"ipc://{folder}/control", f"client-{uuid.uuid4().hex}")
     try:
-        link.send(Kind.STATUS, {})
+        link.send(Kind.STATUS, {} if ended is None else {"ended": ended})
         link.socket.poll(PATIENCE_MS)
         answer = link.receive()
     finally:

@@ -231,6 +231,21 @@ def test_to_arm_shows_the_limits_asks_back_and_counts_down_in_every_view(
         says(at_guard, "#mode-chip[data-mode=armed]", "ARMED 04:5")
 
 
+def test_what_was_armed_is_not_said_to_be_armed_once_it_is_parked(
+    at_guard: Seen, guard: GuardDouble
+) -> None:
+    guard.answers["guard"] = done
+    at_guard.view("Feedback")
+    at_guard.tab.get_by_role("button", name="Arm …").click()
+    at_guard.tab.get_by_role("button", name="Arm for 10 min").click()
+    answer = at_guard.tab.locator(".mode .answer")
+    answer.and_(at_guard.tab.locator("[data-state=done]")).wait_for()
+    cause = {"cause": "held", "reason": "asked to hold", "since_ns": time.time_ns()}
+    guard.status |= {"mode": "parked", "parked": cause}
+    says(at_guard, ".mode .now", "PARKED")
+    assert answer.is_hidden()
+
+
 def test_parked_says_why_and_what_to_do(at_guard: Seen, guard: GuardDouble) -> None:
     cause = {"cause": "silence", "reason": "not heard", "since_ns": time.time_ns()}
     guard.status |= {"mode": "parked", "parked": cause}

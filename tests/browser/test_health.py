@@ -118,7 +118,10 @@ def test_an_engine_that_does_not_answer_is_not_shown_as_live(
 def test_a_part_of_the_page_that_fails_is_named(seen: Seen, served: Dashboard) -> None:
     served.page.on_status(lambda status: status["no such key"])
     served.page.hear_status(well())
-    seen.until(f"{BANNER}.innerText.includes('a part of this page (test_health)')")
+    served.page.hear_status(well())
+    seen.until(
+        f"{BANNER}.innerText.includes('a part of this page failed (test_health)')"
+    )
 
 
 def test_an_engine_that_has_ended_leaves_its_last_picture(

@@ -247,6 +247,20 @@ def test_colours_of_a_processor_are_shown_as_they_are_with_their_scale(
     assert fed.words(".colour-bar") == "0 to 1.5 mrad"
 
 
+def test_a_colour_that_was_not_seen_is_not_read_as_black(fed: Fed) -> None:
+    fed.make()
+    fed.hear(
+        np.array([[[0, 0, 0], [1, 2, 3]]], np.uint8),
+        axes=(*SCAN, "rgb"),
+        mask=np.array([[[False] * 3, [True] * 3]]),
+    )
+    fed.focus()
+    fed.tab.keyboard.press("ArrowLeft")
+    assert fed.words(".readout").startswith("not seen yet")
+    fed.tab.keyboard.press("ArrowRight")
+    assert fed.words(".readout").startswith("red 1, green 2, blue 3")
+
+
 def test_the_value_under_the_cursor_is_exact(fed: Fed) -> None:
     fed.make()
     large = (1 << 62) + 1

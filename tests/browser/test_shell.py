@@ -224,3 +224,13 @@ def test_no_view_is_wider_than_the_screen(
         assert tab.evaluate(f"{SHOWN}.every({wide})"), name
         assert tab.evaluate(f"({wide})(document.getElementById('top'))"), name
     tab.close()
+
+
+def test_a_machine_without_time_to_spare_is_said_in_every_view(
+    seen: Seen, served: Dashboard
+) -> None:
+    served.page.tell("pace", {"stretch": 4.0})
+    seen.until("document.getElementById('pace').textContent === 'images every 0.4 s'")
+    assert seen.tab.locator("#pace").is_visible()
+    served.page.tell("pace", {"stretch": 1.0})
+    seen.until("document.getElementById('pace').hidden")

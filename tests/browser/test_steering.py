@@ -65,6 +65,10 @@ class Engine:
         for key, value in values.items():
             if "saturation" in key and value == 7:
                 raise ConfigError("stem.virtual.saturation: found 7; not this one")
+            if key == "detectors.bf.disk" and value[2] < 0:
+                raise ConfigError("stem.virtual.detectors.bf: disk: not a radius")
+            if key == "detectors.bf.disk" and value[0] > 1000:
+                raise ConfigError("stem.virtual: detectors.bf holds no pixel")
             self.params = put(self.params, key.split("."), value)
         self.version += 1
         self.tell()
@@ -262,6 +266,22 @@ def test_a_number_out_of_bounds_is_refused_here_and_another_by_the_engine(
     form.get_by_text("version 2 from frame 1,000 on").wait_for()
     assert engine.asked == [{"saturation": 7}, {"saturation": 9.5}]
     assert saturation.get_by_text("changed, not applied").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("entered", "why"),
+    [
+        ("30, 30, -4", "disk: not a radius"),
+        ("9999, 30, 4", "detectors.bf holds no pixel"),
+    ],
+)
+def test_a_refusal_that_names_only_the_table_stands_beside_the_field(
+    steered: Seen, entered: str, why: str
+) -> None:
+    disk = steered.tab.locator("[data-key='detectors.bf.disk']")
+    disk.locator("input").fill(entered)
+    disk.locator("input").press("Enter")
+    disk.get_by_text(why).wait_for()
 
 
 def test_reset_shows_what_holds(steered: Seen, engine: Engine) -> None:

@@ -56,6 +56,15 @@ def test_what_channels_came_to_is_added_up_over_acquisitions():
     assert books.last.to_dict()["channels"]["heat"]["samples"] == 5
 
 
+def test_the_newest_are_the_last_ones_in_order():
+    books = Books()
+    for name in "abcd":
+        books.add(replace(book_of(closed_of(DONE, WHOLE)), id=name))
+    assert [book.id for book in books.newest(2)] == ["c", "d"]
+    assert [book.id for book in books.newest(0)] == []
+    assert [book.id for book in books.newest(None)] == list("abcd")
+
+
 def test_one_with_frames_in_flight_is_not_closed():
     book = book_of(closed_of(Account(announced=10, processed=9), WHOLE))
     assert not book.closed

@@ -151,6 +151,11 @@ def test_a_detector_is_silent_after_three_seconds():
     assert said.text == "no frame has come for 3.0 s; 1,000 of 2,000 are here"
 
 
+def test_no_frame_is_missed_when_all_are_here():
+    whole = changed("open/scan-1/ingest/received", 2000)
+    assert after(whole, whole, 60.0) == []
+
+
 def test_a_slow_detector_is_silent_after_five_frames():
     slow = changed("open/scan-1/acquisition/calibration", {"exposure_s": 10.0})
     assert after(slow, slow, 49.0) == []

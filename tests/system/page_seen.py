@@ -71,12 +71,17 @@ def eventually(found: Any, what: str) -> Any:
 
 def grey(seen: Seen) -> None:
     """Wait until a tab says that what it shows is old."""
-    seen.until("document.querySelector('.live-image[data-stale]') !== null")
-    seen.until("document.querySelector('#banner').dataset.level === 'bad'")
+    until(seen, "document.querySelector('.live-image[data-stale]') !== null")
+    until(seen, "document.querySelector('#banner').dataset.level !== 'ok'")
 
 
 def alive(seen: Seen) -> None:
-    """Wait until a tab paints again, and says that nothing is wrong."""
+    """Wait until a tab paints again, and says that nothing is old."""
     seen.tab.evaluate("window.paints = []")
-    seen.until("window.paints?.length > 3")
-    seen.until("document.querySelector('.live-image[data-stale]') === null")
+    until(seen, "window.paints?.length > 3")
+    until(seen, "document.querySelector('.live-image[data-stale]') === null")
+
+
+def until(seen: Seen, expression: str) -> None:
+    """Wait as long as an engine may take to start."""
+    eventually(lambda: seen.tab.evaluate(expression), expression)

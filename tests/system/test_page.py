@@ -53,6 +53,8 @@ def scans(folder: Path) -> Path:
         "scan": SCAN,
         "fps": 400.0,
         "acquisitions": 0,
+        # On a busy machine tabs get an image a second: the whole scan is to be seen.
+        "pause_s": 2.0,
     }
     path = folder / "pipeline.toml"
     path.write_text(lines(detector=detector, chain=CHAIN))
@@ -72,9 +74,14 @@ def scanning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(folder, "run", scans(folder), "--page", "0", "--headless") as engine:
         address(engine)
         yield engine
-        engine.process.send_signal(signal.SIGTERM)
-        assert engine.wait() == 143, engine.said
+        end(engine)
     assert nothing_left(folder) == []
+
+
+def end(engine: Running) -> None:
+    """End an engine; its code is 0 if that was between two scans."""
+    engine.process.send_signal(signal.SIGTERM)
+    assert engine.wait() in {0, 143}, engine.said
 
 
 def address_said(folder: Path) -> str:
@@ -185,9 +192,8 @@ def test_hold_reaches_the_guard(chromium: Any, tmp_path: Path) -> None:
             engine.until(lambda s: s["control"]["mode"] == "parked", "was parked")
         said = json.loads(scopeside(tmp_path, "guard", "--json").stdout)
         assert said["mode"] == "parked"
-        assert said["parked"]["cause"] == "hold"
-        engine.process.send_signal(signal.SIGTERM)
-        assert engine.wait() == 143, engine.said
+        assert said["parked"]["cause"] == "held"
+        end(engine)
     assert nothing_left(tmp_path) == []
 
 
@@ -211,8 +217,7 @@ def test_when_the_engine_is_killed_the_page_greys_and_comes_back_with_the_next(
             for seen in tabs:
                 alive(seen)
                 seen.tab.close()
-            engine.process.send_signal(signal.SIGTERM)
-            assert engine.wait() == 143, engine.said
+            end(engine)
         page.process.send_signal(signal.SIGTERM)
         assert page.wait() == 0, page.said
     assert nothing_left(tmp_path) == []
@@ -237,8 +242,7 @@ def test_a_page_that_is_killed_and_stopped_loses_no_frame(
             os.kill(engine.pid("page"), signal.SIGSTOP)
             received = engine.status()["rates"]["frames"]
             engine.until(lambda s: s["rates"]["frames"] > received + 800, "went on")
-        engine.process.send_signal(signal.SIGTERM)
-        assert engine.wait() == 143, engine.said
+        end(engine)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["closed"]
     account = report["ledger"]["stem"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 MOST_ENDED = 20
-"""Acquisitions that are over; `Page.status` has all of them."""
+"""Acquisitions that are over, the last ones, which the page asks for."""
 _LONG = ("processed_runs", "results")
 _RUNS = ("received_runs", "missing_runs")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scopeside import runfolder
+from scopeside.dashboard.brief import MOST_ENDED
 from scopeside.errors import EngineNotFoundError, ProtocolError
 from scopeside.inquiry import ask
 from scopeside.result import Result
@@ -120,7 +121,7 @@ class Feed:
             if engine is None:
                 continue
             try:
-                status = ask(engine)
+                status = ask(engine, MOST_ENDED)
             except EngineNotFoundError:
                 continue  # its age is seen on the page
             with self._attaching:

@@ -68,7 +68,7 @@ class Health:
             frames_per_s=number(status, "rates", "frames_per_s"),
             sentences=[
                 self._plain(one)
-                for one in self._lasting([*self._of_parts(), *sentences(now)])
+                for one in self._lasting([*sentences(now), *self._of_parts()])
             ],
         )
         self._look(status, now_s)

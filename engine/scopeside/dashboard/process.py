@@ -24,7 +24,6 @@ HEAR_MS = 500
 
 def run(child: Child) -> None:
     """Serve the page until the supervisor says that it is enough."""
-    os.nice(NICE)
     spec = child.spec
     asked = spec.page_port or 0
     page = opened(Path(spec.run_folder), asked)
@@ -38,7 +37,11 @@ def run(child: Child) -> None:
 
 
 def opened(engine: Path | None, port: int) -> Dashboard:
-    """Return a page that is served, at `port` if it is free, else at any other."""
+    """Return a page that is served, at `port` if it is free, else at any other.
+
+    This process gives way from now on.
+    """
+    os.nice(NICE)
     token = token_of_this_user()
     page = Dashboard(engine, port, token)
     try:

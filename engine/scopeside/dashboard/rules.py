@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler, StaticFileHandler
 
 from scopeside.security.http import HEADERS, refusal
@@ -40,6 +41,11 @@ class Ruled(RequestHandler):
         """Say what browsers are to keep to; also where something is refused."""
         for name, value in headers(self.settings["port"]).items():
             self.set_header(name, value)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log what went wrong, unless it is that a tab was closed meanwhile."""
+        if not isinstance(value, StreamClosedError):
+            super().log_exception(typ, value, tb)
 
     def write_error(self, status_code: int, **_kwargs: Any) -> None:
         """Say what is wrong in a word: no markup, nothing of what was asked."""

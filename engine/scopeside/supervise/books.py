@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,13 @@ class Books:
 
     def __iter__(self) -> Iterator[Book]:
         return iter(self._kept.values())
+
+    def newest(self, most: int | None) -> list[Book]:
+        """Return the last `most` that are kept, oldest first; None: all."""
+        kept = self._kept.values()
+        if most is None:
+            return list(kept)
+        return list(islice(reversed(kept), most))[::-1]
 
     @property
     def last(self) -> Book | None:

@@ -149,7 +149,7 @@ class Engine:
             self.servers,
             self._blind,
         )
-        self.on_status_asked: Callable[[], dict[str, Any]] | None = None
+        self.on_status_asked: Callable[[int | None], dict[str, Any]] | None = None
 
     # -- for whoever runs it ----------------------------------------------------
 
@@ -309,7 +309,9 @@ class Engine:
     def _hear(self, sender: bytes, message: Message) -> None:
         header = message.header
         if message.kind is Kind.STATUS and self.on_status_asked is not None:
-            self._control.send(Kind.STATUS, self.on_status_asked(), to=sender)
+            ended = header.get("ended")
+            most = ended if type(ended) is int and ended >= 0 else None
+            self._control.send(Kind.STATUS, self.on_status_asked(most), to=sender)
             return
         name, _, incarnation = sender.decode(errors="replace").partition("#")
         member = self.members.get(name)

@@ -65,6 +65,8 @@ def _quiet(now: Now) -> Iterator[Sentence]:
             continue
         received = count(one, "ingest", "received")
         expected = count(one, "acquisition", "frames")
+        if expected and received >= expected:
+            continue  # none is to come
         of = f" of {expected:,}" if expected else ""
         yield Sentence(
             "warn",

@@ -12,7 +12,6 @@ export class Standing extends EventTarget {
   state = "connecting";
   health = null; // what was said last under the topic
   ageMs = 0; // of what is seen
-  failedParts = {}; // of the page's server: what has failed, and why
 
   // The event "change" comes with each news, and twice a second.
   constructor(live) {
@@ -20,10 +19,6 @@ export class Standing extends EventTarget {
     this.#live = live;
     live.topic("health", (health) => {
       this.health = health;
-      this.#look();
-    });
-    live.topic("failed_parts", (failed) => {
-      this.failedParts = failed;
       this.#look();
     });
     live.addEventListener("state", () => {

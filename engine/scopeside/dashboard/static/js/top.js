@@ -20,7 +20,7 @@ export function mountTop(page) {
     "?",
   );
   keys.setAttribute("aria-label", "list of keys");
-  document.getElementById("state").append(engine, theme, keys);
+  document.getElementById("state").append(engine, pace(page), theme, keys);
   page.standing.addEventListener("change", () => {
     const [mark, text] = said(page.standing);
     const line = `${mark} ${text}`;
@@ -30,6 +30,20 @@ export function mountTop(page) {
   });
   page.keys.add("t", "light or dark", turn);
   mountStops(document.getElementById("stops"), page);
+}
+
+// Whether images come less often than they could, and how often (pace.py).
+function pace(page) {
+  const said = h("span", {
+    id: "pace",
+    hidden: true,
+    title: "no core has time to spare, and frames come first: each image is sent less often",
+  });
+  page.live.topic("pace", ({ stretch }) => {
+    said.hidden = stretch < 1.5;
+    said.textContent = `images every ${Math.min(stretch / 10, 1).toFixed(1)} s`;
+  });
+  return said;
 }
 
 // A sign, whose shape tells, and the words.

@@ -7,13 +7,22 @@ const SHAPES = { asked: "…", done: "✓", refused: "⊘", failed: "✕", not_c
 
 // What has come of a request: by shape and word, never by colour alone.
 export class AnswerLine {
+  #words = "";
   element = h("p.answer", { role: "status", hidden: true });
 
   say(state, words) {
+    this.#words = words;
     this.element.hidden = words === "";
     this.element.dataset.state = state;
     const shape = h("span.shape", { "aria-hidden": "true" }, SHAPES[state] ?? "");
     this.element.replaceChildren(shape, words);
+  }
+
+  // The mode is another one now: what was done before is no longer so ("ARMED until …" of one
+  // that is parked), unless it is what has brought it here.
+  moved(mode) {
+    const isPast = this.element.dataset.state === "done" && !this.#words.startsWith(mode);
+    if (isPast) this.say("", "");
   }
 
   // Ask, and say what has come of it; resolves to the answer, null if there is none.

@@ -19,6 +19,7 @@ const SHAPES = { observe: "○", advise: "◇", armed: "▲", parked: "■", los
 export class ModePanel {
   #page;
   #guard = null;
+  #mode = "";
   #name = h("div.name");
   #left = h("div.left-time.number");
   #means = h("p");
@@ -86,6 +87,9 @@ export class ModePanel {
     const mode = modeOf(guard, this.#page.live);
     set(this.#name, `${SHAPES[mode]} ${mode === "lost" ? "NOT KNOWN" : mode.toUpperCase()}`);
     this.element.dataset.mode = mode;
+    if (mode !== this.#mode) this.#answer.moved(mode.toUpperCase());
+    this.#mode = mode;
+    if (mode === "lost") this.#parked.hidden = true; // what to do then is another thing
     set(this.#left, this.#leftText(mode, guard));
     set(this.#means, mode === "lost" ? this.#lostText(guard) : MEANS[mode]);
   }

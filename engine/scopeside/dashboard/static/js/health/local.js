@@ -4,22 +4,12 @@ import { age, clock } from "../amounts.js";
 
 // Return the sentences of the banner: the tab's own, and those of the server that still
 // hold.
-export function sentencesOf({ state, health, ageMs, endedMs, failedParts }) {
+export function sentencesOf({ state, health, ageMs, endedMs }) {
   const own = ownSentence(state, ageMs, endedMs);
-  const failed = Object.entries(failedParts).map(failedSentence);
   const said = health?.sentences.filter((one) => one.level !== "ok") ?? [];
-  if (own === null) return [...failed, ...said];
+  if (own === null) return said;
   if (state !== "silent") return [own]; // of the rest nobody knows whether it still holds
-  return [own, ...failed, ...said.filter((one) => one.level === "bad")];
-}
-
-function failedSentence([part, why]) {
-  return {
-    level: "warn",
-    about: `part.${part}`,
-    text: `a part of this page (${part}) has failed: ${why}; the rest goes on`,
-    what_to_do: "please report it; the engine is not touched",
-  };
+  return [own, ...said.filter((one) => one.level === "bad")];
 }
 
 function ownSentence(state, ageMs, endedMs) {
@@ -31,7 +21,7 @@ function ownSentence(state, ageMs, endedMs) {
         text:
           `no connection to the page for ${age(ageMs)}; what you see is ${age(ageMs)} old; ` +
           "it comes back by itself",
-        what_to_do: "if it does not: is the page's process running on that machine?",
+        what_to_do: "if it does not: has its engine ended? Does scopeside page run on that machine?",
       };
     case "silent":
       return {

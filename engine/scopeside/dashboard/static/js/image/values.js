@@ -39,7 +39,7 @@ export class Values {
   text(row, column) {
     const place = this.#place(row, column);
     if (place === undefined) return "";
-    if (this.form === "rgb") return this.at(row, column).join(", ");
+    if (this.form === "rgb") return this.#colourText(place);
     if (this.form === "vector") return vectorText(this.at(row, column), this.header.units);
     const raw = this.pixels[place];
     if (raw === this.unseen || Number.isNaN(raw)) return "not seen yet";
@@ -77,6 +77,15 @@ export class Values {
     const x = Math.floor((Math.round(column) + 0.0) / this.step);
     const inside = y >= 0 && x >= 0 && y < this.sentRows && x < this.sentColumns;
     return inside ? y * this.sentColumns + x : undefined;
+  }
+
+  // Colours have no unit; what has not been seen is transparent, and black by its numbers.
+  #colourText(place) {
+    const [red, green, blue, alpha = 255] = this.pixels.subarray(
+      place * this.depth,
+      (place + 1) * this.depth,
+    );
+    return alpha === 0 ? "not seen yet" : `red ${red}, green ${green}, blue ${blue}`;
   }
 
   #value(place) {

@@ -31,7 +31,7 @@ export class Markers {
     this.#shows = shows;
     this.#all.append(this.#outlines, this.#tails, this.#particles, this.#coasting);
     image.overlay.append(this.#all);
-    image.addEventListener("paint", () => this.#move());
+    image.addEventListener("paint", () => this.move());
     image.addEventListener("zoom", () => this.draw());
   }
 
@@ -73,7 +73,7 @@ export class Markers {
     const lines = tracks && tails ? Object.values(places.tails).map(tailOf) : [];
     this.#tails.setAttribute("d", lines.join(""));
     this.#outlines.setAttribute("d", outlines ? places.outlines.map(([, points]) => outlineOf(points)).join("") : "");
-    this.#move();
+    this.move();
   }
 
   // ---------------------------------------------------------------------------
@@ -90,7 +90,8 @@ export class Markers {
     return { dy: dy - backY, dx: dx - backX, bin, half };
   }
 
-  #move() {
+  // Put all that is drawn where the content of the image is.
+  move() {
     const shift = this.#shift();
     this.#all.toggleAttribute("hidden", shift === null);
     this.#all.style.display = shift === null ? "none" : "";

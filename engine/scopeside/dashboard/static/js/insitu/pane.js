@@ -21,6 +21,7 @@ export class Pane {
   #select;
   #host = h("div.picture");
   onpick = () => {};
+  onpaint = () => {};
   element;
   choice; // a control to show another result
   frame = -1; // that is shown
@@ -56,6 +57,11 @@ export class Pane {
     const found = this.#found(images);
     if (found !== null) this.#have(found);
     this.#markers?.draw();
+  }
+
+  // Put the marks where the content is.
+  move() {
+    this.#markers?.move();
   }
 
   // Mark an event, and have it in the middle as far as the picture is zoomed.
@@ -108,6 +114,7 @@ export class Pane {
   #painted({ acq, frame, meta }) {
     if (meta?.drift) this.#record.view = { acq, frame, drift: meta.drift };
     this.frame = frame;
+    this.onpaint();
   }
 
   #offer(images) {

@@ -134,7 +134,7 @@ export class Plot extends EventTarget {
       background_fill_color: style.plot,
       border_fill_color: style.panel,
       min_border_left: 4.6 * style.rem,
-      min_border_right: 0.8 * style.rem,
+      min_border_right: 2.2 * style.rem, // half of the last label of the time axis
     });
     for (const axis of [figure.xaxis, figure.yaxis]) {
       axis.axis_line_color = style.line;

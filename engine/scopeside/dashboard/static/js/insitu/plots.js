@@ -14,7 +14,7 @@ export class Plots {
   #chosen = null;
   #drag = "zoom";
   #style = null;
-  #axisHost = h("div.axis");
+  #axisHost = h("div.plot");
   #axis = null;
   #stack = h("div.stack");
   #cursor = h("div.time-cursor", { hidden: true });
@@ -25,7 +25,7 @@ export class Plots {
 
   constructor(record) {
     this.#record = record;
-    const scroll = h("div.scroll", {}, this.#stack, this.#axisHost, this.#cursor);
+    const scroll = h("div.scroll", {}, this.#stack, h("div.axis", {}, this.#axisHost), this.#cursor);
     this.element = h("div.plots", {}, this.#toolbar(), scroll);
     this.#sight = new IntersectionObserver((seen) => this.#sighted(seen), { root: scroll });
     this.#window.addEventListener("change", () => this.#draw());

@@ -96,10 +96,10 @@ export class Record extends EventTarget {
     return [dy, dx];
   }
 
-  // By how many frames the drift that is known is behind a frame, beyond what is usual.
+  // By how many frames the drift that is known is behind a frame; 0 if no more than usual.
   behind(frame) {
-    const last = this.told?.drift.at(-1);
-    return last === undefined ? 0 : Math.max(0, frame - last[0] - USUAL_FRAMES);
+    const last = this.told?.drift.at(-1)?.[0] ?? frame;
+    return frame - last > USUAL_FRAMES ? frame - last : 0;
   }
 
   // Until when a line is known: as long as anything of its chain is.

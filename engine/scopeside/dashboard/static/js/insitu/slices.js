@@ -1,5 +1,7 @@
 // The part of a line that a plot shows, with no more points than it has pixels.
 
+const LITTLE_S = 1e-6;
+
 // Points of {t, v} between `start` and `end`, and one beyond each, at most about `most`:
 // neighbours become their least and their largest. A line is torn at each of `breaks`.
 export function sliceOf({ t, v }, start, end, most, breaks = []) {
@@ -19,12 +21,12 @@ export function sliceOf({ t, v }, start, end, most, breaks = []) {
 }
 
 // The same line with a point at each step, for what stays till another value comes.
-// It does not stay over any of `breaks`.
+// It does not stay beyond any of `breaks`.
 export function held({ t, v }, now, breaks = []) {
   const found = { t: [], v: [] };
   for (let i = 0; i < t.length; i += 1) {
-    const isTorn = breaks.some((when) => when > t[i - 1] && when <= t[i]);
-    if (i > 0 && !isTorn) put(found, t[i], v[i - 1]);
+    const torn = breaks.find((when) => when > t[i - 1] && when <= t[i]);
+    if (i > 0) put(found, torn === undefined ? t[i] : torn - LITTLE_S, v[i - 1]);
     put(found, t[i], v[i]);
   }
   if (t.length > 0 && now > t.at(-1)) put(found, now, v.at(-1));

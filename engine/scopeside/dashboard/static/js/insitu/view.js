@@ -58,6 +58,12 @@ export function mount(root, page) {
     plots.update();
   };
   record.addEventListener("news", update);
+  // What a pipeline lacks cannot be told before its first results are here.
+  page.standing.addEventListener("change", () => {
+    const { state, health } = page.standing;
+    const waits = state !== "live" || health.phase === "starting";
+    root.firstChild.toggleAttribute("data-waits", waits);
+  });
   events.onchoose = (event) => {
     for (const pane of panes) pane.choose(event);
     plots.choose(event);
@@ -65,7 +71,13 @@ export function mount(root, page) {
   events.onzoom = (event) => {
     for (const pane of panes) pane.choose(event, ZOOM);
   };
-  for (const pane of panes) pane.onpick = (event) => events.choose(event);
+  for (const pane of panes) {
+    pane.onpick = (event) => events.choose(event);
+    pane.onpaint = () => {
+      sayLag();
+      for (const one of panes) one.move(); // one picture may tell the drift of the other
+    };
+  }
 
   let isShown = false;
   page.live.topic("insitu", () => isShown && record.ask());
@@ -102,5 +114,6 @@ export function mount(root, page) {
 // In words, how to get a picture that there is not.
 function help(words, lines) {
   const toml = `[[chain]]\nname = "view"\nedge = "latest"\n\n[[chain.processor]]\n${lines}`;
-  return h("div.help.dim", {}, h("p", {}, words, " Put this into the pipeline file:"), h("pre", {}, toml));
+  const how = h("div.how", {}, h("p", {}, words, " Put this into the pipeline file:"), h("pre", {}, toml));
+  return h("div.help.dim", {}, h("p.waits", {}, "No image has come yet."), how);
 }

@@ -125,11 +125,12 @@ class Form {
   // Put each line of a refusal beside the field that it names.
   #refused(message, edited) {
     const left = message.split("\n").filter((line) => {
-      const found = edited.find(([key]) => line.startsWith(`${this.#processor.form.name}.${key}`));
+      const found = namedBy(line, this.#processor.form.name, edited);
       found?.[1].refuse(line.replace(/^[^:]*: /, ""));
       return found === undefined;
     });
     this.#say(left.length > 0 ? `refused: ${left.join("; ")}` : "refused: see above", true);
+    if (left.length > 0) this.#said.scrollIntoView({ block: "nearest" });
   }
 
   #say(text, isProblem) {
@@ -222,6 +223,18 @@ class Row {
     this.element.classList.toggle("edited", this.edited);
     this.element.classList.toggle("wrong", problem !== "");
   }
+}
+
+// The [key, row] that a line of a refusal is about: it names the key or the table that the key
+// is in ("stem.virtual.detectors.bf: disk: …"); else only one that was edited alone can be meant.
+function namedBy(line, name, edited) {
+  const path = line.split(":", 1)[0];
+  const isIn = (key) => path !== name && `${name}.${key}`.startsWith(`${path}.`);
+  return (
+    edited.find(([key]) => line.startsWith(`${name}.${key}`)) ??
+    edited.find(([key]) => isIn(key)) ??
+    (edited.length === 1 ? edited[0] : undefined)
+  );
 }
 
 function counted(frame) {
