@@ -140,7 +140,7 @@ def test_an_answer_of_an_engine_that_is_left_meanwhile_is_not_heard(monkeypatch)
             one._over.set()
         return {"folder": str(engine)}
 
-    monkeypatch.setattr(feed, "ask", answer)
+    monkeypatch.setattr(feed, "ask", lambda engine, _ended: answer(engine))
     monkeypatch.setattr(feed, "STATUS_S", 0.0)
     one._ask()
     assert heard == [{"folder": "new"}]

@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
@@ -37,6 +37,8 @@ EARLY = 0.8
 would only grow older."""
 LOST_S = 2.0
 """A tab that has not said for so long that it has painted is sent the next one."""
+_URGENT = ("engine", "guard", "guard_verdicts", "pace")
+"""Topics that are told at once, however busy the machine is."""
 BEAT_S = 1.0
 """A tab hears from us so often, and knows by that that we live."""
 _NAMES = ("acq", "chain", "processor")
@@ -114,6 +116,7 @@ class Live(WebSocketHandler):
         self._images: dict[str, _Wanted] = {}
         self._topics: dict[str, int] = {}
         self._new = asyncio.Event()
+        self._sent_at = 0.0
         self._sender: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
@@ -221,13 +224,35 @@ class Live(WebSocketHandler):
 
     async def _send_new(self) -> float:
         """Send what is due; return how long nothing else will be, s."""
-        for name in list(self._topics):
-            said = self.page.topic(name)
-            if said is not None and said[0] != self._topics.get(name, said[0]):
+        rest_s = self._rest_s()
+        if rest_s > 0:
+            await self._send_topics(_URGENT)
+            return rest_s
+        self._sent_at = time.monotonic()
+        await self._send_topics(self._topics)
+        return await self._send_images()
+
+    def _rest_s(self) -> float:
+        """Return how long this tab is left alone, where no core has time to spare.
+
+        Then all that is new comes at once, so that the browser draws the tab anew once,
+        and not for each of it.
+        """
+        every_s = self.pace.every_s(1 / USUAL_HZ)
+        if self.pace.stretch <= 1:
+            return 0.0
+        return self._sent_at + EARLY * every_s - time.monotonic()
+
+    async def _send_topics(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            sent, said = self._topics.get(name), self.page.topic(name)
+            if sent is not None and said is not None and said[0] != sent:
                 self._topics[name] = said[0]
                 await self.write_message(
                     f'{{"topic":{json.dumps(name)},"value":{said[1]}}}'
                 )
+
+    async def _send_images(self) -> float:
         wait_s = BEAT_S
         for ident, wanted in list(self._images.items()):
             shown = self.page.shelf.get(wanted.key)

@@ -28,6 +28,10 @@ export function quantity(size, base, significant = 3) {
   return `${number(size / per, significant)} ${unit}`.trim();
 }
 
+// Made once: toLocaleString makes a formatter each time, which took longer than a paint.
+const FINE = new Intl.NumberFormat("en", { maximumFractionDigits: 12 });
+const PLAIN = new Intl.NumberFormat("en");
+
 // The largest 1, 2 or 5 times a power of ten that is not above `most`.
 export function roundBelow(most) {
   const ten = 10 ** Math.floor(Math.log10(most) + 1e-9);
@@ -42,13 +46,13 @@ export function number(value, significant = 4) {
   const text =
     size !== 0 && (size >= 1e7 || size < 1e-4)
       ? value.toExponential(significant - 1).replace(/\.?0+e/, "e").replace("e+", "e")
-      : Number(value.toPrecision(significant)).toLocaleString("en", { maximumFractionDigits: 12 });
+      : FINE.format(Number(value.toPrecision(significant)));
   return text.replaceAll("-", "−");
 }
 
 // A whole number, exactly: "1,234,567".
 export function whole(value) {
-  return value.toLocaleString("en").replace("-", "−");
+  return PLAIN.format(value).replace("-", "−");
 }
 
 const AGES = [

@@ -2,7 +2,7 @@
 
 import { number, whole } from "./units.js";
 
-const SAMPLE = 8192; // values that percentiles are taken of
+const SAMPLE = 4096; // values that percentiles are taken of
 const GOLDEN = 0.6180339887498949;
 
 export class Values {
