@@ -205,26 +205,10 @@ def _of_image(shown: Shown, event: Kept | None) -> Blob:
 def _header(
     shown: Shown, about: str, mark: Mapping[str, float] | None
 ) -> dict[str, Any]:
-    result, meta = shown.result, shown.result.meta
     return {
-        "key": shown.key,
-        "number": shown.number,
+        **picture.header_of(shown),
         "axes": [],
-        "first": result.first,
-        "frame": result.frame,
-        "used": result.used,
-        "expected": result.expected,
-        "valid": result.valid,
-        "reason": result.reason,
-        "acq": meta.get("acq"),
-        "chain": meta.get("chain"),
-        "processor": meta.get("processor"),
-        "name": result.name,
-        "params": meta.get("params"),
-        "params_from": meta.get("params_from"),
         "final": True,
-        "t_frame_ms": meta.get("t_frame_ns", 0) / 1e6,
-        "t_published_ms": meta.get("t_published_ns", 0) / 1e6,
         "meta": {},
         "pixel": None,
         "mark": mark,

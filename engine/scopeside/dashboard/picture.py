@@ -51,10 +51,10 @@ def is_picture(shown: Shown) -> bool:
     )
 
 
-def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -> bytes:
-    """Return a result as a message; `beside` goes into its header."""
+def header_of(shown: Shown) -> dict[str, Any]:
+    """Return what the header of a picture says of its result."""
     result, meta = shown.result, shown.result.meta
-    own = {
+    said = {
         "key": shown.key,
         "number": shown.number,
         "kind": result.kind,
@@ -75,7 +75,13 @@ def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -
         "t_frame_ms": (meta.get("t_frame_ns") or 0) / 1e6,
         "t_published_ms": (meta.get("t_published_ns") or 0) / 1e6,
     }
-    header = {**plain(own), **beside}
+    return dict(plain(said))
+
+
+def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -> bytes:
+    """Return a result as a message; `beside` goes into its header."""
+    result = shown.result
+    header = {**header_of(shown), **beside}
     data = result.data if isinstance(result.data, np.ndarray) else np.empty((0, 0))
     if result.valid and not data.size:
         header |= {"valid": False, "reason": "it has no pixels"}
