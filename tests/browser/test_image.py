@@ -437,6 +437,56 @@ def test_what_is_complete_is_not_greyed_and_says_what_is_missing(fed: Fed) -> No
     assert complete == [False, "complete, 3 frames missing"]
 
 
+def test_frames_that_an_edge_lets_go_are_not_called_missing(fed: Fed) -> None:
+    fed.make()
+    account = {"dropped": {"superseded": 3, "sampled_out": 2, "source": 1}}
+    ended = {"acquisition": {"kind": "scan4d"}, "edges": {"stem": account}}
+    fed.page.hear_status({"open": {}, "acquisitions": {"scan-1": ended}})
+    fed.hear(np.zeros((4, 4), np.uint8), used=11, meta={"final": True})
+    fed.seen.until(
+        "image.element.querySelector('.state').textContent === 'ended, 5 of 16 let go'"
+    )
+    fed.hear(np.zeros((4, 4), np.uint8), used=10, meta={"final": True})
+    assert fed.words(".state") == "ended, 5 of 16 let go, 1 frame missing"
+
+
+def test_a_picture_that_is_one_frame_says_which(fed: Fed) -> None:
+    fed.make()
+    fed.hear(np.zeros((4, 4), np.uint8), used=1, expected=1, frame=12_345)
+    assert fed.words(".frames") == "frame 12,345"
+
+
+def test_a_diffraction_pattern_begins_with_a_logarithm_and_goes_back_to_it(
+    fed: Fed,
+) -> None:
+    fed.make()
+    fed.hear(np.array([[0, 15, 255]], np.uint8), axes=("y", "x"))
+    before = fed.tab.evaluate("image.contrast.log")
+    fed.status()
+    fed.seen.until("image.contrast.log")
+    assert not before
+    assert fed.words(".curve-said") == "log"
+    fed.contrast(log=False, gamma=0.5)
+    fed.hear(np.array([[0, 15, 255]], np.uint8), axes=("y", "x"))
+    assert not fed.tab.evaluate("image.contrast.log")
+    fed.tab.locator("body > div.tried .icon.contrast").click()
+    fed.tab.locator("body > div.tried").get_by_role("button", name="as usual").click()
+    assert fed.tab.evaluate("[image.contrast.log, image.contrast.gamma]") == [True, 1]
+
+
+@pytest.mark.parametrize(("kind", "axes"), [("movie", ("y", "x")), ("scan4d", SCAN)])
+def test_images_of_the_specimen_are_linear(
+    fed: Fed, kind: str, axes: tuple[str, str]
+) -> None:
+    fed.make()
+    known = {"acquisition": {"kind": kind, "calibration": {"pixel_size_m": 1e-9}}}
+    fed.page.hear_status({"open": {"scan-1": known}, "acquisitions": {}})
+    fed.seen.until("scopeside.live.last('status')?.open?.['scan-1']")
+    fed.hear(np.array([[0, 15, 255]], np.uint8), axes=axes)
+    assert not fed.tab.evaluate("image.contrast.log")
+    assert fed.words(".curve-said") == ""
+
+
 def test_a_result_that_fails_greys_the_last_picture_and_says_why(fed: Fed) -> None:
     fed.make()
     fed.hear(np.array([[5, 6]], np.uint8))

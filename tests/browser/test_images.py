@@ -113,12 +113,95 @@ def test_what_is_usually_worth_looking_at_is_shown_and_fits(
             "const end = room.getBoundingClientRect().bottom + 1;"
             "return [...room.children].every(tile => "
             "tile.getBoundingClientRect().bottom <= end) "
-            "&& room.scrollHeight <= room.clientHeight })()"
+            "&& room.scrollHeight <= room.clientHeight "
+            "&& [...room.querySelectorAll('.stage')].every("
+            f"stage => stage.clientHeight > {height / 5}) }})()"
         )
-        seen.until(  # they grow when the browser has told of the new size
-            "[...document.querySelectorAll('.tile .stage')]"
-            f".every((stage) => stage.clientHeight > {height / 5})"
-        )
+
+
+def hear_many(served: Dashboard) -> None:
+    """Say of as many images as are shown unasked."""
+    served.page.hear_status(status_of("a.toml"))
+    for key in ("stem.virtual.a", "stem.virtual.b", "stem.virtual.c", "stem.ssb.phase"):
+        served.page.hear(scan_image(key, units="counts"))
+    vectors = np.full((*SCAN, 2), -12.345, np.float32)
+    axes = ("scan_y", "scan_x", "component")
+    served.page.hear(result("stem.com.field", vectors, axes=axes, units="px", used=96))
+    served.page.hear(pattern("stem.sum.mean", used=96))
+
+
+BOXES = """(async () => {
+  const frame = () => new Promise((go) => requestAnimationFrame(go));
+  for (let i = 0; i < 5; i += 1) await frame();
+  return [...document.querySelectorAll(".tile .stage")].map((stage) => {
+    const { x, y, width, height } = stage.getBoundingClientRect();
+    return [x, y, width, height];
+  });
+})()"""
+
+
+def test_what_opens_at_an_image_moves_no_picture_and_hides_no_readout(
+    seen: Seen, served: Dashboard
+) -> None:
+    hear_many(served)
+    painted(seen, 6)
+    before = seen.tab.evaluate(BOXES)
+    tile = seen.tab.locator("[data-key='stem.virtual.a']")
+    for name, panel in (("contrast and", "contrast"), ("line profile", "profile")):
+        tile.get_by_role("button", name=name).click()
+        box = tile.locator(f".panels > .{panel}").bounding_box()
+        foot = tile.locator(".foot").bounding_box()
+        assert box["height"] > 20
+        assert box["y"] + box["height"] <= foot["y"] + 1
+    assert seen.tab.evaluate(BOXES) == before
+
+
+def test_row_and_column_are_read_in_the_narrowest_of_four_columns(
+    seen: Seen, served: Dashboard
+) -> None:
+    hear_many(served)
+    painted(seen, 6)
+    narrow = "all => all.forEach((tile) => (tile.style.width = '17rem'))"
+    seen.tab.locator(".tile").evaluate_all(narrow)  # as four beside each other
+    for key in ("stem.virtual.c", "stem.com.field", "stem.sum.mean"):
+        seen.tab.mouse.move(*middle_of(seen, key, 6, 11))
+        tile = seen.tab.locator(f".tile [data-key='{key}']")
+        tile.get_by_text("row 6, col 11").wait_for()
+        cut = "all => all.filter(one => one.scrollWidth > one.clientWidth).length"
+        assert tile.locator(".readout span").evaluate_all(cut) == 0
+
+
+def test_while_the_engine_starts_it_is_said_and_nothing_else_is_asked_for(
+    seen: Seen, served: Dashboard
+) -> None:
+    served.page.hear_status({**status_of("a.toml"), "phase": "starting"})
+    for view in ("Images", "Steering"):
+        seen.view(view)
+        place = seen.tab.locator(f"#view-{view.lower()}")
+        place.get_by_text("the first start compiles kernels").first.wait_for()
+        assert "No image" not in place.inner_text()
+    served.page.hear_status(status_of("a.toml"))
+    seen.tab.get_by_text("There is no pattern yet to draw on").wait_for()
+
+
+def test_the_list_of_keys_has_those_of_titles_and_handles(seen: Seen) -> None:
+    seen.view("Steering")
+    seen.view("Images")
+    seen.tab.keyboard.press("?")
+    listed = seen.tab.locator("#keys").inner_text()
+    assert "Titles of images" in listed
+    assert "move the handle by 1 px or 1°" in listed
+
+
+def test_curves_have_their_names_beside_the_plot(seen: Seen, served: Dashboard) -> None:
+    meta = {"columns": ["r", "mean", "largest"], "units": ["px", "counts", "counts"]}
+    rows = np.arange(30.0).reshape(10, 3)
+    served.page.hear(result("c.r.profile", rows, "table", meta=meta))
+    until_told(seen, served, "c.r.profile")
+    plot = seen.tab.locator(".series-plot[data-key='c.r.profile']")
+    plot.locator(".bk-Figure").wait_for()
+    names = plot.locator(".names span").all_inner_texts()
+    assert [name.strip().partition(" ")[0] for name in names] == ["mean", "largest"]
 
 
 def test_the_choice_and_the_order_are_kept_for_the_pipeline(

@@ -97,6 +97,8 @@ def test_a_type_has_its_control(
         ("memory", "Time constant of the mean, frames; its noise.", "frames"),
         ("high_pass_per_m", "Spatial frequency.", "1/m"),
         ("step_deg", "From one to the next.", "°"),
+        ("disk", "[cy, cx, r], px: the pixels at a distance.", "px"),
+        ("segment", "[cy, cx, from_deg], px and degrees: the part.", "px, °"),
         ("seed", "Of the random starts.", ""),
         ("m", "A number.", ""),
     ],

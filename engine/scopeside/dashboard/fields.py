@@ -56,7 +56,7 @@ def _field(key: str, schema: Schema, definitions: Schema, *, required: bool) -> 
     found |= {"key": key, "about": about, "required": required}
     if "default" in schema:
         found["default"] = schema["default"]
-    if found["control"] in (*_NUMBERS, "numbers", "either") and (
+    if found["control"] in (*_NUMBERS, "numbers", "either", "value") and (
         unit := unit_of(key, about)
     ):
         found["unit"] = unit

@@ -28,6 +28,7 @@ _BY_NAME = {
 _BY_WORD = {
     "px": "px",
     "pixels": "px",
+    "px and degrees": "px, °",
     "metres": "m",
     "1/m": "1/m",
     "1/nm": "1/nm",
@@ -42,7 +43,8 @@ _BY_WORD = {
     "kT": "kT",
 }
 _SAID = re.compile(
-    rf", ({'|'.join(map(re.escape, _BY_WORD))})(?=[.,;:]| of the | from | for |$)"
+    rf"(?:, |\] in )({'|'.join(map(re.escape, _BY_WORD))})"
+    r"(?=[.,;:]| of the | from | for |$)"
 )
 
 

@@ -148,16 +148,17 @@ class Detector(Params):
     """
 
     disk: Numbers | None = None
-    """[cy, cx, r]: the pixels at a distance ≤ r."""
+    """[cy, cx, r], px: the pixels at a distance ≤ r."""
     annulus: Numbers | None = None
-    """[cy, cx, r_in, r_out]: the pixels at r_in < distance ≤ r_out."""
+    """[cy, cx, r_in, r_out], px: the pixels at r_in < distance ≤ r_out."""
     segment: Numbers | None = None
-    """[cy, cx, r_in, r_out, from_deg, to_deg]: the part of an annulus with azimuth
-    in [from_deg, to_deg), 0 along columns, 90 along rows; may pass through 0."""
+    """[cy, cx, r_in, r_out, from_deg, to_deg], px and degrees: the part of an
+    annulus with azimuth in [from_deg, to_deg), 0 along columns, 90 along rows; may
+    pass through 0."""
     rectangle: Numbers | None = None
-    """[y0, x0, y1, x1]: the pixels with y0 ≤ row < y1 and x0 ≤ column < x1."""
+    """[y0, x0, y1, x1], px: the pixels with y0 ≤ row < y1 and x0 ≤ column < x1."""
     polygon: tuple[tuple[Number, Number], ...] | None = None
-    """[[y, x], …]: the pixels inside; upper and left edges belong to it."""
+    """[[y, x], …], px: the pixels inside; upper and left edges belong to it."""
     mask: LocalPath | None = None
     """A .npy file of the frame's shape with a weight for each pixel."""
 

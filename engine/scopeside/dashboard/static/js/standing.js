@@ -2,6 +2,8 @@
 // Told as attributes of <html> (data-link, data-engine), so that all that is old is greyed.
 
 const SILENT_MS = 3500; // the engine is asked twice a second, and has 3 s to answer
+const STARTS =
+  "The engine is starting: the first start compiles kernels, which can take a minute.";
 
 export class Standing extends EventTarget {
   #live;
@@ -34,6 +36,11 @@ export class Standing extends EventTarget {
 
   get isLive() {
     return this.state === "live";
+  }
+
+  // What to say where nothing is there yet, as long as the engine starts; else empty.
+  get startsWords() {
+    return this.isLive && this.health.phase === "starting" ? STARTS : "";
   }
 
   #look() {

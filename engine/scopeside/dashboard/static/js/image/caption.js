@@ -32,24 +32,34 @@ export class Freshness {
   }
 }
 
-// "1,024 of 4,096 frames"
-export function framesWords({ used, expected }) {
+// "1,024 of 4,096 frames"; of a picture that is one frame which it is: "frame 12,345"
+export function framesWords({ used, expected, frame }) {
   if (used === undefined || used === null) return "";
+  if (used === 1 && expected === 1 && frame >= 0) return `frame ${whole(frame)}`;
   const frames = (count) => `${whole(count)} ${count === 1 ? "frame" : "frames"}`;
   return typeof expected === "number" ? `${whole(used)} of ${frames(expected)}` : frames(used);
 }
 
-// "live", "3 s old", "complete", "complete, 3 frames missing"
-export function stateWords(header, ageMs) {
+// "live", "3 s old", "complete", "complete, 3 frames missing", "ended, 4,729 of 16,384 let go"
+export function stateWords(header, ageMs, letGo = 0) {
   if (header.valid === false) return "invalid";
-  if (header.final) {
-    const missing = typeof header.expected === "number" ? header.expected - header.used : 0;
-    return missing > 0
-      ? `complete, ${whole(missing)} ${missing === 1 ? "frame" : "frames"} missing`
-      : "complete";
-  }
+  if (header.final) return endWords(header, letGo);
   if (ageMs === null) return "";
   return ageMs < 1500 ? "live" : ageWords(ageMs);
+}
+
+// `letGo`: frames that the chain's edge let go, as it is asked to; they are no loss.
+function endWords({ used, expected }, letGo) {
+  const missing = typeof expected === "number" ? Math.max(0, expected - used) : 0;
+  const lost = Math.max(0, missing - letGo);
+  const gone = Math.min(missing, letGo);
+  const frames = lost === 1 ? "frame" : "frames";
+  const words = [
+    gone > 0 ? "ended" : "complete",
+    gone > 0 ? `${whole(gone)} of ${whole(expected)} let go` : "",
+    lost > 0 ? `${whole(lost)} ${frames} missing` : "",
+  ];
+  return words.filter(Boolean).join(", ");
 }
 
 export class Caption {
@@ -65,12 +75,12 @@ export class Caption {
   }
 
   // Say what is known of a picture of this age.
-  say(header, ageMs) {
+  say(header, ageMs, letGo) {
     put(this.#frames, framesWords(header));
     put(this.#version, header.params > 1 ? `parameters v${header.params}` : "");
     this.#version.title =
       typeof header.params_from === "number" ? `from frame ${whole(header.params_from)}` : "";
-    put(this.#state, stateWords(header, ageMs));
+    put(this.#state, stateWords(header, ageMs, letGo));
     this.element.title = [header.key, header.acq].filter(Boolean).join(" · ");
   }
 }

@@ -13,8 +13,9 @@ export class ColourBar {
   #wheel = wheelCanvas();
   #low = h("span.number");
   #high = h("span.number");
+  #curve = h("span.curve-said.dim");
   #drawn = "";
-  element = h("div.colour-bar", {}, this.#low, this.#strip, this.#wheel, this.#high);
+  element = h("div.colour-bar", {}, this.#low, this.#strip, this.#wheel, this.#high, this.#curve);
 
   // Show the levels of these values.
   draw(values, levels) {
@@ -25,6 +26,7 @@ export class ColourBar {
     const high = `${endText(levels.high, values)} ${values.header.units ?? ""}`.trim();
     put(this.#high, turns ? wheelText(values, levels) : high);
     const { gamma, log } = levels.settings;
+    put(this.#curve, log ? "log" : "");
     this.element.title = [
       turns ? "hue: direction, as on the wheel; brightness: length" : levels.map,
       gamma === 1 ? "" : `gamma ${gamma}`,

@@ -3,7 +3,6 @@
 
 import { h, svg } from "../dom.js";
 import { css, colourAt, MAPS } from "./colour_maps.js";
-import { USUAL } from "./levels.js";
 import { number } from "./units.js";
 
 const BINS = 64;
@@ -63,7 +62,7 @@ export class ContrastPanel {
       h("label", {}, "gamma", this.#gamma, this.#gammaText),
       h("label", {}, this.#log, "logarithm"),
       h("label", {}, "colours", this.#map),
-      h("button", { type: "button", onclick: () => this.#set(structuredClone(USUAL)) }, "as usual"),
+      h("button", { type: "button", onclick: () => this.#asUsual() }, "as usual"),
     );
   }
 
@@ -164,6 +163,10 @@ export class ContrastPanel {
 
   #bends() {
     this.#set({ gamma: Number((10 ** Number(this.#gamma.value)).toPrecision(2)) });
+  }
+
+  #asUsual() {
+    this.#set(structuredClone(this.#levels.usual));
   }
 
   #set(settings) {

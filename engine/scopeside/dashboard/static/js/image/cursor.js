@@ -11,7 +11,9 @@ export class Cursor {
   #stage;
   #tools;
   #others;
-  readout = h("div.readout.number");
+  #value = h("span");
+  #place = h("span");
+  readout = h("div.readout.number", {}, this.#value, this.#place);
   at = null; // {row, col}
 
   // `tools`: of the image, or null; `others()`: images that share the cursor; `viewed()`:
@@ -57,7 +59,10 @@ export class Cursor {
   read() {
     const { values, header } = this.#image;
     const isInside = this.at !== null && values?.at(this.at.row, this.at.col) !== undefined;
-    put(this.readout, isInside ? readoutWords(values, header.pixel, this.at) : "");
+    const [value, place] = isInside ? readoutWords(values, header.pixel, this.at) : ["", ""];
+    put(this.#value, value);
+    put(this.#place, place);
+    this.readout.title = [value, place].filter(Boolean).join(" · ");
   }
 
   #hover(row, col) {

@@ -17,6 +17,7 @@ export const USUAL = {
 };
 
 export class Levels {
+  usual = structuredClone(USUAL); // what "as usual" goes back to
   settings = structuredClone(USUAL);
   low = 0;
   high = 1;
@@ -25,6 +26,16 @@ export class Levels {
   sorted = new Float64Array();
   #table = new Uint32Array(1);
   #made = "";
+
+  // Begin with a logarithm, or without; what a person has chosen stays. Returns whether
+  // this has changed what is seen.
+  begin(log) {
+    if (this.usual.log === log) return false;
+    const isUntouched = JSON.stringify(this.settings) === JSON.stringify(this.usual);
+    this.usual = { ...structuredClone(USUAL), log };
+    if (isUntouched) this.settings = structuredClone(this.usual);
+    return isUntouched;
+  }
 
   // Follow the values of a picture, unless the range is held.
   follow(values) {

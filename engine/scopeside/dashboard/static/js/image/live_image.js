@@ -174,7 +174,7 @@ export class LiveImage extends EventTarget {
     this.#say();
   }
 
-  // Contrast, to be kept and given back; see USUAL in levels.js.
+  // Contrast, to be kept and given back: `USUAL` in levels.js.
   get contrast() {
     return structuredClone(this.#levels.settings);
   }
@@ -223,8 +223,6 @@ export class LiveImage extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  // -----------------------------------------------------------------------------
-
   #others() {
     const { group } = this.#options;
     return group === null ? [] : others(group, this);
@@ -256,6 +254,7 @@ export class LiveImage extends EventTarget {
     if (this.header === null) return;
     this.header.pixel ??= this.#scales.of(this.header);
     this.#stage.measure(this.header.pixel);
+    if (this.#levels.begin(this.#scales.isDiffraction(this.header))) this.repaint();
     this.#cursor.read();
   }
 
@@ -283,10 +282,11 @@ export class LiveImage extends EventTarget {
     const isLive = this.#ends.length > 0 && !this.frozen;
     const isOld = isLive && (live.state === "lost" || this.#fresh.isOverdue(header));
     const age = ageMs === null ? "old" : ageWords(ageMs);
+    const letGo = this.#scales.letGo(header);
     const reason = header.valid === false ? header.reason || "invalid" : "";
     this.element.toggleAttribute("data-stale", isOld);
     this.element.toggleAttribute("data-invalid", reason !== "");
-    this.#caption.say(header, isOld || this.frozen ? Math.max(ageMs, 2000) : ageMs);
+    this.#caption.say(header, isOld || this.frozen ? Math.max(ageMs, 2000) : ageMs, letGo);
     const notice = [reason, isOld ? age : ""].filter(Boolean).join(" · ");
     this.#stage.notice(notice, this.#frozenWords());
   }

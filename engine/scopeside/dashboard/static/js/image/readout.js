@@ -2,10 +2,11 @@
 
 import { number, quantity, unitFor } from "./units.js";
 
-// "y 3.1 nm, x 10.2 nm · row 12, column 40 · 1,234 counts"
+// The value, "1,234 counts", and the place, "row 12, col 40 · y 3.1, x 10.2 nm": where there
+// is little room, its end is what is cut off.
 export function readoutWords(values, pixel, { row, col }) {
-  const where = `row ${row}, column ${col}`;
-  return [values.text(row, col), placeWords(pixel, row, col), where].filter(Boolean).join(" · ");
+  const where = [`row ${row}, col ${col}`, placeWords(pixel, row, col)];
+  return [values.text(row, col), where.filter(Boolean).join(" · ")];
 }
 
 function placeWords(pixel, row, col) {

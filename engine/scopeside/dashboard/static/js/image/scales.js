@@ -1,5 +1,8 @@
-// How large a pixel is, told under the topic "scales" (scale.py): it may come after the
-// picture.
+// What is known of the acquisition that a picture is of: how large a pixel is, told under the
+// topic "scales" (scale.py), which may come after the picture; what its edges let go.
+
+// Causes of the ledger that are a policy, and no loss.
+const ON_PURPOSE = ["superseded", "sampled_out", "no_event"];
 
 export class Scales {
   #live;
@@ -12,7 +15,8 @@ export class Scales {
 
   // Listen; returns a function that ends it.
   follow() {
-    return this.#live.topic("scales", this.#changed);
+    const ends = ["scales", "status"].map((name) => this.#live.topic(name, this.#changed));
+    return () => ends.forEach((end) => end());
   }
 
   // {size, unit, axis_names, …} of the picture with this header, or null.
@@ -26,5 +30,24 @@ export class Scales {
     const size = known.frame.size.map((one) => one * binning);
     const centre_px = known.frame.centre_px?.map((one) => (one + 0.5) / binning - 0.5);
     return { ...known.frame, size, centre_px };
+  }
+
+  // Whether it shows angles: the beam is then a thousand times brighter than what is around.
+  isDiffraction({ acq, axes, form, pattern, pixel }) {
+    if (form !== "scalar") return false;
+    if (pattern !== undefined || pixel?.unit === "rad") return true;
+    const isFrame = axes?.includes("y") && axes.includes("x");
+    return isFrame && this.#acquisition(acq)?.acquisition?.kind === "scan4d";
+  }
+
+  // How many frames of the picture's acquisition its chain has let go on purpose.
+  letGo({ acq, chain }) {
+    const dropped = this.#acquisition(acq)?.edges?.[chain]?.dropped ?? {};
+    return ON_PURPOSE.reduce((sum, cause) => sum + (dropped[cause] ?? 0), 0);
+  }
+
+  #acquisition(acq) {
+    const status = this.#live.last("status");
+    return status?.open?.[acq] ?? status?.acquisitions?.[acq];
   }
 }

@@ -2,7 +2,7 @@
 // twice a second at most.
 
 import { question } from "../ask.js";
-import { h } from "../dom.js";
+import { h, svg } from "../dom.js";
 
 const EVERY_MS = 500;
 const SIZE = "0.8rem"; // of all text
@@ -13,18 +13,20 @@ const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2
 export class Plot {
   #key;
   #sources = [];
-  #names = "";
+  #drawn = ""; // names and colours
   #view = null;
   #number = 0; // of what is drawn
   #wanted = 0;
   #isBusy = false;
   #says = h("p.dim");
+  #names = h("p.names", { hidden: true }); // beside the curves they would lie on them
   #at = h("div.at");
   element;
 
   constructor(key) {
     this.#key = key;
-    this.element = h("figure.series-plot", { "aria-label": `plot of ${key}` }, h("figcaption", {}, key), this.#at, this.#says);
+    const parts = [h("figcaption", {}, key), this.#names, this.#at, this.#says];
+    this.element = h("figure.series-plot", { "aria-label": `plot of ${key}` }, ...parts);
     this.element.dataset.key = key;
   }
 
@@ -64,16 +66,17 @@ export class Plot {
 
   async #draw({ axis, unit, lines }) {
     const names = JSON.stringify([axis, lines.map(({ name }) => name), colours()]);
-    if (names === this.#names) {
+    if (names === this.#drawn) {
       lines.forEach((line, k) => (this.#sources[k].data = pointsOf(line)));
       return;
     }
-    this.#names = names;
+    this.#drawn = names;
     this.#view?.remove();
     this.#at.replaceChildren();
     const figure = figureOf(axis, unit, lines);
-    this.#sources = lines.map((line, k) => lineIn(figure, line, k, lines.length));
-    if (lines.length > 1) look(figure.legend);
+    this.#sources = lines.map((line, k) => lineIn(figure, line, k));
+    this.#names.hidden = lines.length < 2;
+    this.#names.replaceChildren(...lines.map(nameOf));
     this.#view = await window.Bokeh.Plotting.show(figure, this.#at);
   }
 }
@@ -103,19 +106,19 @@ function figureOf(axis, unit, lines) {
   return figure;
 }
 
-function lineIn(figure, line, k, count) {
-  const { name, unit } = line;
+function lineIn(figure, line, k) {
   const source = new window.Bokeh.ColumnDataSource({ data: pointsOf(line) });
-  const legend = count > 1 ? { legend_label: unit ? `${name} (${unit})` : name } : {};
-  const drawn = { source, line_color: COLOURS[k], line_width: 1.5 };
-  figure.line({ field: "x" }, { field: "y" }, { ...drawn, ...legend });
+  const drawn = { source, line_color: COLOURS[k % COLOURS.length], line_width: 1.5 };
+  figure.line({ field: "x" }, { field: "y" }, drawn);
   return source;
 }
 
-function look(legend) {
-  const [text, line, back] = colours();
-  Object.assign(legend, { label_text_color: text, border_line_color: line, background_fill_color: back });
-  Object.assign(legend, { location: "top_left", background_fill_alpha: 0.7, label_text_font_size: SIZE, padding: 4, spacing: 0 });
+// A piece of the line, its name and unit.
+function nameOf({ name, unit }, k) {
+  const stroke = COLOURS[k % COLOURS.length];
+  const piece = svg("path", { d: "M0 4H16", stroke, "stroke-width": 3 });
+  const drawn = { viewBox: "0 0 16 8", class: "piece", "aria-hidden": "true" };
+  return h("span", {}, svg("svg", drawn, piece), ` ${unit ? `${name} (${unit})` : name}`);
 }
 
 // What is no number is a gap.

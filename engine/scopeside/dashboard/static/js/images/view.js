@@ -2,6 +2,7 @@
 // position that one points at, and the results that are no images.
 
 import { h } from "../dom.js";
+import { put } from "../image/caption.js";
 import { Choice, isScanImage, moved } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { Grid } from "./grid.js";
@@ -10,6 +11,14 @@ import { Pattern } from "./pattern.js";
 import { ValuesPanel } from "./values.js";
 
 export const name = "Images";
+
+const KEYS = [
+  ["← →", "move the image"],
+  ["Enter", "make it large, and small again"],
+  ["Esc", "back from large; let go of the position"],
+  ["Del", "take it away"],
+];
+const WAITS = "No image has come yet: the engine's results appear here by themselves.";
 
 export function mount(root, page) {
   const view = new ImagesView(root, page);
@@ -26,7 +35,7 @@ class ImagesView {
   #images = new Map(); // entries of the catalogue that are images, by key
   #hasHeard = false;
   #choose = h("button", { "aria-expanded": "false", onclick: () => this.#open(!this.#chooser.isOpen) });
-  #nothing = h("p.nothing.dim", {}, "No image has come yet: the engine's results appear here by themselves.");
+  #nothing = h("p.nothing.dim", {}, WAITS);
   #side;
 
   constructor(root, page) {
@@ -37,8 +46,9 @@ class ImagesView {
     this.#side = h("div.side", {}, this.#pattern.element, this.#values.element);
     const main = h("div.main", {}, h("div.row.bar", {}, this.#choose), this.#nothing, room);
     root.append(h("div.images-view", {}, this.#chooser.element, main, this.#side));
+    for (const [key, what] of KEYS) page.keys.add(key, what, null, { where: "Titles of images" });
     root.addEventListener("keydown", (event) => event.key === "Escape" && this.#link.unpin());
-    this.#listen(page.live);
+    this.#listen(page.live, page.standing);
     this.#arrange();
   }
 
@@ -54,7 +64,8 @@ class ImagesView {
     this.#values.hide();
   }
 
-  #listen(live) {
+  #listen(live, standing) {
+    standing.addEventListener("change", () => put(this.#nothing, standing.startsWords || WAITS));
     live.topic("status", ({ pipeline }) => this.#choice.of(pipeline ?? "") && this.#arrange());
     live.topic("catalogue", (catalogue) => this.#hear(catalogue));
     live.topic("values", (values) => {

@@ -38,7 +38,11 @@ function text(field, id, edited) {
   return {
     element: input,
     get: () => parse(field, input.value),
-    set: (value) => put(input, shown(field, value)),
+    set: (value) => {
+      put(input, shown(field, value));
+      // As wide as what stands in it, as far as there is room.
+      if (!isNumber) input.style.minWidth = `min(100%, ${input.value.length + 3}ch)`;
+    },
     disable: (why) => disable(input, why),
   };
 }

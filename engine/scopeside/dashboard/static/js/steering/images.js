@@ -2,6 +2,7 @@
 // the parameters it was made.
 
 import { h } from "../dom.js";
+import { put } from "../image/caption.js";
 import { LiveImage } from "../image/live_image.js";
 
 const MOST = 8; // live images at once: the browser shares its cores with the engine
@@ -13,6 +14,7 @@ export class Images {
   #visible = false;
   #grid = h("div.grid");
   #note = h("p.dim");
+  #said = ""; // on what there is and is not
 
   constructor(page, model) {
     this.#page = page;
@@ -21,6 +23,7 @@ export class Images {
     page.live.topic("catalogue", (catalogue) => this.#offer(catalogue));
     model.addEventListener("forms", () => this.#offer(page.live.last("catalogue") ?? []));
     model.addEventListener("state", () => this.#sayAll());
+    page.standing.addEventListener("change", () => this.#noteAt());
   }
 
   show() {
@@ -44,7 +47,13 @@ export class Images {
     for (const [key, one] of this.#shown) if (!keys.includes(key)) this.#remove(key, one);
     for (const key of keys) if (!this.#shown.has(key)) this.#add(key);
     this.#grid.append(...keys.map((key) => this.#shown.get(key).element));
-    this.#note.textContent = noteOn(mine, images);
+    this.#said = noteOn(mine, images);
+    this.#noteAt();
+  }
+
+  #noteAt() {
+    const starts = this.#shown.size === 0 ? this.#page.standing.startsWords : "";
+    put(this.#note, starts || this.#said);
   }
 
   #add(key) {

@@ -1,6 +1,7 @@
 // The pattern that detectors are drawn on, and the list of them in words.
 
 import { h } from "../dom.js";
+import { put } from "../image/caption.js";
 import { LiveImage } from "../image/live_image.js";
 import { HUES, Overlay, stateOf } from "./overlay.js";
 import { shapesOf, wordsOf } from "./shapes.js";
@@ -9,6 +10,9 @@ const PATTERNS = ["sum", "frame"]; // kinds of processors whose results are patt
 const KEYS =
   "Drag a handle or the outline; or Tab to it and use the arrow keys: 1 px or 1°, with Shift " +
   "10, with Ctrl 0.1. Escape lets go, and goes back.";
+const NONE =
+  "There is no pattern yet to draw on. A chain with edge = \"latest\" and a processor of kind " +
+  "\"sum\" gives one; detectors can be set by numbers on the right.";
 const FIRST = ["mean", "sum", "max", "frame"];
 
 export class Pattern extends EventTarget {
@@ -42,6 +46,7 @@ export class Pattern extends EventTarget {
       this.#keys,
     );
     page.live.topic("catalogue", (catalogue) => this.#offer(catalogue));
+    page.standing.addEventListener("change", () => this.#hintAt());
     model.addEventListener("forms", () => this.#watch());
     model.addEventListener("state", () => this.draw());
     this.#watch();
@@ -111,11 +116,13 @@ export class Pattern extends EventTarget {
     }
     const none = keys.length === 0;
     this.#choose.disabled = none;
-    this.#hint.textContent = none
-      ? "There is no pattern yet to draw on. A chain with edge = \"latest\" and a processor of " +
-        "kind \"sum\" gives one; detectors can be set by numbers on the right."
-      : "";
+    this.#hintAt();
     if (!none) this.#setKey(this.#choose.value);
+  }
+
+  #hintAt() {
+    const none = this.#choose.options.length === 0;
+    put(this.#hint, none ? this.#page.standing.startsWords || NONE : "");
   }
 
   #setChosen(key) {

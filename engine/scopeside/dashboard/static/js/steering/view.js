@@ -10,7 +10,14 @@ import { Save } from "./save.js";
 
 export const name = "Steering";
 
+const KEYS = [
+  ["Tab", "from handle to handle"],
+  ["arrows", "move the handle by 1 px or 1°; with Shift by 10, with Ctrl by 0.1"],
+  ["Esc", "go back to what held before"],
+];
+
 export function mount(root, page) {
+  for (const [key, what] of KEYS) page.keys.add(key, what, null, { where: "Handles of detectors" });
   const model = new Model(page);
   const pattern = new Pattern(page, model);
   const images = new Images(page, model);
