@@ -310,6 +310,25 @@ def test_an_engine_that_has_ended_is_not_shown_as_live(tmp_path):
     assert said["ended_ms"] > 0
 
 
+@pytest.mark.parametrize("phase", ["running", "recovering", "draining", "ended"])
+def test_an_engine_that_was_killed_is_told_from_one_that_has_ended(tmp_path, phase):
+    page = Page()
+    Health(page)
+    page.attached(tmp_path)
+    page.hear_status(well() | {"folder": str(tmp_path), "phase": phase})
+    (tmp_path / "lock").touch()
+    page.attached(None)
+    assert said_by(page)["killed"] is (phase in ("running", "recovering"))
+
+
+def test_an_engine_that_has_taken_its_folder_away_was_not_killed(tmp_path):
+    page = Page()
+    Health(page)
+    page.hear_status(well() | {"folder": str(tmp_path / "1-a")})
+    page.attached(None)
+    assert said_by(page)["killed"] is False
+
+
 def test_the_next_engine_is_live_again(tmp_path):
     page = Page()
     Health(page)
