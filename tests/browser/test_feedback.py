@@ -252,6 +252,11 @@ def test_parked_says_why_and_what_to_do(at_guard: Seen, guard: GuardDouble) -> N
     says(at_guard, "#mode-chip[data-mode=parked]", "PARKED: silence")
     at_guard.view("Feedback")
     says(at_guard, ".parked", "see under Health what does not run")
+    guard.status["engine"] = {"degraded": ["worker.stem.0"], "silent": False}
+    says(at_guard, ".troubles", "does not run: worker.stem.0")
+    says(at_guard, ".parked", "see under Health what does not run")
+    guard.status["engine"] = {"degraded": [], "silent": False}
+    says(at_guard, ".parked", "Everything runs again: arm or advise when you are ready.")
     guard.answers["guard"] = failed("the disk is full")
     at_guard.tab.get_by_role("button", name="Unpark: advise").click()
     says(at_guard, ".mode .answer[data-state=failed]", "FAILED: the disk is full")

@@ -135,6 +135,16 @@ def test_an_engine_that_has_ended_leaves_its_last_picture(
     assert seen.tab.evaluate("document.documentElement.dataset.engine") == "ended"
 
 
+def test_advice_in_the_banner_is_read_in_full(seen: Seen, served: Dashboard) -> None:
+    long = sentence("warn", "slab") | {"what_to_do": "more workers, " * 20}
+    served.page.tell("health", health(long))
+    what = "document.querySelector('#banner li .what')"
+    seen.until(f"{what}.innerText.endsWith('more workers,')")
+    assert seen.tab.evaluate(f"{what}.scrollWidth <= {what}.clientWidth")
+    assert seen.tab.evaluate(f"{what}.clientHeight > 20")
+    assert seen.tab.evaluate("document.body.scrollWidth <= innerWidth")
+
+
 def test_an_engine_that_was_killed_is_told_in_red_with_what_can_be_saved(
     seen: Seen, served: Dashboard, tmp_path: Path
 ) -> None:

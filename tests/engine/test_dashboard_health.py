@@ -100,6 +100,16 @@ def test_each_trouble_is_said_once_and_alone(path, value, level, matter, words):
     assert words in said.text
 
 
+def test_a_guard_that_was_parked_for_a_silence_that_is_over_can_be_armed_again():
+    later = changed("control/parked", {"cause": "silence", "reason": "for 588 ms"})
+    later["rates"]["frames"] = 1100
+    (said,) = after(well(), later)
+    assert said.what_to_do.startswith("everything runs again: arm or advise")
+    later["processes"][1]["state"] = "degraded"
+    (said,) = [one for one in after(well(), later) if one.about == "parked"]
+    assert said.what_to_do.startswith("when the reason is gone")
+
+
 @pytest.mark.parametrize("cause", ["superseded", "sampled_out", "no_event"])
 def test_frames_that_a_policy_lets_go_are_no_trouble(cause):
     later = changed("edges/stem/dropped", {cause: 500})
@@ -154,6 +164,11 @@ def test_a_detector_is_silent_after_three_seconds():
 def test_no_frame_is_missed_when_all_are_here():
     whole = changed("open/scan-1/ingest/received", 2000)
     assert after(whole, whole, 60.0) == []
+
+
+def test_of_frames_that_find_no_memory_only_the_cause_is_said():
+    full = changed("slab/in_use", 60)
+    assert about(after(full, full, 9.0)) == ["slab"]
 
 
 def test_a_slow_detector_is_silent_after_five_frames():

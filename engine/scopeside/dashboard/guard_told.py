@@ -14,6 +14,7 @@ from scopeside.control.guard_words import (
     parked_in_words,
     trouble_in_words,
 )
+from scopeside.dashboard.words.guard import WELL_AGAIN
 
 _TROUBLES = ("under_way", "blanking", "unreadable", "unwritten")
 _MOST_VALUES = 40
@@ -31,7 +32,7 @@ def told_of_guard(status: Mapping[str, Any]) -> dict[str, Any]:
         "connected": status.get("connected") is not False,
         "armed_until_ms": _ms(status.get("armed_until_ns")),
         "armed_by": printable(status.get("armed_by") or "", 60),
-        "parked": _parked(status.get("parked")),
+        "parked": _parked(status.get("parked"), status.get("engine")),
         "troubles": [
             f"{name.replace('_', ' ')}: {text}"
             for name in _TROUBLES
@@ -86,18 +87,25 @@ def tables(value: Any) -> list[Mapping[str, Any]]:
     return [one for one in found if isinstance(one, Mapping)]
 
 
-def _parked(parked: Any) -> dict[str, Any] | None:
+def _parked(parked: Any, engine: Any) -> dict[str, Any] | None:
     if not parked:
         return None
     cause = str(parked.get("cause", "")) if isinstance(parked, Mapping) else ""
     return {
         "cause": printable(cause, 40),
         "words": parked_in_words(parked),
-        "remedy": REMEDIES.get(cause, "See why; then advise or arm."),
+        "remedy": _remedy(cause, engine),
         "since_ms": _ms(parked.get("since_ns"))
         if isinstance(parked, Mapping)
         else None,
     }
+
+
+def _remedy(cause: str, engine: Any) -> str:
+    """Return what a person can do now: there may be nothing left to look for."""
+    if cause == "silence" and isinstance(engine, Mapping) and not _degraded(engine):
+        return f"{WELL_AGAIN[0].upper()}{WELL_AGAIN[1:]}."
+    return REMEDIES.get(cause, "See why; then advise or arm.")
 
 
 def _degraded(engine: Any) -> str:
