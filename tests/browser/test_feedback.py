@@ -308,6 +308,21 @@ def test_one_that_waits_no_longer_stays_a_moment_with_its_verdict(
     says(at_guard, ".verdicts .row-of", "refused: expired")
 
 
+def test_equal_refusals_in_a_row_are_counted_with_what_was_asked_for(
+    at_guard: Seen, guard: GuardDouble
+) -> None:
+    one = {"action": "go", "call": "go: x = -2 nm", "state": "refused", "cause": "rate"}
+    now = time.time_ns()
+    equal = [{**one, "id": f"a/{n}", "t_ns": now} for n in range(37)]
+    done_ = {**one, "id": "b", "state": "done", "cause": "", "t_ns": now}
+    guard.status["last"] = [*equal, done_, equal[0]]
+    at_guard.view("Feedback")
+    says(at_guard, ".verdicts .row-of", "37 times, last")
+    rows = at_guard.tab.locator(".verdicts .row-of:visible")
+    assert rows.count() == 3
+    assert "go: x = −2 nm" in rows.first.inner_text()
+
+
 def test_a_proposal_shows_the_picture_that_it_stands_on(
     at_guard: Seen, guard: GuardDouble, served: Dashboard, tmp_path: Path
 ) -> None:

@@ -176,7 +176,7 @@ def test_arm_says_limits_and_till_when_then_arms(guard):
     code, text = run("arm", "--for", "10m", "--yes")
     assert code == 0
     assert (
-        "set_beam_shift: x -100 nm … 100 nm, step 10 nm; every 100 ms at most" in text
+        "set_beam_shift: x -100 nm … 100 nm, step 10 nm; at most once every 100 ms" in text
     )
     assert "ARMED until" in text
     assert "no safety system" in text

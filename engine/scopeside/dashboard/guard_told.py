@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from scopeside.control.guard_words import (
 from scopeside.dashboard.words.guard import WELL_AGAIN
 
 _TROUBLES = ("under_way", "blanking", "unreadable", "unwritten")
+_NEGATIVE = re.compile(r"(?<![^\s(\[=…≤±])-(?=\d)")
 _MOST_VALUES = 40
 _MOST_LINES = 40
 
@@ -34,14 +36,14 @@ def told_of_guard(status: Mapping[str, Any]) -> dict[str, Any]:
         "armed_by": printable(status.get("armed_by") or "", 60),
         "parked": _parked(status.get("parked"), status.get("engine")),
         "troubles": [
-            f"{name.replace('_', ' ')}: {text}"
+            with_minus(f"{name.replace('_', ' ')}: {text}")
             for name in _TROUBLES
             if (text := trouble_in_words(status.get(name)))
         ],
         "degraded": _degraded(status.get("engine")),
         "waiting": [waiting_told(one) for one in tables(status.get("waiting"))],
-        "limits": [line.strip() for line in limits if line != "Limits:"][:_MOST_LINES],
-        "dose": {**dose, "words": dose_in_words(dose)}
+        "limits": [with_minus(line.strip()) for line in limits if line != "Limits:"][:_MOST_LINES],
+        "dose": {**dose, "words": with_minus(dose_in_words(dose))}
         if isinstance(dose, Mapping)
         else None,
         "readback": _readback(readback),
@@ -55,10 +57,10 @@ def verdicts_told(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "id": printable(one.get("id", ""), 200),
-            "action": printable(one.get("action", ""), 60),
+            "words": with_minus(printable(one.get("call") or one.get("action", ""))),
             "state": printable(one.get("state", ""), 20),
             "cause": printable(one.get("cause", ""), 40),
-            "reason": printable(one.get("reason", "")),
+            "reason": with_minus(printable(one.get("reason", ""))),
             "t_ms": _ms(one.get("t_ns")),
         }
         for one in reversed(tables(status.get("last")))
@@ -70,15 +72,20 @@ def waiting_told(one: Mapping[str, Any]) -> dict[str, Any]:
     confidence = one.get("confidence")
     return {
         "id": str(one.get("id", "")),
-        "words": call_in_words(one),
+        "words": with_minus(call_in_words(one)),
         "rule": printable(one.get("rule", "?"), 60),
-        "why": printable(one.get("why", "")),
+        "why": with_minus(printable(one.get("why", ""))),
         "acquisition": printable(one.get("acquisition", "?"), 100),
         "frame": one.get("frame"),
         "confidence": confidence if isinstance(confidence, int | float) else None,
         "t_frame_ms": _ms(one.get("t_frame_ns")),
         "until_ms": _ms(one.get("until_ns")),
     }
+
+
+def with_minus(text: str) -> str:
+    """Return a text whose negative numbers have a minus, as they have on the page."""
+    return _NEGATIVE.sub("−", text)
 
 
 def tables(value: Any) -> list[Mapping[str, Any]]:
@@ -93,7 +100,7 @@ def _parked(parked: Any, engine: Any) -> dict[str, Any] | None:
     cause = str(parked.get("cause", "")) if isinstance(parked, Mapping) else ""
     return {
         "cause": printable(cause, 40),
-        "words": parked_in_words(parked),
+        "words": with_minus(parked_in_words(parked)),
         "remedy": _remedy(cause, engine),
         "since_ms": _ms(parked.get("since_ns"))
         if isinstance(parked, Mapping)
@@ -127,7 +134,9 @@ def _readback(readback: Any) -> dict[str, Any] | None:
     shown = list(values.items())[:_MOST_VALUES]
     return {
         "t_ms": _ms(t_ns),
-        "values": [amount(str(name), value).split(" = ", 1) for name, value in shown],
+        "values": [
+            with_minus(amount(str(name), value)).split(" = ", 1) for name, value in shown
+        ],
     }
 
 

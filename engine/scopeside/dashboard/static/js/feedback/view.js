@@ -22,7 +22,7 @@ export function mount(root, page) {
   const audit = new AuditPanel(page);
   const mode = new ModePanel(page);
   const proposals = new Proposals(page);
-  const verdicts = new Verdicts((id) => audit.tell(id));
+  const verdicts = new Verdicts(page, (id) => audit.tell(id));
   const dose = new DosePanel();
   const readback = new ReadbackPanel(page);
   const none = h("p.none", { hidden: true }, NONE);
@@ -56,6 +56,7 @@ export function mount(root, page) {
   const turn = () => {
     mode.turn();
     proposals.turn();
+    verdicts.turn();
     readback.turn();
   };
   return {
