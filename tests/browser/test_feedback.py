@@ -182,7 +182,16 @@ def test_without_feedback_there_is_nothing_to_stop(
     served.page.attached(folder)
     served.page.hear_status({"folder": str(folder), "phase": "running", "control": {}})
     seen.view("Feedback")
+    asked: list[str] = []
+    seen.tab.on("request", lambda request: asked.append(request.url))
+    seen.view("Images")
+    seen.view("Feedback")
     says(seen, "#view-feedback", "There is no feedback in this pipeline")
+    says(seen, "#view-feedback .no-feedback", "examples/feedback.toml")
+    assert not seen.tab.locator(
+        "#view-feedback .panel:not(.no-feedback):visible"
+    ).count()
+    assert [url for url in asked if "/api/" in url] == []
     assert not seen.tab.locator("#hold").is_visible()
 
 
@@ -256,7 +265,9 @@ def test_parked_says_why_and_what_to_do(at_guard: Seen, guard: GuardDouble) -> N
     says(at_guard, ".troubles", "does not run: worker.stem.0")
     says(at_guard, ".parked", "see under Health what does not run")
     guard.status["engine"] = {"degraded": [], "silent": False}
-    says(at_guard, ".parked", "Everything runs again: arm or advise when you are ready.")
+    says(
+        at_guard, ".parked", "Everything runs again: arm or advise when you are ready."
+    )
     guard.answers["guard"] = failed("the disk is full")
     at_guard.tab.get_by_role("button", name="Unpark: advise").click()
     says(at_guard, ".mode .answer[data-state=failed]", "FAILED: the disk is full")

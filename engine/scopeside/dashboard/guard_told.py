@@ -15,16 +15,23 @@ from scopeside.control.guard_words import (
     parked_in_words,
     trouble_in_words,
 )
+from scopeside.dashboard.insitu import about_acquisition
 from scopeside.dashboard.words.guard import WELL_AGAIN
 
 _TROUBLES = ("under_way", "blanking", "unreadable", "unwritten")
 _NEGATIVE = re.compile(r"(?<![^\s(\[=…≤±])-(?=\d)")
+_BEGAN = "started_ns"
 _MOST_VALUES = 40
 _MOST_LINES = 40
 
 
-def told_of_guard(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the guard's status as tabs show it; times in ms since 1970 UTC."""
+def told_of_guard(
+    status: Mapping[str, Any], engine: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the guard's status as tabs show it; times in ms since 1970 UTC.
+
+    `engine`: its own status, which knows when acquisitions began.
+    """
     dose, readback = status.get("dose"), status.get("readback")
     limits = limits_in_words(status.get("limits", status.get("limited")))
     return {
@@ -41,8 +48,12 @@ def told_of_guard(status: Mapping[str, Any]) -> dict[str, Any]:
             if (text := trouble_in_words(status.get(name)))
         ],
         "degraded": _degraded(status.get("engine")),
-        "waiting": [waiting_told(one) for one in tables(status.get("waiting"))],
-        "limits": [with_minus(line.strip()) for line in limits if line != "Limits:"][:_MOST_LINES],
+        "waiting": [
+            waiting_told(one, engine or {}) for one in tables(status.get("waiting"))
+        ],
+        "limits": [with_minus(line.strip()) for line in limits if line != "Limits:"][
+            :_MOST_LINES
+        ],
         "dose": {**dose, "words": with_minus(dose_in_words(dose))}
         if isinstance(dose, Mapping)
         else None,
@@ -67,7 +78,7 @@ def verdicts_told(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def waiting_told(one: Mapping[str, Any]) -> dict[str, Any]:
+def waiting_told(one: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a person has to see of a proposal that waits."""
     confidence = one.get("confidence")
     return {
@@ -76,6 +87,9 @@ def waiting_told(one: Mapping[str, Any]) -> dict[str, Any]:
         "rule": printable(one.get("rule", "?"), 60),
         "why": with_minus(printable(one.get("why", ""))),
         "acquisition": printable(one.get("acquisition", "?"), 100),
+        "began_ms": _ms(
+            about_acquisition(engine, str(one.get("acquisition"))).get(_BEGAN)
+        ),
         "frame": one.get("frame"),
         "confidence": confidence if isinstance(confidence, int | float) else None,
         "t_frame_ms": _ms(one.get("t_frame_ns")),
@@ -135,7 +149,8 @@ def _readback(readback: Any) -> dict[str, Any] | None:
     return {
         "t_ms": _ms(t_ns),
         "values": [
-            with_minus(amount(str(name), value)).split(" = ", 1) for name, value in shown
+            with_minus(amount(str(name), value)).split(" = ", 1)
+            for name, value in shown
         ],
     }
 

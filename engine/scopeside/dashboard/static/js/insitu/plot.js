@@ -102,6 +102,11 @@ export class Plot extends EventTarget {
     this.#marks.source.data = { t: begins };
   }
 
+  // Whether there is nothing to be seen: then heights mean nothing.
+  set isEmpty(isEmpty) {
+    if (this.#figure.yaxis.visible === isEmpty) this.#figure.yaxis.visible = !isEmpty;
+  }
+
   set heights({ low, high }) {
     const { y_range: range } = this.#figure;
     if (range.start === low && range.end === high) return;
