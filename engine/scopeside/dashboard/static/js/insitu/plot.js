@@ -8,6 +8,7 @@ export class Plot extends EventTarget {
   #figure;
   #view = null;
   #setting = false;
+  #isEmpty = false;
   #lines = []; // {source, renderer} by their number
   #limits;
   #courses;
@@ -104,7 +105,8 @@ export class Plot extends EventTarget {
 
   // Whether there is nothing to be seen: then heights mean nothing.
   set isEmpty(isEmpty) {
-    if (this.#figure.yaxis.visible === isEmpty) this.#figure.yaxis.visible = !isEmpty;
+    if (this.#isEmpty !== isEmpty) this.#figure.yaxis.visible = !isEmpty;
+    this.#isEmpty = isEmpty;
   }
 
   set heights({ low, high }) {
