@@ -125,6 +125,11 @@ def remove_stale() -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def was_killed(path: Path) -> bool:
+    """Whether an engine has left its folder: one that ends takes it away."""
+    return (path / _LOCK).exists() and _is_free(path)
+
+
 def _is_free(path: Path) -> bool:
     """Whether nobody holds the lock of the folder."""
     try:

@@ -182,7 +182,16 @@ def test_without_feedback_there_is_nothing_to_stop(
     served.page.attached(folder)
     served.page.hear_status({"folder": str(folder), "phase": "running", "control": {}})
     seen.view("Feedback")
+    asked: list[str] = []
+    seen.tab.on("request", lambda request: asked.append(request.url))
+    seen.view("Images")
+    seen.view("Feedback")
     says(seen, "#view-feedback", "There is no feedback in this pipeline")
+    says(seen, "#view-feedback .no-feedback", "examples/feedback.toml")
+    assert not seen.tab.locator(
+        "#view-feedback .panel:not(.no-feedback):visible"
+    ).count()
+    assert [url for url in asked if "/api/" in url] == []
     assert not seen.tab.locator("#hold").is_visible()
 
 
@@ -252,6 +261,13 @@ def test_parked_says_why_and_what_to_do(at_guard: Seen, guard: GuardDouble) -> N
     says(at_guard, "#mode-chip[data-mode=parked]", "PARKED: silence")
     at_guard.view("Feedback")
     says(at_guard, ".parked", "see under Health what does not run")
+    guard.status["engine"] = {"degraded": ["worker.stem.0"], "silent": False}
+    says(at_guard, ".troubles", "does not run: worker.stem.0")
+    says(at_guard, ".parked", "see under Health what does not run")
+    guard.status["engine"] = {"degraded": [], "silent": False}
+    says(
+        at_guard, ".parked", "Everything runs again: arm or advise when you are ready."
+    )
     guard.answers["guard"] = failed("the disk is full")
     at_guard.tab.get_by_role("button", name="Unpark: advise").click()
     says(at_guard, ".mode .answer[data-state=failed]", "FAILED: the disk is full")
@@ -301,6 +317,21 @@ def test_one_that_waits_no_longer_stays_a_moment_with_its_verdict(
     says(at_guard, ".card.gone .verdict", "refused: expired; nobody accepted it")
     assert at_guard.tab.locator(".card").get_by_role("button").first.is_disabled()
     says(at_guard, ".verdicts .row-of", "refused: expired")
+
+
+def test_equal_refusals_in_a_row_are_counted_with_what_was_asked_for(
+    at_guard: Seen, guard: GuardDouble
+) -> None:
+    one = {"action": "go", "call": "go: x = -2 nm", "state": "refused", "cause": "rate"}
+    now = time.time_ns()
+    equal = [{**one, "id": f"a/{n}", "t_ns": now} for n in range(37)]
+    done_ = {**one, "id": "b", "state": "done", "cause": "", "t_ns": now}
+    guard.status["last"] = [*equal, done_, equal[0]]
+    at_guard.view("Feedback")
+    says(at_guard, ".verdicts .row-of", "37 times, last")
+    rows = at_guard.tab.locator(".verdicts .row-of:visible")
+    assert rows.count() == 3
+    assert "go: x = −2 nm" in rows.first.inner_text()
 
 
 def test_a_proposal_shows_the_picture_that_it_stands_on(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,46 @@ def test_an_engine_that_has_ended_leaves_its_last_picture(
     served.page.attached(None)
     seen.until(f"{BANNER}.innerText.includes('this is its last picture')")
     assert seen.tab.evaluate("document.documentElement.dataset.engine") == "ended"
+
+
+def test_advice_in_the_banner_is_read_in_full(seen: Seen, served: Dashboard) -> None:
+    long = sentence("warn", "slab") | {"what_to_do": "more workers, " * 20}
+    served.page.tell("health", health(long))
+    what = "document.querySelector('#banner li .what')"
+    seen.until(f"{what}.innerText.endsWith('more workers,')")
+    assert seen.tab.evaluate(f"{what}.scrollWidth <= {what}.clientWidth")
+    assert seen.tab.evaluate(f"{what}.clientHeight > 20")
+    assert seen.tab.evaluate("document.body.scrollWidth <= innerWidth")
+
+
+def test_an_engine_that_was_killed_is_told_in_red_with_what_can_be_saved(
+    seen: Seen, served: Dashboard, tmp_path: Path
+) -> None:
+    (tmp_path / "lock").touch()
+    served.page.hear_status(well() | {"folder": str(tmp_path)})
+    seen.until("document.documentElement.dataset.engine === 'live'")
+    served.page.attached(None)
+    seen.until(f"{BANNER}.innerText.includes('the engine stopped without a word at')")
+    seen.until(f"{BANNER}.innerText.includes('scopeside runs recover')")
+    assert seen.tab.evaluate(LEVEL) == "bad"
+    assert seen.tab.title().startswith("! stopped at")
+
+
+def test_after_ten_seconds_it_is_not_promised_that_a_lost_page_comes_back(
+    seen: Seen,
+) -> None:
+    soon, late = seen.tab.evaluate(
+        """async () => {
+          const { sentencesOf } = await import("/js/health/local.js");
+          return [9_000, 40_000].map((ageMs) => {
+            const [one] = sentencesOf({ state: "lost", health: null, ageMs });
+            return `${one.text}; ${one.what_to_do}`;
+          });
+        }"""
+    )
+    assert "has ended" not in soon
+    assert "no connection for 40 s: the page's process has ended, probably" in late
+    assert "look at its terminal" in late
 
 
 def test_the_view_tells_rates_and_progress_with_their_units(

@@ -207,6 +207,49 @@ def test_the_newest_is_followed_until_somebody_looks_elsewhere(
     assert pressed == "false"
 
 
+def test_a_stretch_without_data_says_so_and_has_no_heights(
+    seen: Seen, movie: Movie
+) -> None:
+    open_with_a_nucleus(seen, movie)
+    says = "[...document.querySelectorAll('#view-insitu .nothing:not([hidden])')]"
+    before = seen.tab.evaluate(f"{says}.length")
+    seen.tab.locator("#view-insitu .scroll").focus()
+    for _ in range(20):  # far beyond the newest
+        seen.tab.keyboard.press("ArrowRight")
+    seen.until(f"{says}.length > {before} && {says}.length > 2")
+    assert seen.tab.evaluate(f"{says}[0].textContent") == "no data in this stretch"
+    seen.tab.keyboard.press("Home")
+    seen.until(f"{says}.length === {before}")
+
+
+def test_a_row_is_folded_by_its_name_and_stays_so(
+    seen: Seen, movie: Movie, served: Dashboard
+) -> None:
+    open_with_a_nucleus(seen, movie)
+    row = seen.tab.locator("[data-row^=drift]")
+    name = row.get_by_role("button")
+    name.press("Enter")
+    assert row.locator(".plot").is_hidden()
+    assert "nm" in row.locator(".legend").inner_text()
+    seen.tab.reload()
+    seen.view("In situ")
+    row.wait_for()
+    assert name.get_attribute("aria-expanded") == "false"
+    name.click()
+    assert row.locator(".plot").is_visible()
+
+
+def test_four_rows_of_plots_and_more_are_seen_at_once(seen: Seen, movie: Movie) -> None:
+    open_with_a_nucleus(seen, movie)
+    whole = """() => {
+      const box = (one) => one.getBoundingClientRect();
+      const { top } = box(document.querySelector('#view-insitu .axis'));
+      const rows = [...document.querySelectorAll('#view-insitu .row')];
+      return rows.filter((one) => box(one).bottom <= top + 1).length;
+    }"""
+    assert seen.tab.evaluate(whole) >= 4
+
+
 def test_a_dose_beyond_its_budget_is_marked_in_words(seen: Seen, movie: Movie) -> None:
     open_with_a_nucleus(seen, movie)
     row = "document.querySelector('[data-row^=dose]')"

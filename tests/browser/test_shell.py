@@ -234,3 +234,14 @@ def test_a_machine_without_time_to_spare_is_said_in_every_view(
     assert seen.tab.locator("#pace").is_visible()
     served.page.tell("pace", {"stretch": 1.0})
     seen.until("document.getElementById('pace').hidden")
+
+
+def test_keys_that_elements_handle_themselves_are_in_the_list(seen: Seen) -> None:
+    for view in ("In situ", "Feedback"):  # a view adds its keys when it is first seen
+        seen.view(view)
+    seen.tab.keyboard.press("?")
+    listed = seen.tab.locator("#keys").inner_text()
+    for what in ("plots: earlier, later", "plots: follow the newest"):
+        assert what in listed
+    for what in ("accept the proposal", "decline the proposal", "HOLD", "BLANK"):
+        assert what in listed

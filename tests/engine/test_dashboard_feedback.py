@@ -281,6 +281,16 @@ def test_tabs_are_told_of_verdicts_newest_first(watched, guard):
     assert [one["id"] for one in found] == ["b", "a"]
 
 
+def test_a_verdict_tells_what_was_asked_for_with_the_minus_of_the_page(watched, guard):
+    call = "set_view_offset: x = -12 nm, y = 3 nm"
+    reason = "a-1 is -2 nm too far (-2 nm … 2 nm)"
+    one = {"id": "a", "state": "refused", "call": call, "reason": reason}
+    guard.status["last"] = [one]
+    (told,) = until(lambda: topic(watched.page, "guard_verdicts"))
+    assert told["words"] == "set_view_offset: x = −12 nm, y = 3 nm"
+    assert told["reason"] == "a-1 is −2 nm too far (−2 nm … 2 nm)"
+
+
 def test_a_guard_that_falls_silent_is_said_to_be(root, board, monkeypatch):
     monkeypatch.setattr(guard_watch, "ANSWER_S", 0.2)
     with guard_in(root / "1-a") as double:

@@ -100,6 +100,16 @@ def test_each_trouble_is_said_once_and_alone(path, value, level, matter, words):
     assert words in said.text
 
 
+def test_a_guard_that_was_parked_for_a_silence_that_is_over_can_be_armed_again():
+    later = changed("control/parked", {"cause": "silence", "reason": "for 588 ms"})
+    later["rates"]["frames"] = 1100
+    (said,) = after(well(), later)
+    assert said.what_to_do.startswith("everything runs again: arm or advise")
+    later["processes"][1]["state"] = "degraded"
+    (said,) = [one for one in after(well(), later) if one.about == "parked"]
+    assert said.what_to_do.startswith("when the reason is gone")
+
+
 @pytest.mark.parametrize("cause", ["superseded", "sampled_out", "no_event"])
 def test_frames_that_a_policy_lets_go_are_no_trouble(cause):
     later = changed("edges/stem/dropped", {cause: 500})
@@ -154,6 +164,11 @@ def test_a_detector_is_silent_after_three_seconds():
 def test_no_frame_is_missed_when_all_are_here():
     whole = changed("open/scan-1/ingest/received", 2000)
     assert after(whole, whole, 60.0) == []
+
+
+def test_of_frames_that_find_no_memory_only_the_cause_is_said():
+    full = changed("slab/in_use", 60)
+    assert about(after(full, full, 9.0)) == ["slab"]
 
 
 def test_a_slow_detector_is_silent_after_five_frames():
@@ -308,6 +323,25 @@ def test_an_engine_that_has_ended_is_not_shown_as_live(tmp_path):
     said = said_by(page)
     assert said["t_ms"] is None
     assert said["ended_ms"] > 0
+
+
+@pytest.mark.parametrize("phase", ["running", "recovering", "draining", "ended"])
+def test_an_engine_that_was_killed_is_told_from_one_that_has_ended(tmp_path, phase):
+    page = Page()
+    Health(page)
+    page.attached(tmp_path)
+    page.hear_status(well() | {"folder": str(tmp_path), "phase": phase})
+    (tmp_path / "lock").touch()
+    page.attached(None)
+    assert said_by(page)["killed"] is (phase in ("running", "recovering"))
+
+
+def test_an_engine_that_has_taken_its_folder_away_was_not_killed(tmp_path):
+    page = Page()
+    Health(page)
+    page.hear_status(well() | {"folder": str(tmp_path / "1-a")})
+    page.attached(None)
+    assert said_by(page)["killed"] is False
 
 
 def test_the_next_engine_is_live_again(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from tests.engine.guarded import ACTIONS, Desk, FakeDose, control
 from tests.hostile_commands import MS, S
 
+from scopeside.control.audit_words import call_in_words
 from scopeside.control.effects import Send, Tell, Write
 from scopeside.control.guard import Guard
 from scopeside.control.instrument import Call
@@ -336,6 +337,7 @@ def test_the_status_is_plain():
     assert status["mode"] == "advise"
     assert status["waiting"][0]["rule"] == "hold_still"
     assert status["last"][0]["state"] == "waiting"
+    assert status["last"][0]["call"] == call_in_words(status["waiting"][0])
     assert status["counts"]["proposals"] == 1
 
 

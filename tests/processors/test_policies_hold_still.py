@@ -343,6 +343,7 @@ def test_the_stage_goes_against_the_content():
     at.drift([0, 0])
     (wish,) = at.drift([2, -3])
     assert wish.action == "move_stage"
+    assert wish.why == "content lies 2 nm down, 3 nm left of where it is held"
     assert wish.fields["x_m"] == pytest.approx(13 * NM)
     assert wish.fields["y_m"] == pytest.approx(18 * NM)
 

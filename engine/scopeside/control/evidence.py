@@ -115,8 +115,11 @@ def _epoch(evidence: Evidence, engine: Engine, settings: ControlSettings) -> Che
         return passed("epoch", "not checked: the clock is that of the frames")
     if engine.epoch is None or evidence.epoch == engine.epoch:
         return passed("epoch", f"epoch {evidence.epoch}")
-    text = f"the frame is of epoch {evidence.epoch}, the engine in {engine.epoch}"
     old = evidence.epoch < engine.epoch
+    text = "the frame is from before the detector was started again"
+    if not old:
+        text = "the frame is from a start of the detector that has not come yet"
+    text += f" (start {evidence.epoch}, now {engine.epoch})"
     return failed("epoch", "old_epoch" if old else "from_future", text)
 
 

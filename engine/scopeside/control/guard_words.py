@@ -54,7 +54,7 @@ def _limit(action: str, limits: Any) -> str:
     fields = fields if isinstance(fields, Mapping) else {}
     parts = [_field(str(name), one) for name, one in fields.items()]
     every = amount("every_s", limits.get("every_s")).removeprefix("every = ")
-    return f"  {printable(action)}: {joined([*parts, f'every {every} at most'])}"
+    return f"  {printable(action)}: {joined([*parts, f'at most once every {every}'])}"
 
 
 def _field(name: str, one: Any) -> str:

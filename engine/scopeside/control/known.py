@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from scopeside.control.audit_words import call_in_words
 from scopeside.control.blanking import Blanking
 from scopeside.control.case import Rules, Situation
 from scopeside.control.effects import Effect, Say, Tell, Write
@@ -19,6 +21,8 @@ from scopeside.control.waiting import Waiting
 
 LAST = 50
 """Verdicts that are kept for people to see."""
+MOST_FIELDS = 12
+"""Of an action, that are shown with its verdict."""
 Tells = tuple[tuple[str, str], ...]
 """Who is told, each with the id that it asked with."""
 
@@ -105,20 +109,32 @@ class Known:
         self.readings.forget()
         self.start = self.readings.numbers()
 
-    def note(self, key: str, action: Any, ruled: Ruled, now_ns: int) -> None:
-        """Remember and count what became of something."""
+    def note(
+        self, key: str, action: Any, ruled: Ruled, now_ns: int, fields: Any = None
+    ) -> None:
+        """Remember and count what became of something; `fields` with its first note."""
+        action = action if isinstance(action, str) else ""
         self.remembered.became(key, ruled.state, ruled.cause, ruled.reason)
         self.count(ruled)
         self.last.append(
             {
                 "id": key,
-                "action": action if isinstance(action, str) else "",
+                "action": action,
+                "call": self._call(key, action, fields),
                 "state": ruled.state,
                 "cause": ruled.cause,
                 "reason": ruled.reason,
                 "t_ns": now_ns,
             }
         )
+
+    def _call(self, key: str, action: str, fields: Any) -> str:
+        """Return what is asked for in words, or what they were when it was new."""
+        if isinstance(fields, Mapping):
+            some = dict(islice(fields.items(), MOST_FIELDS))
+            return call_in_words({"action": action, "fields": some})
+        earlier = (one["call"] for one in reversed(self.last) if one["id"] == key)
+        return next(earlier, action)
 
     def count(self, ruled: Ruled) -> None:
         """Count a state, and the cause of a refusal or failure."""

@@ -171,7 +171,7 @@ class Persons:
         verdict = judge(asked, known.situation(now_ns), known.rules)
         state = "refused" if verdict.cause else "sent"
         ruled = Ruled(state, verdict.cause, verdict.reason)
-        known.note(key, asked.action, ruled, now_ns)
+        known.note(key, asked.action, ruled, now_ns, asked.fields)
         more = self._judged(verdict) | {"id": key}
         record = _record(request, ruled, **more)
         if verdict.cause:
@@ -214,7 +214,7 @@ class Persons:
                 *known.lapsed(proposal.id, waits.client, ruled, now_ns),
             ]
         ruled = Ruled("sent")
-        known.note(proposal.id, proposal.action, ruled, now_ns)
+        known.note(proposal.id, proposal.action, ruled, now_ns, proposal.fields)
         record = _record(request, ruled, **judged)
         tells = ((client, proposal.id), (waits.client, proposal.id))
         if all(blanks(call) for call in verdict.calls):

@@ -101,7 +101,7 @@ class Proposals:
             known.engine = engine_of(known.engine, proposal.evidence)
         ruled = self._ruled(came, verdict)
         record = self._record(came, ruled, verdict, now_ns)
-        known.note(proposal.id, proposal.action, ruled, now_ns)
+        known.note(proposal.id, proposal.action, ruled, now_ns, proposal.fields)
         if ruled.state == "observed":
             self._sending.sent(asked, verdict, judged_ns)
         elif ruled.state == "waiting":

@@ -15,6 +15,7 @@ from scopeside.control.audit_read import Entry, about, id_of
 from scopeside.control.audit_search import Search, Wanted
 from scopeside.control.audit_story import story
 from scopeside.control.audit_table import Row
+from scopeside.dashboard.guard_told import with_minus
 from scopeside.dashboard.guard_watch import GuardWatch
 from scopeside.dashboard.page import Page
 from scopeside.errors import AuditError
@@ -124,6 +125,7 @@ def row_told(entry: Entry, shown: Row) -> dict[str, Any]:
     """Return a row as tabs show it."""
     told = shown._asdict()
     about_what = id_of(entry.record)
+    told |= {name: with_minus(told[name]) for name in ("what", "reason")}
     return {**told, "id": about_what, "t_ms": entry.record["t_ns"] / 1e6}
 
 

@@ -86,7 +86,7 @@ class GuardWatch:
         self._mode = str(found.get("mode", ""))
         audit = found.get("audit")
         self.audit = Path(audit) if isinstance(audit, str) and audit else None
-        value = told_of_guard(found)
+        value = told_of_guard(found, self._page.status)
         self._page.tell("guard", {"run": folder.name, "silent_s": None, **value})
         self._page.tell("guard_verdicts", verdicts_told(found))
 

@@ -17,9 +17,12 @@ from scopeside.dashboard.words.all import sentences
 from scopeside.dashboard.words.given import count, number, tables, text
 from scopeside.dashboard.words.rates import Rates
 from scopeside.dashboard.words.sentence import Invalid, Now, Sentence
+from scopeside.runfolder import was_killed
 
 LOOK_S = 1.0
 """/proc is looked at so often."""
+_ENDING = ("draining", "ending", "ended")
+"""Phases of an engine that ends as it should."""
 
 
 class Health:
@@ -41,6 +44,7 @@ class Health:
         """Forget what was known of another engine."""
         self._folder = folder
         self._pipeline = ""
+        self._phase = ""
         self._rates = Rates()
         self._since_ms: dict[str, float] = {}
 
@@ -49,7 +53,8 @@ class Health:
             self._ended = ""
         elif self._folder:
             self._ended = self._folder
-            self._tell(t_ms=None, ended_ms=_now_ms(), sentences=[])
+            killed = self._phase not in _ENDING and was_killed(Path(self._folder))
+            self._tell(t_ms=None, ended_ms=_now_ms(), killed=killed, sentences=[])
 
     def _hear(self, status: dict[str, Any]) -> None:
         folder = text(status, "folder")
@@ -58,13 +63,14 @@ class Health:
         if folder != self._folder:
             self._begin(folder)
         self._pipeline = text(status, "pipeline")
+        self._phase = text(status, "phase")
         now_s = time.monotonic()
         self._rates.see(status, now_s)
         now = Now(status, self._rates, self._invalid(), now_s)
         self._tell(
             t_ms=_now_ms(),
             ended_ms=None,
-            phase=text(status, "phase"),
+            phase=self._phase,
             frames_per_s=number(status, "rates", "frames_per_s"),
             sentences=[
                 self._plain(one)

@@ -27,6 +27,8 @@ from scopeside_processors.policies.vector import Vector, vector_of
 
 FloatArray = npt.NDArray[np.float64]
 
+_LEAST_NM = 1e-3
+"""What lies nearer to its place is there."""
 _NM = 1e9
 
 
@@ -221,7 +223,7 @@ class HoldStill:
         self, place: Place, view: FloatArray, held_m: FloatArray, lead: float
     ) -> str:
         y, x = (place.yx - view - held_m) * _NM
-        said = f"content lies {y:+.3g} nm down, {x:+.3g} nm right of where it is held"
+        said = f"content lies {_aside(y, x)}where it is held"
         rate = self._motion.rate
         if rate is None or lead <= 0:
             return said
@@ -230,3 +232,13 @@ class HoldStill:
             f"{said}; specimen moves {down:+.3g}, {right:+.3g} nm a frame, foreseen by "
             f"{lead:.3g} frames"
         )
+
+
+def _aside(y: float, x: float) -> str:
+    """Return how far down and right something lies, nm: only what is not nothing."""
+    parts = [
+        f"{abs(value):.3g} nm {ahead if value > 0 else back}"
+        for value, ahead, back in ((y, "down", "up"), (x, "right", "left"))
+        if abs(value) >= _LEAST_NM
+    ]
+    return f"{', '.join(parts)} of " if parts else ""

@@ -53,8 +53,8 @@ def _losses(now: Now) -> Iterator[Sentence]:
 
 
 def _quiet(now: Now) -> Iterator[Sentence]:
-    if text(now.status, "phase") != "running":
-        return
+    if text(now.status, "phase") != "running" or list(_full(now)):
+        return  # while memory is full the detector waits: that is why
     for name, one in _open(now):
         calibration = table(one, "acquisition", "calibration")
         frame_s = max(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from scopeside.dashboard.words.given import at, number, table, text
+from scopeside.dashboard.words.given import at, number, table, tables, text
 from scopeside.dashboard.words.sentence import Now, Sentence
 
 WARN_SHARE = 0.8
 """Of a dose budget; from there on it is told."""
+WELL_AGAIN = "everything runs again: arm or advise when you are ready"
 _AGAIN = "when the reason is gone, arm or advise again"
 
 
@@ -25,7 +26,7 @@ def guard_sentences(now: Now) -> Iterator[Sentence]:
             "use the microscope's own controls; stop and start again",
         )
         return
-    yield from _parked(control)
+    yield from _parked(control, now)
     why = text(control, "unreadable")
     if why and control.get("connected"):
         yield Sentence(
@@ -44,7 +45,7 @@ def guard_sentences(now: Now) -> Iterator[Sentence]:
     yield from _dose(table(control, "dose"))
 
 
-def _parked(control: Any) -> Iterator[Sentence]:
+def _parked(control: Any, now: Now) -> Iterator[Sentence]:
     if not table(control, "parked"):
         return
     cause, reason = text(control, "parked", "cause"), text(control, "parked", "reason")
@@ -54,8 +55,15 @@ def _parked(control: Any) -> Iterator[Sentence]:
         "warn" if asked or cause == "budget" else "bad",
         "parked",
         f"feedback is parked ({cause or 'no cause given'}), nothing is sent{why}",
-        _AGAIN,
+        WELL_AGAIN if cause == "silence" and _runs(now) else _AGAIN,
     )
+
+
+def _runs(now: Now) -> bool:
+    """Whether no process of the engine is missing."""
+    states = {text(one, "state") for one in tables(now.status, "processes")}
+    down = states & {"starting", "degraded"}
+    return text(now.status, "phase") == "running" and not down
 
 
 def _dose(dose: Any) -> Iterator[Sentence]:

@@ -55,6 +55,8 @@ function said({ state, health, ageMs, endedMs }) {
     case "silent":
       return ["!", `no answer for ${age(ageMs)}`];
     case "ended":
+      if (health.killed) return ["!", `stopped at ${clock(endedMs)}`];
+      return ["■", `ended at ${clock(endedMs)}`];
     case "gone":
       return ["■", `ended at ${clock(endedMs)}`];
     case "none":

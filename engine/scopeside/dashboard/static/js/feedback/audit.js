@@ -19,7 +19,9 @@ export class AuditPanel {
   #search = 0; // counts searches: pieces of an older one are let go
   #next = null; // what the server calls the rest of this search
   #visible = false;
+  #isThere = false; // whether a guard has said where its log lies
   #begun = false;
+  #hasFailed = false;
   #newest = 0; // n of the newest row that a search without a filter has shown
   #newer = button("", () => this.#begin({}));
   element = h(
@@ -43,7 +45,14 @@ export class AuditPanel {
 
   show() {
     this.#visible = true;
-    if (!this.#begun) this.#begin({});
+    if (this.#hasFailed) this.#begun = this.#hasFailed = false;
+    this.#beginOnce();
+  }
+
+  hear(guard) {
+    const isHeard = guard !== null && guard.silent_s === null;
+    this.#isThere = guard !== null && (this.#isThere || isHeard);
+    this.#beginOnce();
   }
 
   hide() {
@@ -63,6 +72,11 @@ export class AuditPanel {
     const newer = this.#newest > 0 ? (checked?.n ?? 0) - this.#newest : 0;
     this.#newer.hidden = newer <= 0;
     this.#newer.textContent = `${newer} newer ${newer === 1 ? "record" : "records"}: show`;
+  }
+
+  // Without a guard there is no log to ask for.
+  #beginOnce() {
+    if (this.#visible && this.#isThere && !this.#begun) this.#begin({});
   }
 
   #begin(wanted) {
@@ -91,7 +105,7 @@ export class AuditPanel {
     } catch (error) {
       if (number !== this.#search) return;
       this.#progress.textContent = error.message;
-      this.#begun = false; // shown again, it asks again
+      this.#hasFailed = true; // shown again, it asks again
     }
   }
 

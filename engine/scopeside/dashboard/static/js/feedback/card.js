@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { AnswerLine, askButton } from "./ask_button.js";
 import { EvidencePicture } from "./evidence.js";
-import { secondsOf } from "./times.js";
+import { secondsOf, timeOfDay } from "./times.js";
 import { verdictText } from "./verdicts.js";
 
 export class Card {
@@ -100,12 +100,18 @@ export class Card {
   }
 }
 
+// Of an acquisition a person knows when it began; its id is in the title.
+function standsOn({ frame, acquisition, began_ms: beganMs }) {
+  const known = typeof beganMs === "number";
+  return `frame ${frame} of ${known ? `the acquisition of ${timeOfDay(beganMs)}` : acquisition}`;
+}
+
 function facts(one, age, left) {
   const sure = one.confidence === null ? "the result does not say" : one.confidence.toFixed(2);
   const rows = [
     ["rule", one.rule],
     ["confidence", h("span.number", {}, sure)],
-    ["stands on", `frame ${one.frame} of ${one.acquisition}`],
+    ["stands on", h("span", { title: one.acquisition }, standsOn(one))],
     ["age of evidence", age],
     ["can be accepted for", left],
     ["id", one.id],

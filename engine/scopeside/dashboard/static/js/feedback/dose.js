@@ -37,10 +37,11 @@ export class DosePanel {
 
 // What stands beside the bars: rate, what is left, what is not counted yet, the beam.
 function rest(dose) {
+  const isDark = dose.blanked === true;
   const parts = [
-    typeof dose.blanked === "boolean" ? (dose.blanked ? "beam blanked" : "beam on") : "",
+    typeof dose.blanked === "boolean" ? (isDark ? "beam blanked: no dose" : "beam on") : "",
     dose.enforced === false && !dose.lacking ? "counted, without a budget" : "",
-    said("rate", dose.rate_e_per_A2_s, "e⁻/Å²/s"),
+    isDark ? "" : said("rate", dose.rate_e_per_A2_s, "e⁻/Å²/s"),
     said("left", dose.left_e_per_A2, `e⁻/Å² of ${dose.left_of ?? ""}`),
     said("pending", dose.pending_e_per_A2, "e⁻/Å²"),
   ];
@@ -89,7 +90,8 @@ class DoseRow {
 }
 
 function short(value) {
-  return typeof value === "number" ? String(Number(value.toPrecision(3))) : "?";
+  if (typeof value !== "number") return "?";
+  return String(Number(value.toPrecision(3))).replaceAll("-", "−");
 }
 
 function set(element, text) {

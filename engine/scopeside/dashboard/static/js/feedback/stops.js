@@ -5,6 +5,12 @@ import { h } from "../dom.js";
 import { ModeChip } from "./mode_chip.js";
 import { StopButton } from "./stop_button.js";
 
+// Heard before anybody else's keys, and so only listed there.
+const KEYS = {
+  h: "HOLD: nothing more is sent to the microscope (with feedback)",
+  "⇧B": "BLANK the beam, and hold (with feedback)",
+};
+
 export function mountStops(root, page) {
   const chip = new ModeChip(page);
   const hold = new StopButton("hold", "HELD", "h");
@@ -36,6 +42,7 @@ export function mountStops(root, page) {
     if (mayChange()) button.press();
     else alert.say([[button, `Nothing was asked: ${MAY_ONLY_LOOK}.`]]);
   };
+  for (const [key, what] of Object.entries(KEYS)) page.keys.add(key, what);
   document.addEventListener("keydown", press, true); // before anybody else's keys
 }
 

@@ -70,7 +70,6 @@ class Line {
     this.element.dataset.level = level;
     put(this.#text, words(sentence));
     put(this.#what, sentence.over ? "" : (sentence.what_to_do ?? ""));
-    this.#what.title = this.#what.textContent;
     const sinceMs = sentence.over ? undefined : sentence.since_ms;
     put(this.#age, sinceMs === undefined ? "" : `for ${age(page.live.ageMs(sinceMs))}`);
   }

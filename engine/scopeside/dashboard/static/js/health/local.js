@@ -2,27 +2,23 @@
 
 import { age, clock } from "../amounts.js";
 
+// After this a server that was lost is not expected to come back by itself.
+const LONG_MS = 10_000;
+
 // Return the sentences of the banner: the tab's own, and those of the server that still
 // hold.
 export function sentencesOf({ state, health, ageMs, endedMs }) {
-  const own = ownSentence(state, ageMs, endedMs);
+  const own = ownSentence(state, ageMs, endedMs, health);
   const said = health?.sentences.filter((one) => one.level !== "ok") ?? [];
   if (own === null) return said;
   if (state !== "silent") return [own]; // of the rest nobody knows whether it still holds
   return [own, ...said.filter((one) => one.level === "bad")];
 }
 
-function ownSentence(state, ageMs, endedMs) {
+function ownSentence(state, ageMs, endedMs, health) {
   switch (state) {
     case "lost":
-      return {
-        level: "bad",
-        about: "link",
-        text:
-          `no connection to the page for ${age(ageMs)}; what you see is ${age(ageMs)} old; ` +
-          "it comes back by itself",
-        what_to_do: "if it does not: has its engine ended? Does scopeside page run on that machine?",
-      };
+      return { level: "bad", about: "link", ...lost(ageMs) };
     case "silent":
       return {
         level: "bad",
@@ -39,6 +35,7 @@ function ownSentence(state, ageMs, endedMs) {
           "the next one appears by itself",
       };
     case "ended":
+      if (health.killed) return { level: "bad", about: "killed", ...killed(endedMs) };
       return {
         level: "warn",
         about: "ended",
@@ -56,4 +53,30 @@ function ownSentence(state, ageMs, endedMs) {
     default:
       return null;
   }
+}
+
+function lost(ageMs) {
+  if (ageMs < LONG_MS) {
+    return {
+      text:
+        `no connection to the page for ${age(ageMs)}; what you see is ${age(ageMs)} old; ` +
+        "it is tried again and again",
+    };
+  }
+  return {
+    text:
+      `no connection for ${age(ageMs)}: the page's process has ended, probably the engine too; ` +
+      "what you see is as old",
+    what_to_do: "look at its terminal (far away: at the tunnel); this tab goes on trying",
+  };
+}
+
+function killed(endedMs) {
+  return {
+    text:
+      `the engine stopped without a word at ${clock(endedMs)} (it was killed or crashed): what ` +
+      "was received after the last result is not accounted for",
+    what_to_do:
+      "a recording can be recovered with scopeside runs recover; the next engine appears by itself",
+  };
 }

@@ -131,7 +131,7 @@ export class Events {
       event.kind === "nucleus" && `born at ${duration(event.birth, 1)}, frame ${short(Math.round(event.birth_frame))}`,
       `last news at ${duration(event.t, 1)}, frame ${event.frame}`,
       Number.isFinite(event.y) && `at (${event.y.toFixed(1)}, ${event.x.toFixed(1)}) px of frame 0`,
-      event.acq !== this.#record.told.acq && `in acquisition ${event.acq}, which is over`,
+      event.acq !== this.#record.told.acq && `in ${this.#record.acquisition(event.acq)}, which is over`,
       event.reason,
     ].filter(Boolean);
     const text = lines.join("\n");

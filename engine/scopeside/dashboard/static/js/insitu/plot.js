@@ -8,6 +8,7 @@ export class Plot extends EventTarget {
   #figure;
   #view = null;
   #setting = false;
+  #isEmpty = false;
   #lines = []; // {source, renderer} by their number
   #limits;
   #courses;
@@ -100,6 +101,12 @@ export class Plot extends EventTarget {
     this.#changes.source.data = { t: changes };
     this.#chosen.source.data = { t: chosen };
     this.#marks.source.data = { t: begins };
+  }
+
+  // Whether there is nothing to be seen: then heights mean nothing.
+  set isEmpty(isEmpty) {
+    if (this.#isEmpty !== isEmpty) this.#figure.yaxis.visible = !isEmpty;
+    this.#isEmpty = isEmpty;
   }
 
   set heights({ low, high }) {

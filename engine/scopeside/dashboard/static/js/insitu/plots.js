@@ -104,6 +104,7 @@ export class Plots {
   #add(id) {
     const row = new Row(id, () => this.#style);
     row.addEventListener("drag", ({ detail }) => this.#window.choose(detail.start, detail.end));
+    row.addEventListener("fold", () => this.#draw());
     this.#rows.set(id, row);
     this.#sight.observe(row.element);
     return row;
@@ -204,7 +205,7 @@ export class Plots {
   #timeWords(t) {
     const wall = new Date(this.#record.wallMs(t)).toLocaleTimeString("en-GB");
     const acq = this.#record.marks.filter((mark) => mark.t <= t).reduce((a, b) => (a && a.t > b.t ? a : b), null);
-    return `${duration(t, 1)} after the start · ${wall}${acq === null ? "" : ` · ${acq.acq}`}`;
+    return `${duration(t, 1)} after the start · ${wall}${acq === null ? "" : ` · ${this.#record.acquisition(acq.acq)}`}`;
   }
 }
 

@@ -122,6 +122,13 @@ export class Record extends EventTarget {
     return this.told.origin_ms + 1000 * t;
   }
 
+  // What an acquisition is called: by the time of day at which it began.
+  acquisition(acq) {
+    const mark = this.marks.find((one) => one.acq === acq);
+    if (mark === undefined) return "an earlier acquisition";
+    return `the acquisition of ${new Date(this.wallMs(mark.t)).toLocaleTimeString("en-GB")}`;
+  }
+
   #takeLine({ id, row, label, holds, every, after, t, v }) {
     const line = this.lines.get(id) ?? { id, t: [], v: [] };
     let kept = after === null ? 0 : line.t.length;

@@ -6,13 +6,16 @@ import { held, sliceOf, valueAt } from "./slices.js";
 import { short } from "./words.js";
 
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
+const KEPT = "scopeside.insitu.folded"; // rows that are only a line, by their id
+const MOST_FOLDED = 100;
 const BEYOND = 12; // a limit so many times the largest value is not drawn, only told
 
 export class Row extends EventTarget {
-  #title = h("h3");
+  #title = h("button.fold", { type: "button", onclick: () => this.#fold(!this.#isFolded) });
   #legend = h("ul.legend");
   #words = h("p.dim");
-  #host = h("div.plot");
+  #nothing = h("p.nothing.dim", { hidden: true }, "no data in this stretch");
+  #host = h("div.plot", {}, this.#nothing);
   #entries = new Map(); // id of a line -> {item, value}
   #plot = null;
   #style;
@@ -23,8 +26,9 @@ export class Row extends EventTarget {
   constructor(id, style) {
     super();
     this.#style = style;
-    const about = h("div.about", {}, this.#title, this.#legend, this.#words);
+    const about = h("div.about", {}, h("h3", {}, this.#title), this.#legend, this.#words);
     this.element = h("section.row", { "data-row": id }, about, this.#host);
+    this.#fold(folded().has(id));
   }
 
   get plot() {
@@ -36,7 +40,7 @@ export class Row extends EventTarget {
     const lines = [...record.lines.values()].filter((line) => line.row === row.id);
     this.#shown = { row, lines };
     this.#say(row, lines);
-    if (!this.isSeen) return;
+    if (!this.isSeen || this.#isFolded) return;
     this.#plot ??= this.#makePlot();
     const courses = row.id.startsWith("radius") ? record.courses(row.unit) : [];
     const breaks = record.marks.map((mark) => mark.t);
@@ -64,6 +68,23 @@ export class Row extends EventTarget {
   }
 
   // ---------------------------------------------------------------------------
+
+  get #isFolded() {
+    return this.element.hasAttribute("data-folded");
+  }
+
+  // Show the plot, or only the name and the newest values in one line; it is remembered.
+  #fold(isFolded) {
+    this.element.toggleAttribute("data-folded", isFolded);
+    this.#title.setAttribute("aria-expanded", String(!isFolded));
+    this.#title.title = isFolded ? "show the plot" : "fold: only the newest values";
+    const all = folded();
+    if (all.has(this.element.dataset.row) === isFolded) return;
+    if (isFolded) all.add(this.element.dataset.row);
+    else all.delete(this.element.dataset.row);
+    localStorage.setItem(KEPT, JSON.stringify([...all].slice(-MOST_FOLDED)));
+    this.dispatchEvent(new Event("fold"));
+  }
 
   #makePlot() {
     const plot = new Plot(this.#host, this.#style);
@@ -106,18 +127,31 @@ export class Row extends EventTarget {
     let high = -Infinity;
     for (const { t, v } of slices) {
       for (let i = 0; i < t.length; i += 1) {
-        if (t[i] < start || t[i] > end || !Number.isFinite(v[i])) continue;
-        low = Math.min(low, v[i]);
-        high = Math.max(high, v[i]);
+        const crosses = t[i] < start && t[i + 1] > end && Number.isFinite(v[i + 1]);
+        const isSeen = crosses || (t[i] >= start && t[i] <= end);
+        if (!isSeen || !Number.isFinite(v[i])) continue;
+        low = Math.min(low, v[i], crosses ? v[i + 1] : Infinity);
+        high = Math.max(high, v[i], crosses ? v[i + 1] : -Infinity);
       }
     }
+    this.#nothing.hidden = low <= high;
     if (low > high) [low, high] = [0, 1];
+    this.#plot.isEmpty = !this.#nothing.hidden;
     if (/^(count|dose|run|rate)/.test(row.id)) low = Math.min(0, low);
     const limits = row.limits.map((limit) => limit.value).filter((value) => value <= BEYOND * high);
     for (const value of limits) high = Math.max(high, value);
     const room = 0.08 * (high - low || Math.abs(high) || 1);
     this.#plot.limits = limits;
     this.#plot.heights = { low: low - (low === 0 ? 0.4 * room : room), high: high + room };
+  }
+}
+
+// Rows that are folded, by their id.
+function folded() {
+  try {
+    return new Set(JSON.parse(localStorage.getItem(KEPT) ?? "[]"));
+  } catch {
+    return new Set(); // somebody else has written there
   }
 }
 

@@ -12,6 +12,14 @@ export const name = "In situ";
 const TOGGLES = { events: true, candidates: false, tracks: true, tails: true, outlines: false, labels: true };
 const KEPT = "scopeside.insitu.shows";
 const ZOOM = 4;
+// The plots, or what else has the focus, handle them: here they are only listed.
+const KEYS = {
+  "← →": "plots: earlier, later",
+  "+ −": "plots: shorter time, longer time (also Ctrl and the wheel)",
+  Home: "plots: the whole experiment",
+  End: "plots: follow the newest",
+  Enter: "fold or unfold a plot by its name; choose an event",
+};
 
 export function mount(root, page) {
   const record = new Record();
@@ -78,6 +86,8 @@ export function mount(root, page) {
       for (const one of panes) one.move(); // one picture may tell the drift of the other
     };
   }
+
+  for (const [key, what] of Object.entries(KEYS)) page.keys.add(key, what, null, { where: name });
 
   let isShown = false;
   page.live.topic("insitu", () => isShown && record.ask());
