@@ -39,7 +39,7 @@ LAST = "paints.filter((one) => one.key.startsWith('stem.')).at(-1)?.share"
 FILLED = f"{PAINTED} && {LAST} > 0.5 && {LAST} < 0.97"
 HANDLES = f"{PAINTED} && document.querySelector('[data-shape] .dot') !== null"
 HAPPENED = f"{PAINTED} && document.querySelector('.insitu [data-uid]') !== null"
-JUDGED = "document.querySelector('#view-feedback [data-state=done]') !== null"
+JUDGED = "document.querySelector('#view-feedback canvas') !== null"
 ROWS = "document.querySelectorAll('#view-health tr').length > 4"
 
 
