@@ -145,10 +145,18 @@ def middle(locator: Any) -> tuple[float, float]:
 
 
 def px_per_unit(seen: Seen) -> float:
-    """Screen pixels of one pixel of the pattern, from two handles 10 apart."""
-    return (
-        middle(knob(seen, "bf", "r"))[0] / 10 - middle(knob(seen, "bf", "move"))[0] / 10
-    )
+    """Screen pixels of one pixel of the pattern, from two handles 10 apart.
+
+    It is awaited that it rests: until the pattern has its place, handles move.
+    """
+    rested, last = 0, 0.0
+    while rested < 3:
+        ends = [middle(knob(seen, "bf", name))[0] for name in ("move", "r")]
+        now = (ends[1] - ends[0]) / 10
+        rested = rested + 1 if now == last and now > 0 else 0
+        last = now
+        seen.tab.wait_for_timeout(50)
+    return last
 
 
 def drag(seen: Seen, start: tuple[float, float], by: tuple[float, float]) -> None:
