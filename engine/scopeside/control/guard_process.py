@@ -217,6 +217,7 @@ class GuardProcess:
         for news in self._post.take():
             self._take(news)
         self._doer.settle(durably=True)
+        self._write_board(now=True)  # the report is made from what it says last
         self._stopper.stop()
         if self._actuator is not None:
             self._actuator.stop(CLOSE_S)
@@ -299,8 +300,8 @@ class GuardProcess:
     def _say(self, text: str) -> None:
         self._child.tell(Kind.NOTE, message=text)
 
-    def _write_board(self) -> None:
-        if time.monotonic() - self._board_at > BOARD_S:
+    def _write_board(self, *, now: bool = False) -> None:
+        if now or time.monotonic() - self._board_at > BOARD_S:
             self._board_at = time.monotonic()
             self._child.board.update(
                 control=self._status(), command_latencies=self._doer.ages.counts
