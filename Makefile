@@ -89,7 +89,7 @@ $(VENV)/bin/python:
 		{ rm -rf $@; echo "nionswift-usim cannot be installed: its tests are skipped"; }
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[detectors]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[detectors,page]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/bin/python pyproject.toml
