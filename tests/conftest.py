@@ -56,7 +56,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # a bug of the test or of the product that is still to be found.
     for item in items:
         of_adapters = "adapters" in item.path.parts
-        marked = any(item.get_closest_marker(name) for name in ("system", "peers", "browser"))
+        marked = any(
+            item.get_closest_marker(name) for name in ("system", "peers", "browser")
+        )
         if of_adapters or marked:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
