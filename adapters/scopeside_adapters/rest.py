@@ -93,8 +93,7 @@ class RestApi:
                 preload_content=False,
                 redirect=False,
             )
-            # As it was sent: a few bytes may unpack to more than there is memory for.
-            data = answer.read(LARGEST_ANSWER + 1, decode_content=False)
+            data = _all_of(answer)
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise RestError(self._why_silent(asked, seconds, error)) from error
@@ -136,6 +135,20 @@ class RestApi:
             return from_json(text.encode()) if text else None
         except ValueError:
             return text
+
+
+def _all_of(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """Return the body, or a byte more than is allowed of it.
+
+    As it was sent: a few bytes may unpack to more than there is memory for. Read until
+    nothing comes: only then does urllib3 say that a body broke off (IncompleteRead).
+    """
+    data = bytearray()
+    while part := answer.read(LARGEST_ANSWER + 1 - len(data), decode_content=False):
+        data += part
+        if len(data) > LARGEST_ANSWER:
+            break
+    return bytes(data)
 
 
 def _reason(error: BaseException) -> str:

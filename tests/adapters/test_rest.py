@@ -52,7 +52,11 @@ def answering(status=200, body=b"", headers=(), asked=None):
 
 @contextmanager
 def listening(say=None):
-    """A socket that takes a connection and says `say`, or nothing at all."""
+    """A socket that takes a request and says `say`, or nothing at all.
+
+    It hears the request first: closed on unread bytes, a connection is reset, and that
+    is another fault than an answer that ends too early.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -61,10 +65,10 @@ def listening(say=None):
             except OSError:
                 return
             with connection:
+                connection.recv(1 << 16)
                 if say is not None:
                     connection.sendall(say)
                     return
-                connection.recv(1 << 16)
                 over.wait(10)
 
         over = threading.Event()
