@@ -29,6 +29,7 @@ from typing import Any
 
 import zmq
 
+from scopeside import plugins
 from scopeside.link import Link
 from scopeside.pipeline import Pipeline
 from scopeside.record.settings import EDGE
@@ -37,8 +38,9 @@ from scopeside.supervise import crew
 from scopeside.supervise.books import Books, book_of
 from scopeside.supervise.ending import GRACE_S, Ending
 from scopeside.supervise.fences import Fences
+from scopeside.supervise.forks import Forks
 from scopeside.supervise.marks import Marks
-from scopeside.supervise.member import Member, State
+from scopeside.supervise.member import MODULES, Member, State
 from scopeside.supervise.memory import Memory
 from scopeside.supervise.parameters import Parameters
 from scopeside.supervise.phase import Phase
@@ -96,6 +98,7 @@ class Engine:
         self.failure = ""
         self.adapter_error = ""
         self._limit = limit
+        self._forks = Forks(("numba", *MODULES.values(), *plugins.imported()))
         self._memory = Memory(pipeline)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = Link.listen(self._context, f"ipc://{folder.path}/control")
@@ -113,6 +116,7 @@ class Engine:
         self.members = crew.members(
             pipeline,
             self._memory,
+            self._forks,
             folder.path,
             results_folder=results_folder,
             quarantine_folder=quarantine_folder,
@@ -150,6 +154,7 @@ class Engine:
             self._blind,
         )
         self.on_status_asked: Callable[[int | None], dict[str, Any]] | None = None
+        self._forks.prepare()  # it imports while we do other things
 
     # -- for whoever runs it ----------------------------------------------------
 
@@ -197,6 +202,7 @@ class Engine:
     def close(self) -> None:
         """Kill what still runs and give everything back."""
         self._processes.kill()
+        self._forks.close()
         self._control.close()
         self._context.destroy(linger=0)
         self._memory.close()
