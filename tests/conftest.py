@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,24 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("scopeside")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give processes that share the tests short folders: sockets are made in them.
+
+    The path of a socket has 107 bytes at most, and pytest-xdist makes it longer.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        name = f"s-{worker['testrunuid'][:8]}-{worker['workerid']}"
+        config.option.basetemp = str(Path(tempfile.gettempdir()) / name)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove such a folder, unless there is something to look at in it."""
+    if hasattr(session.config, "workerinput") and exitstatus == 0:
+        shutil.rmtree(session.config.option.basetemp, ignore_errors=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
