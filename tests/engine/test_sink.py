@@ -13,7 +13,7 @@ from tests.engine.small import acquisition
 
 from scopeside.detector import StopRequested
 from scopeside.errors import SlabError, SourceError
-from scopeside.ingest.event import (
+from scopeside.ingest.news import (
     Ended,
     Filled,
     Finished,

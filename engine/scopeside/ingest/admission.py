@@ -10,8 +10,8 @@ import numpy as np
 from scopeside.acquisition import Acquisition
 from scopeside.errors import SourceError
 from scopeside.events import keep_good, renumber
-from scopeside.ingest.event import Missed
 from scopeside.ingest.linesync import LineSync
+from scopeside.ingest.news import Missed
 from scopeside.ingest.slot import SlabSlot
 from scopeside.ledger import FrameRanges, Run
 from scopeside.packed import in_order

@@ -21,12 +21,12 @@ from scopeside.detector import EndState, StopRequested
 from scopeside.errors import SourceError
 from scopeside.events import warm
 from scopeside.ingest.admission import Admission, lines_of
-from scopeside.ingest.event import (
+from scopeside.ingest.news import (
     Changed,
     Ended,
-    Event,
     Filled,
     Finished,
+    News,
     Noted,
     Rejected,
     Started,
@@ -65,7 +65,7 @@ class SlabSink:
         *,
         used_ids: Iterable[str] = (),
     ) -> None:
-        self.events: SimpleQueue[Event] = SimpleQueue()
+        self.events: SimpleQueue[News] = SimpleQueue()
         # The slot that came back last is still in the caches: it goes out first.
         self.free: LifoQueue[int] = LifoQueue()
         self.stages = Stages()
@@ -291,6 +291,6 @@ class SlabSink:
         if self._stopping:
             raise StopRequested
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: News) -> None:
         self.events.put(event)
         os.eventfd_write(self.wake, 1)

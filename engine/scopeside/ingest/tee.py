@@ -23,18 +23,18 @@ from scopeside.errors import EngineError
 from scopeside.ingest.accounts import OpenAcquisition
 from scopeside.ingest.changes import Changes
 from scopeside.ingest.closing import Closing
-from scopeside.ingest.event import (
+from scopeside.ingest.listeners import Listeners
+from scopeside.ingest.news import (
     Changed,
     Ended,
-    Event,
     Filled,
     Finished,
     Missed,
+    News,
     Noted,
     Rejected,
     Started,
 )
-from scopeside.ingest.members import Members
 from scopeside.ingest.recording import NO_SLOT, Recording
 from scopeside.ingest.relief import Relief
 from scopeside.ingest.settling import Settling
@@ -95,7 +95,7 @@ class Tee:
         self._sink = sink
         self._board = board
         self._epoch = epoch
-        self._members = Members(router)
+        self._listeners = Listeners(router)
         self._stray: Counter[str] = Counter()
         self._seq = 0
         self._slots = 0
@@ -109,7 +109,7 @@ class Tee:
 
     def complete(self, workers: Mapping[str, int]) -> bool:
         """Whether the collector and so many workers of each chain have joined."""
-        return self._members.collector is not None and all(
+        return self._listeners.collector is not None and all(
             edge.degraded or len(edge.workers) >= workers[name]
             for name, edge in self.edges.items()
         )
@@ -122,7 +122,7 @@ class Tee:
         self._drain_messages()
         for edge, ticket in self._relief.stalled(self._slots):
             self._drop(edge, ticket, "stalled")
-        collector = self._members.collector
+        collector = self._listeners.collector
         if collector is not None and self._closing.look(collector):
             self._dirty = True
         if self._dirty or time.monotonic() - self._wrote > BOARD_PERIOD_S:
@@ -142,7 +142,7 @@ class Tee:
             self._dirty = True
             self._take(event)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: News) -> None:
         match event:
             case Filled():
                 self._filled(event)
@@ -151,7 +151,7 @@ class Tee:
                     acquisition, self.edges, self.changes.holding()
                 )
                 self._open[acquisition.id] = account
-                self._members.tell_all(self._start_of(account))
+                self._listeners.tell_all(self._start_of(account))
             case Missed(name, first, last, cause):
                 self._open[name].miss(first, last, cause)
                 self._record(Kind.GAP, name, first=first, last=last, cause=cause)
@@ -263,11 +263,11 @@ class Tee:
                 raise EngineError(f"the tee was sent a {other.name} by {sender!r}")
 
     def _join_worker(self, worker: bytes, header: Mapping[str, Any]) -> None:
-        if self._members.knows(worker):
+        if self._listeners.knows(worker):
             return  # the word of its death was faster; or it says it twice
         chain = header["chain"]
         edge = self.edges[chain]
-        self._members.add(worker)
+        self._listeners.add(worker)
         self._progress[chain] = time.monotonic()
         self.changes.catch_up(worker, chain)
         for account in self._open.values():
@@ -282,7 +282,7 @@ class Tee:
         self, collector: bytes, merged: dict[str, dict[str, Any]]
     ) -> None:
         """Bring the ledger up to what the collector has, if it was restarted."""
-        self._members.collector = collector
+        self._listeners.collector = collector
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=collector)
             account.announced_end = account.announced_drained = False
@@ -304,14 +304,14 @@ class Tee:
         """Take back what a dead recorder held in the slab, for the next one."""
         self._dirty = True
         recorder = name.encode()
-        if self._members.fence(recorder):
+        if self._listeners.fence(recorder):
             self.edges[EDGE].leave(recorder, None)
 
     def _fenced(self, header: dict[str, Any]) -> None:
         """Send on what a dead worker held; keep aside what killed two."""
         edge = self.edges[header["chain"]]
         worker: bytes = header["worker"].encode()
-        self._members.fence(worker)
+        self._listeners.fence(worker)
         condemned = edge.leave(worker, header["culprit"])
         if condemned is not None:
             self._settling.quarantine(edge, condemned)
@@ -325,7 +325,7 @@ class Tee:
             return
         for edge in self.edges.values():
             edge.forget(name)
-        self._members.tell_workers(
+        self._listeners.tell_workers(
             encode(Kind.END, {"acq": name, "epoch": self._epoch})
         )
 

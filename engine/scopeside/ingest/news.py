@@ -75,4 +75,4 @@ class Finished(NamedTuple):
     error: str
 
 
-Event = Started | Filled | Missed | Rejected | Ended | Noted | Changed | Finished
+News = Started | Filled | Missed | Rejected | Ended | Noted | Changed | Finished

@@ -6,7 +6,7 @@ from scopeside.link import Link
 from scopeside.wire import Buffer
 
 
-class Members:
+class Listeners:
     """Who is to be told what happens to an acquisition.
 
     Attributes
