@@ -61,7 +61,7 @@ class NotThere(Ruled):
 
 
 class RuledFiles(Ruled, StaticFileHandler):
-    """Files of the page; names with other letters than ours have do not get here."""
+    """Files of the page; names with letters that ours do not have never get here."""
 
     def initialize(  # type: ignore[override]
         self, path: str, port: int, default_filename: str | None = None

@@ -12,7 +12,7 @@ const GOING_AWAY = 1001; // RFC 6455, 7.4.1
 
 export class Live extends EventTarget {
   #socket = null;
-  #images = new Map(); // id -> {key, hz, paint}
+  #images = new Map(); // id -> {key, hz, paint, plane}
   #topics = new Map(); // name -> {listeners: Set, value}
   #next = 0;
   #heardMs = Date.now(); // also counts while the machine sleeps, unlike performance.now()
@@ -169,7 +169,7 @@ export class Live extends EventTarget {
       const topic = this.#topics.get(said.topic);
       if (topic === undefined) return;
       topic.value = said.value;
-      for (const listener of topic.listeners) listener(said.value);
+      for (const listener of topic.listeners) attempt(() => listener(said.value));
     }
   }
 
@@ -216,6 +216,15 @@ export class Live extends EventTarget {
     const detail = { key: header.key, ageMs: this.ageMs(header.t_published_ms) };
     if (header.t_frame_ms) detail.frameAgeMs = this.ageMs(header.t_frame_ms);
     this.dispatchEvent(new CustomEvent("painted", { detail }));
+  }
+}
+
+// One listener that fails keeps nothing from the others: HOLD hears what a view cannot show.
+function attempt(action) {
+  try {
+    action();
+  } catch (error) {
+    reportError(error);
   }
 }
 
