@@ -31,7 +31,7 @@ RAW = {
     "chain": [
         {
             "name": "stem",
-            "processor": [{"kind": "virtual", "detectors": DETECTORS}],
+            "processor": [{"kind": "virtual", "detectors": DETECTORS}, {"kind": "ssb"}],
         },
         {"name": "view", "edge": "latest", "processor": [{"kind": "sum"}]},
     ],
@@ -91,6 +91,7 @@ class Engine:
                 "phase": "running",
                 "params": {
                     "stem.virtual": {**one, **waits},
+                    "stem.ssb": {**idle, "params": {}, "waiting": False},
                     "view.sum": {**idle, "waiting": False},
                 },
                 "open": {"scan-1": {"state": state, "acquisition": acquisition}},
@@ -333,7 +334,35 @@ def test_a_new_detector_waits_for_the_end_of_the_acquisition(
     engine.open = False
     engine.tell()
     row(steered, "haadf").wait_for()
-    assert list(engine.asked[0]["detectors"]) == [*DETECTORS, "haadf"]
+    assert list(engine.asked[0]) == ["detectors.haadf"]
+    box.get_by_text("add haadf: version 2, from the next acquisition on").wait_for()
+    box.get_by_label("detector", exact=True).select_option("haadf")
+    engine.open = True
+    engine.tell()
+    box.get_by_role("button", name="Remove").click()
+    box.get_by_text("remove haadf: waits for the end").wait_for()
+    box.get_by_role("button", name="Cancel").click()
+    box.get_by_text("remove haadf: cancelled, nothing was changed").wait_for()
+    assert len(engine.asked) == 1
+
+
+def test_what_holds_from_the_next_acquisition_on_says_so_and_waits(
+    steered: Seen, engine: Engine
+) -> None:
+    cutoff = steered.tab.locator("[data-processor='stem.ssb'] [data-key=cutoff]")
+    assert "from the next acquisition on" in cutoff.inner_text()
+    bf = steered.tab.locator("[data-key='detectors.bf.disk']")
+    assert "from the next acquisition on" not in bf.inner_text()
+    cutoff.locator("input").fill("0.1")
+    cutoff.locator("input").press("Enter")
+    form = steered.tab.locator("[data-processor='stem.ssb']")
+    form.get_by_text("cutoff = 0.1: waits for the end of the acq").wait_for()
+    assert cutoff.locator("input").input_value() == "0.015"
+    assert engine.asked == []
+    engine.open = False
+    engine.tell()
+    form.get_by_text("cutoff = 0.1: version 2, from the next acq").wait_for()
+    assert engine.asked == [{"cutoff": 0.1}]
 
 
 def test_the_pipeline_is_saved_as_a_file(steered: Seen) -> None:

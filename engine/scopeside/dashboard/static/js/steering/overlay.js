@@ -105,7 +105,7 @@ export class Overlay extends EventTarget {
     for (const part of ["halo", "line", "grip"]) parts[part].setAttribute("d", outline);
     const processor = this.#processors.get(shape.processor);
     const isSelected = shape.id === this.selected;
-    const is = [isSelected ? "selected" : "", processor.whyNot === "" ? "" : "fixed"].join(" ");
+    const is = [isSelected ? "selected" : "", isAtRest(processor, shape) ? "fixed" : ""].join(" ");
     group.setAttribute("class", `shape hue-${index % HUES} ${is}`);
     group.dataset.state = stateOf(processor, shape);
     const { state } = group.dataset;
@@ -185,7 +185,7 @@ export class Overlay extends EventTarget {
     element.focus({ preventScroll: true });
     const shape = this.#shape(id);
     const processor = this.#processors.get(shape.processor);
-    if (processor.whyNot !== "" || (what === "move" && !isMovable(shape))) return;
+    if (isAtRest(processor, shape) || (what === "move" && !isMovable(shape))) return;
     element.setPointerCapture(event.pointerId);
     const at = { x: event.clientX, y: event.clientY };
     this.#drag = { shape, processor, what, at, before: valuesOf(shape, shape.pose) };
@@ -225,7 +225,7 @@ export class Overlay extends EventTarget {
     event.preventDefault();
     const shape = this.#shape(id);
     const processor = this.#processors.get(shape.processor);
-    if (processor.whyNot !== "" || (what === "move" && !isMovable(shape))) return;
+    if (isAtRest(processor, shape) || (what === "move" && !isMovable(shape))) return;
     const size = event.shiftKey ? 10 : event.ctrlKey ? 0.1 : 1;
     const [dy, dx] = [way[0] * size, way[1] * size];
     const pose = posed(shape, what, (handle) => handle.step(dy, dx)) ?? moved(shape.pose, dy, dx);
@@ -240,6 +240,11 @@ export function stateOf(processor, shape) {
   if (shape.centre === "shared") keys.push("centre");
   const states = keys.map((key) => processor.stateOf(key));
   return states.find((one) => one !== "holds") ?? "holds";
+}
+
+// Whether a shape cannot be dragged now, whatever handle.
+function isAtRest(processor, shape) {
+  return processor.whyNot !== "" || processor.waits(shape.key || "inner_px");
 }
 
 // The pose that a handle of that name brings; undefined for "move".

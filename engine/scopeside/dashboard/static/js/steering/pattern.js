@@ -13,6 +13,8 @@ const KEYS =
 const NONE =
   "There is no pattern yet to draw on. A chain with edge = \"latest\" and a processor of kind " +
   "\"sum\" gives one; detectors can be set by numbers on the right.";
+const WAITS =
+  "stays while an acquisition runs: numbers on the right wait for the next one";
 const FIRST = ["mean", "sum", "max", "frame"];
 
 export class Pattern extends EventTarget {
@@ -199,5 +201,6 @@ function words(processor, shape) {
 }
 
 function noteOf(processor, shape) {
-  return processor.problem || processor.form.why_not || shape.note;
+  const waits = processor.waits(shape.key || "inner_px");
+  return processor.problem || processor.form.why_not || (waits ? WAITS : shape.note);
 }
