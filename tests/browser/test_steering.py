@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.browser.seen import Seen
+from tests.browser.seen import PATIENCE_S, Seen
 
 from scopeside import pipeline_tables
 from scopeside.dashboard.parts import Dashboard
@@ -25,6 +25,7 @@ DETECTORS: dict[str, Any] = {
     "bf": {"disk": [30.0, 30.0, 10]},
     "adf": {"annulus": [30.0, 30.0, 15, 25]},
     "box": {"rectangle": [40.0, 5.0, 60.0, 20.0]},
+    "free": {"polygon": [[4.0, 40.0], [4.0, 60.0], [20.0, 60.0], [20.0, 40.0]]},
 }
 RAW = {
     "detector": {"kind": "simulator", "mode": "scan4d", "scan": [8, 8]},
@@ -136,6 +137,13 @@ def steered(engine: Engine, seen: Seen) -> Seen:
     return seen
 
 
+def until(found: Callable[[], Any]) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while not found():
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.01)
+
+
 def knob(seen: Seen, shape: str, handle: str) -> Any:
     return seen.tab.locator(f"[data-shape={shape}] [data-handle={handle}]")
 
@@ -239,6 +247,56 @@ def test_a_corner_of_a_rectangle_is_dragged(steered: Seen, engine: Engine) -> No
         "document.querySelector('[data-shape=box]').dataset.state === 'holds'"
     )
     assert engine.asked == [{"detectors.box.rectangle": [40, 5, 61, 20]}]
+
+
+CORNERS = DETECTORS["free"]["polygon"]
+
+
+def corners_after(steered: Seen, engine: Engine, n_asked: int) -> Any:
+    """Return the corners of the polygon when so many changes were asked for."""
+    free = "document.querySelector('[data-shape=free]')"
+    steered.until(f"{free}.dataset.state === 'holds'")
+    until(lambda: len(engine.asked) == n_asked)
+    return engine.asked[-1]["detectors.free.polygon"]
+
+
+def test_corners_of_a_polygon_come_go_and_are_taken_back(
+    steered: Seen, engine: Engine
+) -> None:
+    row(steered, "free").get_by_role("button").click()
+    knob(steered, "free", "p0").focus()
+    press = steered.tab.keyboard.press
+    press("Insert")
+    added = [CORNERS[0], [4, 50], *CORNERS[1:]]
+    assert corners_after(steered, engine, 1) == added
+    focused = "document.activeElement.dataset.handle"
+    steered.until(f"{focused} === 'p1'")
+    press("ArrowUp")
+    assert corners_after(steered, engine, 2)[1] == [3, 50]
+    press("Control+z")
+    assert corners_after(steered, engine, 3) == added
+    press("Delete")
+    assert corners_after(steered, engine, 4) == CORNERS
+    steered.until(f"{focused} === 'p0'")
+    press("Delete")
+    assert corners_after(steered, engine, 5) == CORNERS[1:]
+    press("Delete")
+    row(steered, "free").get_by_text("a polygon keeps three corners").wait_for()
+    for n_asked, before in ((6, CORNERS), (7, added), (8, CORNERS)):
+        press("Control+z")
+        assert corners_after(steered, engine, n_asked) == before
+    press("Control+z")
+    assert len(engine.asked) == 8
+
+
+def test_a_double_click_on_an_edge_makes_a_corner_there(
+    steered: Seen, engine: Engine
+) -> None:
+    row(steered, "free").get_by_role("button").click()
+    (x0, y), (x1, _) = (middle(knob(steered, "free", what)) for what in ("p0", "p1"))
+    steered.tab.mouse.dblclick(x0 + (x1 - x0) / 4, y)
+    found = corners_after(steered, engine, 1)
+    assert found == [CORNERS[0], pytest.approx([4, 45], abs=0.3), *CORNERS[1:]]
 
 
 def test_the_mean_pattern_is_taken_unless_another_is_chosen(

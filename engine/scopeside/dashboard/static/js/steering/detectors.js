@@ -7,6 +7,7 @@ import { tidy } from "./geometry.js";
 import { WaitingLine } from "./waiting_line.js";
 
 const KINDS = ["disk", "annulus", "segment", "rectangle", "polygon"];
+const NO_NAME = "a name is a letter, then at most 31 letters, digits, _ or -";
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/;
 
 export class Detectors {
@@ -100,7 +101,7 @@ export class Detectors {
   #isFree(name) {
     const isName = NAME.test(name);
     const isFree = !(name in detectorsOf(this.#processor));
-    if (!isName) this.#line.say("a name is a letter, then at most 31 letters, digits, _ or -", true);
+    if (!isName) this.#line.say(NO_NAME, true);
     else if (!isFree) this.#line.say(`there is a detector ${name} already`, true);
     return isName && isFree;
   }

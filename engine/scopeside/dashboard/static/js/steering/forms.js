@@ -139,7 +139,8 @@ class Form {
   async #askLater(rows) {
     this.#say("", false);
     const values = valuesOf(rows);
-    const what = Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+    const words = ([key, value]) => `${key} = ${JSON.stringify(value)}`;
+    const what = Object.entries(values).map(words);
     if (!(await this.#later.ask(what.join(", "), { values }))) return;
     for (const [, row] of rows) row.reset(); // it shows what holds
     this.#look();

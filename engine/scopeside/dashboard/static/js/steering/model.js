@@ -182,6 +182,12 @@ export class Processor extends EventTarget {
     return command("cancel_next", { id: this.next.id });
   }
 
+  // Say beside its shapes what cannot be, until the next change.
+  complain(why) {
+    this.problem = why;
+    this.tell();
+  }
+
   tell() {
     this.dispatchEvent(new Event("change"));
   }
