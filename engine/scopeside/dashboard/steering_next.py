@@ -7,6 +7,7 @@ refusal while one runs is no word on the change itself.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -19,6 +20,8 @@ from scopeside.dashboard.page import Page
 from scopeside.dashboard.shelf import Shown
 from scopeside.errors import ConfigError, EngineNotFoundError, ScopesideError
 from scopeside.inquiry import ask
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 0.025
 TRIES_S = 1.0
@@ -150,9 +153,13 @@ class Next:
 
     def _run(self) -> None:
         while not self._page.over.is_set():
-            if self._go.wait(LOOK_S):
-                self._go.clear()
+            if not self._go.wait(LOOK_S):
+                continue
+            self._go.clear()
+            try:
                 self._try_for_a_while()
+            except Exception:
+                log.exception("a change that waits could not be asked for")
 
     def _try_for_a_while(self) -> None:
         ends = time.monotonic() + TRIES_S
@@ -170,6 +177,8 @@ class Next:
 
     def _try(self, one: Waiting) -> None:
         """Ask for it once; a refusal counts if it comes twice and nothing runs."""
+        if one.state != "waiting":
+            return  # cancelled meanwhile
         try:
             try:
                 self._set(one)
