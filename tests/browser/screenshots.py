@@ -23,7 +23,7 @@ from PIL import Image
 from tests.browser.chromium import a_chromium
 from tests.browser.layout import SIZES, faults
 from tests.browser.seen import Seen
-from tests.system.engine_runs import Running, running, scopeside
+from tests.system.engine_runs import Running, running
 from tests.system.page_seen import address, opened, token
 from tests.system.test_wire_examples import free_endpoint
 
@@ -154,14 +154,13 @@ def movie() -> Iterator[Running]:
 
 @contextmanager
 def acting() -> Iterator[Running]:
-    """The example of feedback, armed."""
+    """The example of feedback, not armed: its proposals wait for a person."""
     text = (ROOT / "examples" / "feedback.toml").read_text()
     text = text.replace("tcp://127.0.0.1:7799", free_endpoint())
     with started(
         "run", "feedback.toml", "--page", "0", "--headless", text=text
     ) as engine:
         engine.until(lambda s: s.get("control", {}).get("connected"), "was connected")
-        scopeside(engine.folder, "arm", "--for", "10m", "--yes")
         yield engine
 
 
