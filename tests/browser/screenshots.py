@@ -23,7 +23,7 @@ from PIL import Image
 from tests.browser.chromium import a_chromium
 from tests.browser.layout import SIZES, faults
 from tests.browser.seen import Seen
-from tests.system.engine_runs import Running, running
+from tests.system.engine_runs import Running, running, scopeside
 from tests.system.page_seen import address, opened, token
 from tests.system.test_wire_examples import free_endpoint
 
@@ -161,6 +161,8 @@ def acting() -> Iterator[Running]:
         "run", "feedback.toml", "--page", "0", "--headless", text=text
     ) as engine:
         engine.until(lambda s: s.get("control", {}).get("connected"), "was connected")
+        said = scopeside(engine.folder, "advise")
+        assert said.returncode == 0, said.stdout + said.stderr
         yield engine
 
 
