@@ -395,6 +395,28 @@ def test_the_audit_log_is_searched_and_tells_a_story(
     says(at_guard, ".story", "anna@tem asked to accept it")
 
 
+def test_a_long_search_says_how_much_is_left_and_can_be_stopped(
+    at_guard: Seen, served: Dashboard
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def piece(question: dict[str, str]) -> dict[str, Any]:
+        asked.append(question)
+        found = {"path": "/audit.jsonl", "rows": [], "back_to_ms": T / 1e6}
+        return {**found, "looked_at": 12_000, "left": 0.401, "more": "a-search"}
+
+    served.page.questions["audit"] = piece
+    at_guard.view("Feedback")
+    says(at_guard, ".audit [role=status]", "nothing found in 12,000 records, back to")
+    says(at_guard, ".audit [role=status]", "41 % of the log is left")
+    at_guard.tab.get_by_role("button", name="Stop", exact=True).click()
+    at_guard.tab.get_by_role("button", name="older …").wait_for()
+    n_asked = len(asked)
+    at_guard.tab.get_by_role("button", name="older …").click()
+    until(lambda: len(asked) > n_asked)
+    assert asked[-1] == {"more": "a-search"}
+
+
 def test_nothing_is_wider_than_the_screen(at_guard: Seen, guard: GuardDouble) -> None:
     guard.status |= {"mode": "armed", "armed_until_ns": time.time_ns() + 40_000 * S}
     guard.status["waiting"] = [waiting("a/" + "x" * 150)]

@@ -338,6 +338,36 @@ def test_one_tab_too_many_is_told_so(served, monkeypatch):
     eventually(lambda: not served.tabs)
 
 
+OURS = "Sec-WebSocket-Protocol: scopeside"
+KNOWS = f"{OURS}, token.{TOKEN.encode().hex()}"
+GUESSES = f"{OURS}, token.{b'another'.hex()}, token.\N{LATIN SMALL LETTER E WITH ACUTE}"
+
+
+def test_a_tab_with_the_token_takes_the_place_of_the_oldest_without_one(
+    served, monkeypatch
+):
+    eventually(lambda: not served.tabs)
+    monkeypatch.setattr("scopeside.dashboard.live.MOST_TABS", 3)
+    with contextlib.ExitStack() as links:
+
+        def come(said):
+            link, status = shake_hands(served, said)
+            assert status == 101
+            return links.enter_context(link)
+
+        come(KNOWS)
+        oldest, guesses = come(OURS), come(GUESSES)
+        eventually(lambda: len(served.tabs) == 3)
+        assert ended_with(come(GUESSES)) == 4001  # there is no place to be had
+        come(KNOWS)
+        assert ended_with(oldest) == 4001
+        come(KNOWS)
+        assert ended_with(guesses) == 4001
+        assert ended_with(come(KNOWS)) == 4001  # of those with it none goes
+        assert len(served.tabs) == 3
+    eventually(lambda: not served.tabs)
+
+
 def eventually(condition):
     ends = time.monotonic() + 20
     while not condition():

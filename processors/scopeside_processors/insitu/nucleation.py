@@ -69,6 +69,10 @@ class Nucleation:
                 raise ValueError("max_radius_px is less than min_radius_px")
             return self
 
+    fixed: ClassVar[tuple[str, ...]] = tuple(
+        key for key in Params.model_fields if key != "alarms_per_hour"
+    )
+
     @classmethod
     def prepare(cls, acquisition: Acquisition | None = None) -> None:
         """Compile for an acquisition, or for what cameras usually deliver."""
