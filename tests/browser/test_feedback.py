@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser.conftest import TOKEN
 from tests.browser.seen import PATIENCE_S, Seen
 from tests.engine.audit_records import T, proposal, session
 from tests.engine.guard_double import GuardDouble, done, failed, guard_in, silent
@@ -286,6 +287,27 @@ def test_a_guard_that_falls_silent_is_no_longer_said_to_be_armed(
     says(seen, "#mode-chip[data-mode=lost]", "GUARD SILENT")
     seen.view("Feedback")
     says(seen, ".mode", "It was armed.")
+
+
+def test_a_page_that_has_begun_anew_claims_no_mode(
+    at_guard: Seen, guard: GuardDouble, served: Dashboard
+) -> None:
+    ends = time.time_ns() + 60 * S
+    guard.status |= {"mode": "armed", "armed_until_ns": ends}
+    says(at_guard, "#mode-chip[data-mode=armed]", "ARMED")
+    at_guard.view("Feedback")
+    served.server.close()
+    at_guard.until("document.documentElement.dataset.link === 'lost'")
+    anew = Dashboard(None, served.server.port, TOKEN)
+    anew.server.start()
+    at_guard.until("document.documentElement.dataset.link === 'open'")
+    says(at_guard, "#mode-chip[data-mode=lost]", "MODE UNKNOWN")
+    says(at_guard, ".mode", "has not heard the guard yet")
+    assert at_guard.tab.locator("#hold").is_enabled()
+    anew.page.attached(guard.folder)
+    says(at_guard, "#mode-chip[data-mode=armed]", "ARMED")
+    anew.server.close()
+    at_guard.complaints.clear()  # of requests while nobody served
 
 
 # -- proposals ----------------------------------------------------------------------

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scopeside.dashboard import place
 from scopeside.dashboard import server as serving
 from scopeside.dashboard.page import Blob, Page
+from scopeside.dashboard.parts import Dashboard
 from scopeside.dashboard.said import heard
 from scopeside.dashboard.server import Server
 from scopeside.errors import ConfigError, ScopesideError
@@ -455,6 +456,7 @@ def test_questions_that_take_long_do_not_pile_up(monkeypatch):
         '{"want": {"images": {"%s": {"key": "k"}}, "topics": []}}' % ("x" * 33),
         '{"want": {"images": {"a": {"key": 5}}, "topics": []}}',
         '{"want": {"images": {"a": {"key": "k", "hz": NaN}}, "topics": []}}',
+        '{"want": {"images": {"a": {"key": "k", "plane": [1]}}, "topics": []}}',
         '{"want": {"images": {}, "topics": [5]}}',
         json.dumps({"want": {"images": {}, "topics": ["t"] * 65}}),
     ],
@@ -497,6 +499,29 @@ def test_a_page_is_found_as_long_as_it_lives(run_root):
     with place.announced(8765):
         assert place.pages() == [8765]
     assert place.pages() == []
+
+
+def test_pages_are_told_oldest_first_and_files_of_pages_that_were_killed_are_not(
+    run_root,
+):
+    with place.announced(8765), place.announced(8764):
+        (run_root / "page-8763").touch()
+        (run_root / "page-of-no-port").touch()
+        assert place.pages() == [8765, 8764]
+
+
+def test_a_page_whose_port_is_taken_leaves_no_thread_of_its_parts(
+    run_root, monkeypatch
+):
+    page = Dashboard(None, 0, "token")
+
+    def start():
+        raise OSError("address already in use")
+
+    monkeypatch.setattr(page.server, "start", start)
+    with pytest.raises(OSError, match="in use"):
+        page.start()
+    assert page.page.over.is_set()
 
 
 def test_a_port_that_is_asked_for_and_taken_is_refused():

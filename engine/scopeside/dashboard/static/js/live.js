@@ -16,7 +16,7 @@ const NO_PLACE_RETRY_MS = 10_000;
 
 export class Live extends EventTarget {
   #socket = null;
-  #images = new Map(); // id -> {key, hz, paint}
+  #images = new Map(); // id -> {key, hz, paint, plane}
   #topics = new Map(); // name -> {listeners: Set, value}
   #next = 0;
   #heardMs = Date.now(); // also counts while the machine sleeps, unlike performance.now()
@@ -176,7 +176,7 @@ export class Live extends EventTarget {
       const topic = this.#topics.get(said.topic);
       if (topic === undefined) return;
       topic.value = said.value;
-      for (const listener of topic.listeners) listener(said.value);
+      for (const listener of topic.listeners) attempt(() => listener(said.value));
     }
   }
 
@@ -232,6 +232,15 @@ function protocols() {
   const bytes = [...new TextEncoder().encode(token() ?? "")];
   const hex = bytes.map((one) => one.toString(16).padStart(2, "0")).join("");
   return hex === "" ? ["scopeside"] : ["scopeside", `token.${hex}`];
+}
+
+// One listener that fails keeps nothing from the others: HOLD hears what a view cannot show.
+function attempt(action) {
+  try {
+    action();
+  } catch (error) {
+    reportError(error);
+  }
 }
 
 const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
