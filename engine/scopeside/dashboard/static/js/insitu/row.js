@@ -40,7 +40,7 @@ export class Row extends EventTarget {
     const lines = [...record.lines.values()].filter((line) => line.row === row.id);
     this.#shown = { row, lines };
     this.#say(row, lines);
-    if (!this.isSeen || this.#isFolded) return;
+    if (!this.isSeen || this.#isFolded || window.Bokeh === undefined) return;
     this.#plot ??= this.#makePlot();
     const courses = row.id.startsWith("radius") ? record.courses(row.unit) : [];
     const breaks = record.marks.map((mark) => mark.t);
