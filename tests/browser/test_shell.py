@@ -171,6 +171,21 @@ def test_a_tab_that_is_cut_off_is_greyed_says_so_and_comes_back(
     second.server.close()
 
 
+def test_one_who_fails_on_what_is_told_keeps_nothing_from_the_others(
+    seen: Seen, served: Dashboard
+) -> None:
+    seen.tab.evaluate(
+        "() => scopeside.live.topic('status', () => { throw new Error('one view') })"
+    )
+    seen.tab.evaluate(
+        "() => scopeside.live.topic('status', () => { window.heard = true })"
+    )
+    served.page.hear_status(well())
+    seen.until("window.heard")
+    assert seen.complaints == ["error: one view"]
+    seen.complaints.clear()
+
+
 def test_another_version_of_the_page_is_loaded_anew(
     seen: Seen, served: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

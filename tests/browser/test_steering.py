@@ -292,6 +292,21 @@ def test_a_refusal_that_names_only_the_table_stands_beside_the_field(
     disk.get_by_text(why).wait_for()
 
 
+def test_what_was_entered_stays_when_the_connection_breaks(
+    steered: Seen, engine: Engine
+) -> None:
+    steered.tab.locator("[data-key=saturation] input").fill("7")
+    steered.tab.evaluate("window.told = 0")
+    steered.tab.evaluate(
+        "() => scopeside.live.topic('steering_forms', () => { window.told += 1 })"
+    )
+    [tab] = engine.board.server.tabs
+    tab._sender.get_loop().call_soon_threadsafe(tab.close)
+    steered.until("window.told === 2")
+    steered.tab.locator("[data-key=saturation]").get_by_text("not applied").wait_for()
+    assert steered.tab.locator("[data-key=saturation] input").input_value() == "7"
+
+
 def test_reset_shows_what_holds(steered: Seen, engine: Engine) -> None:
     disk = steered.tab.locator("[data-key='detectors.bf.disk'] input")
     disk.fill("1, 2")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import time
@@ -24,6 +25,7 @@ from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.rules import environ_of, headers
 from scopeside.dashboard.said import MOST_WANTED, heard
+from scopeside.dashboard.seats import NO_PLACE, PROTOCOL, shows, who_leaves
 from scopeside.dashboard.shelf import Shown
 from scopeside.security.http import refusal
 
@@ -94,7 +96,17 @@ class Encoded:
 
 
 class Live(WebSocketHandler):
-    """One tab."""
+    """One tab.
+
+    Attributes
+    ----------
+    may_change
+        Whether it has shown the token.
+    came
+        The how manieth tab it is.
+    """
+
+    _counted = itertools.count(1)
 
     page: Page
     tabs: set[Live]
@@ -111,6 +123,7 @@ class Live(WebSocketHandler):
         greeting: Mapping[str, Any],
     ) -> None:
         """Take what all tabs share."""
+        self.may_change, self.came = False, next(self._counted)
         self.page, self.tabs, self.pace = page, tabs, pace
         self.encodings, self.greeting = encodings, greeting
         self._images: dict[str, _Wanted] = {}
@@ -120,14 +133,23 @@ class Live(WebSocketHandler):
         self._sender: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
-        """Refuse whoever calls us by another name, and one tab too many."""
+        """Refuse whoever calls us by another name, and one too many that is no tab."""
         refused = refusal(environ_of(self), self.settings["port"], None)
         if refused is not None:
             self.set_status(refused.status.value)
             self.finish({"error": refused.reason})
-        elif len(self.tabs) >= MOST_TABS:
+        elif len(self.tabs) >= MOST_TABS and PROTOCOL not in self._protocols():
             self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
             self.finish({"error": f"{MOST_TABS} tabs are open; close one"})
+
+    def _protocols(self) -> list[str]:
+        said = self.request.headers.get("Sec-WebSocket-Protocol", "")
+        return [one.strip() for one in said.split(",")]
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """Take ours, and look whether the token stands beside it."""
+        self.may_change = shows(subprotocols, self.settings["token"])
+        return PROTOCOL if PROTOCOL in subprotocols else None
 
     def set_default_headers(self) -> None:
         """Say what browsers are to keep to, where a tab is refused."""
@@ -139,10 +161,29 @@ class Live(WebSocketHandler):
         return origin == f"http://{self.request.host}"
 
     def open(self, *_args: str, **_kwargs: str) -> None:
-        """Greet, and begin to send."""
+        """Greet, and begin to send, if there is a place."""
         self.set_nodelay(True)
+        if not self._is_seated():
+            return
         self.tabs.add(self)
         self._sender = asyncio.ensure_future(self._send())
+
+    def _is_seated(self) -> bool:
+        """Find a place, if need be that of the oldest tab without the token."""
+        if len(self.tabs) < MOST_TABS:
+            return True
+        leaves = who_leaves(self.tabs) if self.may_change else None
+        if leaves is None:
+            self.close(NO_PLACE, f"{MOST_TABS} tabs are open, no more find a place")
+            return False
+        leaves.give_place()
+        return True
+
+    def give_place(self) -> None:
+        """Leave, and say why."""
+        self.tabs.discard(self)
+        why = f"{MOST_TABS} tabs are open, and one with the token took this one's place"
+        self.close(NO_PLACE, why)
 
     def on_close(self) -> None:
         """Forget the tab."""

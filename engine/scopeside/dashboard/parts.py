@@ -55,8 +55,18 @@ class Dashboard:
         return {"meta": plain(shown.result.meta), "pixel": self._scales.of(shown)}
 
     def start(self) -> None:
-        """Serve, and begin to look for the engine."""
-        self.server.start()
+        """Serve, and begin to look for the engine.
+
+        Raises
+        ------
+        OSError
+            If the port is taken.
+        """
+        try:
+            self.server.start()
+        except BaseException:
+            self.page.over.set()  # threads of its parts run already
+            raise
         self._feed.start()
 
     def close(self) -> None:

@@ -320,6 +320,7 @@ class Server:
             default_handler_class=NotThere,
             default_handler_args={"port": self.port, "token": None},
             port=self.port,
+            token=self._token,
             waiting=set(),
             failed=set(),
             answering=set(),

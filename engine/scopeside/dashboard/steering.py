@@ -88,9 +88,11 @@ class Steering:
 
     def _tables_of(self, folder: str) -> Tables:
         """Return the tables of an engine; they stay when it has ended, to be saved."""
-        if folder not in self._tables:
-            self._tables = {folder: pipeline_tables.read(Path(folder))}
-        return self._tables[folder]
+        tables = self._tables.get(folder)
+        if tables is None:  # another thread may ask for another engine meanwhile
+            tables = pipeline_tables.read(Path(folder))
+            self._tables = {folder: tables}
+        return tables
 
     # -- what is asked for --------------------------------------------------------
 

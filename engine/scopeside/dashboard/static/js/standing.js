@@ -34,6 +34,11 @@ export class Standing extends EventTarget {
     return this.#live.lostSince ?? this.health?.ended_ms ?? null;
   }
 
+  // Why the page has no place for this tab; empty if it has.
+  get turnedAway() {
+    return this.#live.turnedAway;
+  }
+
   get isLive() {
     return this.state === "live";
   }

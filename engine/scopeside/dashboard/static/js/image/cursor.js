@@ -17,7 +17,7 @@ export class Cursor {
   at = null; // {row, col}
 
   // `tools`: of the image, or null; `others()`: images that share the cursor; `viewed()`:
-  // called when hand or keyboard have moved the view.
+  // called when hand or keyboard have moved the view; `zooms`: whether they can.
   constructor(image, stage, { tools, others, viewed, zooms }) {
     this.#image = image;
     this.#stage = stage;

@@ -20,11 +20,6 @@ export class Values {
     this.isWhole = header.dtype !== "f4";
   }
 
-  // Whether there is anything to paint.
-  get isEmpty() {
-    return this.sentRows * this.sentColumns === 0;
-  }
-
   // The value at a pixel: a number (NaN: not seen), [row, column] of a vector, or [red,
   // green, blue]; undefined beyond the image.
   at(row, column) {

@@ -15,7 +15,7 @@ export class Link {
   #pinned = null; // {row, column, scan, acquisition}
   #wanted = null; // to be asked next
   #isAsking = false;
-  #last = null; // {at, from: {row, column}, exact, number}
+  #last = null; // {at, from: header.pattern or null, exact}
   #timer = null;
 
   constructor(pattern) {

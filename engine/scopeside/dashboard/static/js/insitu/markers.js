@@ -20,7 +20,7 @@ export class Markers {
   #particles = svg("path", { class: "particles", "vector-effect": "non-scaling-stroke" });
   #coasting = svg("path", { class: "particles coasting", "vector-effect": "non-scaling-stroke" });
   #events = new Map(); // uid -> {group, path, text}
-  #drawn = []; // {event, y, x}
+  #drawn = []; // events
   #shows;
   #chosen = null;
 
@@ -51,7 +51,7 @@ export class Markers {
   near({ row, col }) {
     let found = null;
     let least = NEAR_PX / this.#image.pxPerUnit;
-    for (const { event } of this.#drawn) {
+    for (const event of this.#drawn) {
       const at = this.placeOf(event);
       if (at === null) continue;
       const away = Math.hypot(at.row - row, at.col - col);
@@ -123,7 +123,7 @@ export class Markers {
       this.#events.delete(uid);
     }
     for (const event of wanted) this.#drawEvent(event, shows);
-    this.#drawn = wanted.map((event) => ({ event }));
+    this.#drawn = wanted;
   }
 
   #drawEvent(event, shows) {

@@ -1,11 +1,9 @@
 // What can be steered: the processors of the running pipeline, with the parameters that
 // hold, and those that are being asked for.
 
-import { command, mayChange } from "../ask.js";
+import { command, MAY_ONLY_LOOK, mayChange } from "../ask.js";
 import { Sender } from "./sender.js";
-
-const LOOK_ONLY =
-  "this tab may only look: open the address with the token, which the engine prints";
+import { same } from "./values.js";
 
 // Events: "forms" (another pipeline), "state" (what holds), both after it is here; of a
 // processor: "change".
@@ -22,7 +20,7 @@ export class Model extends EventTarget {
 
   // Why nothing at all can be changed from here; empty if it can.
   get whyNot() {
-    if (!mayChange()) return LOOK_ONLY;
+    if (!mayChange()) return MAY_ONLY_LOOK;
     return this.state.running ? "" : "no engine runs";
   }
 
@@ -34,6 +32,8 @@ export class Model extends EventTarget {
   }
 
   #takeForms(forms) {
+    // Told once more after a break of the connection: what a person has entered stays.
+    if (same(forms, this.forms)) return;
     this.forms = forms;
     const named = forms.processors.map((form) => [form.name, new Processor(this, form)]);
     this.processors = new Map(named);
