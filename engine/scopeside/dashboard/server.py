@@ -20,8 +20,9 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, url
 
+from scopeside.dashboard.encodings import Encodings
 from scopeside.dashboard.files import Front, KeptFiles, VersionedFiles, bundle
-from scopeside.dashboard.live import Encoded, Live
+from scopeside.dashboard.live import Live
 from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Blob, Page
 from scopeside.dashboard.place import address, bokeh_scripts
@@ -226,8 +227,9 @@ class Server:
     ) -> None:
         self.page = page
         self.tabs: set[Live] = set()
-        self._asked_port, self._token, self._beside = port, token, beside
+        self._asked_port, self._token = port, token
         self._pools = Pools()
+        self._encodings = Encodings(beside)
         self._ready = threading.Event()
         self._failure: Exception | None = None
         self._over = asyncio.Event()
@@ -261,6 +263,7 @@ class Server:
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
         self._pools.close()
+        self._encodings.close()
 
     # ---------------------------------------------------------------------------
 
@@ -301,7 +304,7 @@ class Server:
         shared = {
             "page": self.page,
             "tabs": self.tabs,
-            "encodings": Encoded(self._beside),
+            "encodings": self._encodings,
             "pace": Pace(lambda stretch: self.page.tell("pace", {"stretch": stretch})),
             "greeting": {"page": secrets.token_hex(8), "version": ours.version},
         }

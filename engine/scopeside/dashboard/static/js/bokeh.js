@@ -15,6 +15,11 @@ export function bokeh() {
   return loading;
 }
 
+// Whether all of it is there.
+export function hasBokeh() {
+  return window.Bokeh?.Plotting !== undefined;
+}
+
 async function load() {
   const base = document.documentElement.dataset.files ?? ""; // of this version, see files.py
   for (const name of FILES) await script(base + name);

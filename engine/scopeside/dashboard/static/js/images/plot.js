@@ -2,7 +2,7 @@
 // twice a second at most.
 
 import { question } from "../ask.js";
-import { bokeh } from "../bokeh.js";
+import { bokeh, hasBokeh } from "../bokeh.js";
 import { h, svg } from "../dom.js";
 
 const EVERY_MS = 500;
@@ -53,7 +53,7 @@ export class Plot {
   async #ask() {
     const wanted = this.#wanted;
     try {
-      if (window.Bokeh === undefined) this.#says.textContent = "loading what draws plots …";
+      if (!hasBokeh()) this.#says.textContent = "loading what draws plots …";
       await bokeh();
       const found = await question("series", { key: this.#key });
       this.#number = Math.max(wanted, found.number);

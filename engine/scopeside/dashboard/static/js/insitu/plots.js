@@ -1,6 +1,6 @@
 // The plots: rows over one time axis, with what moves through time.
 
-import { bokeh } from "../bokeh.js";
+import { bokeh, hasBokeh } from "../bokeh.js";
 import { h } from "../dom.js";
 import { Plot } from "./plot.js";
 import { Row } from "./row.js";
@@ -126,7 +126,7 @@ export class Plots {
       this.#buttons[name].setAttribute("aria-pressed", String(this.#window.mode === name));
     }
     if (told === null || !this.element.isConnected) return;
-    if (this.#rows.size > 0 && window.Bokeh === undefined) this.#load();
+    if (this.#rows.size > 0 && !hasBokeh()) this.#load();
     else if (this.#axis === null && this.#rows.size > 0) {
       this.#axis = new Plot(this.#axisHost, () => this.#style, { axis: true });
       this.#axis.show();
