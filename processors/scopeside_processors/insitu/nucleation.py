@@ -54,7 +54,7 @@ class Nucleation:
         """What nuclei are on their background."""
         correct_drift: bool = True
         """Whether drift is taken out; false: frames stand still already."""
-        bin: Annotated[int, Field(ge=1, le=16)] | Literal["auto"] = "auto"
+        binning: Annotated[int, Field(ge=1, le=16)] | Literal["auto"] = "auto"
         """Width of a cell, px; auto: two thirds of the smallest radius."""
         absorbance_per_px: Annotated[float, Field(gt=0)] | None = None
         """Loss per px of thickness, -d ln I/dz; none: learnt from the nuclei."""
@@ -105,7 +105,7 @@ class Nucleation:
             max_radius_px=params.max_radius_px,
             false_alarms=self._rate(params),
             contrast=params.contrast,
-            size=None if params.bin == "auto" else params.bin,
+            size=None if params.binning == "auto" else params.binning,
             offset=camera.offset,
             scale=1.0 / camera.gain,
         )

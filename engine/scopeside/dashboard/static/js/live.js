@@ -227,6 +227,13 @@ export class Live extends EventTarget {
   }
 }
 
+// What is said in the handshake: one of ours, and the token in letters that are allowed.
+function protocols() {
+  const bytes = [...new TextEncoder().encode(token() ?? "")];
+  const hex = bytes.map((one) => one.toString(16).padStart(2, "0")).join("");
+  return hex === "" ? ["scopeside"] : ["scopeside", `token.${hex}`];
+}
+
 // One listener that fails keeps nothing from the others: HOLD hears what a view cannot show.
 function attempt(action) {
   try {
@@ -234,13 +241,6 @@ function attempt(action) {
   } catch (error) {
     reportError(error);
   }
-}
-
-// What is said in the handshake: one of ours, and the token in letters that are allowed.
-function protocols() {
-  const bytes = [...new TextEncoder().encode(token() ?? "")];
-  const hex = bytes.map((one) => one.toString(16).padStart(2, "0")).join("");
-  return hex === "" ? ["scopeside"] : ["scopeside", `token.${hex}`];
 }
 
 const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
