@@ -49,6 +49,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+SYSTEM = "mark.system"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that start no engine where only those that do are asked for.
+
+    To collect all takes ten seconds of a core, twice that in a new clone.
+    """
+    if config.option.markexpr != "system" or not collection_path.match("test_*.py"):
+        return None
+    return SYSTEM not in collection_path.read_text() or None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kill" in metafunc.fixturenames:
         metafunc.parametrize("kill", range(metafunc.config.getoption("--kills")))
@@ -69,6 +82,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # Processes that share the tests take a file each.
         group = "orix" if ORIX.match(item.path.stem) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("system") and SYSTEM not in item.path.read_text():
+            message = f"{item.path} has to name {SYSTEM}: else it is never collected"
+            raise pytest.UsageError(message)
     # Whole engines, real sockets and other people's programs on a machine that does
     # other things too: about one start in 150 has hung, and the cause is not found. A
     # test that fails twice in a row still fails. The summary lists every rerun: each is
