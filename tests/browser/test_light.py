@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.browser.seen import Seen
+from tests.browser.seen import PATIENCE_S, Seen
+from tests.browser.test_shell import hide, image
 from tests.engine.well import changed, well
 
 from scopeside.dashboard.parts import Dashboard
+from scopeside.result import Result
 
 pytestmark = pytest.mark.browser
 
+META = {"acq": "scan-1", "chain": "stem", "processor": "dose"}
 PLOTS = "**/bokeh/*.js"
 LOADING = ".insitu .loading"
 
@@ -51,3 +56,40 @@ def test_plots_say_that_they_are_being_loaded_and_why_they_are_not_there(
     assert loading.is_hidden()
     assert len(seen.complaints) == 1
     assert seen.complaints.pop().endswith("/bokeh/bokeh.min.js")
+
+
+def test_a_tab_that_nobody_sees_wants_only_what_its_title_says(
+    seen: Seen, served: Dashboard
+) -> None:
+    for value in (1, 2):
+        served.page.hear(image(value))
+    served.page.hear_status(well())
+    seen.until("document.documentElement.dataset.engine === 'live'")
+    seen.until("document.querySelector('.live-image[data-number]') !== null")
+    (tab,) = served.server.tabs
+    hide(seen, True)
+    eventually(lambda: set(tab._topics) == {"health"} and tab._images == {})
+    hide(seen, False)
+    eventually(lambda: {"guard", "catalogue", "values"} <= set(tab._topics))
+    eventually(lambda: len(tab._images) == 1)
+
+
+def test_what_was_said_while_nobody_saw_the_tab_is_seen_afterwards(
+    seen: Seen, served: Dashboard
+) -> None:
+    served.page.hear(image(1))
+    seen.tab.locator(".live-image[data-number]").wait_for()
+    hide(seen, True)
+    (tab,) = served.server.tabs
+    eventually(lambda: set(tab._topics) == {"health"})
+    served.page.hear(Result("dose", 7.25, kind="scalar", units="e/px", meta=META))
+    assert seen.tab.locator(".values tr").count() == 0
+    hide(seen, False)
+    seen.tab.locator(".values tr").get_by_text("7.25").wait_for()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)

@@ -166,3 +166,30 @@ def test_a_result_is_made_once_and_the_next_version_anew(oven):
 
     run(scene)
     assert oven.made == [1, 2]
+
+
+def test_what_is_made_at_the_same_time_is_sent_together(served, oven, monkeypatch):
+    monkeypatch.setattr(live, "TOGETHER_S", 1000.0)
+    monkeypatch.setattr(live, "BEAT_S", 0.02)
+
+    def hear():
+        for name in ("bf", "adf"):
+            served.page.hear(Result(name, np.ones((4, 4)), meta=image(1).meta))
+
+    async def scene():
+        async with tab(served) as one:
+            hear()
+            await one.want(i1=KEY, i2="stem.virtual.adf")
+            for ident in ("i1", "i2"):  # the first ones come one after another
+                oven.go_on.release()
+                await one.painted(await one.next("image"), ident)
+            hear()
+            oven.go_on.release()
+            for _ in range(4):
+                await begins(oven)  # the second is being made
+            assert await one.until_beats(5) == []
+            oven.go_on.release()
+            names = {(await one.next("image"))["name"] for _ in range(2)}
+            assert names == {"bf", "adf"}
+
+    run(scene)

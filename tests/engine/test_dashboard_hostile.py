@@ -15,7 +15,7 @@ from tests.engine.test_dashboard_live import header_of
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.websocket import websocket_connect
 
-from scopeside.dashboard import catalogue, feed
+from scopeside.dashboard import catalogue, feed, rules
 from scopeside.dashboard import server as serving
 from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.encodings import message_of
@@ -274,6 +274,32 @@ def test_changes_and_holds_do_not_wait_for_questions(served):
         assert ask("hold", b"{}") == 200
         assert not any(one.done() for one in slow)
         go_on.set()
+
+
+def test_a_hold_does_not_wait_for_those_who_try_tokens(served, monkeypatch):
+    monkeypatch.setattr(rules, "WRONG_S", 1000.0)
+    served.page.urgent["hold"] = lambda _body: {"state": "done"}
+    where = ("127.0.0.1", served.server.port)
+    head = f"POST /api/hold HTTP/1.1\r\nHost: {where[0]}:{where[1]}\r\n"
+    rest = "Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+
+    async def ask(token):
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(f"{head}Authorization: Bearer {token}\r\n{rest}".encode())
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async def scene():
+        async with asyncio.TaskGroup() as persons:
+            wrong = [persons.create_task(ask("wrong")) for _ in range(40)]
+            assert b'{"state": "done"}' in await ask(TOKEN)
+            assert not any(one.done() for one in wrong)
+            for one in wrong:
+                one.cancel()
+
+    asyncio.run(asyncio.wait_for(scene(), 20))
 
 
 async def gone(link):

@@ -37,6 +37,8 @@ MOST_TABS = 32
 EARLY = 0.8
 """Of the time between two images: one that is due soon and there already is sent, as it
 would only grow older."""
+TOGETHER_S = 0.02
+"""An image that is there waits so long for another that is being made."""
 LOST_S = 2.0
 """A tab that has not said for so long that it has painted is sent the next one."""
 _URGENT = ("engine", "guard", "guard_verdicts", "pace")
@@ -94,6 +96,7 @@ class Live(WebSocketHandler):
         self._topics: dict[str, int] = {}
         self._new = asyncio.Event()
         self._sent_at = 0.0
+        self._gathers_since: float | None = None
         self._sender: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
@@ -259,10 +262,12 @@ class Live(WebSocketHandler):
 
     async def _send_images(self) -> float:
         """Send what has been made, have made what is due; return when to look again."""
-        wait_s = BEAT_S
+        idle = [one for one in self._images.values() if one.making is None]
+        wait_s = min((self._ask_for(one) for one in idle), default=BEAT_S)
+        rest_s = self._gathers_s()
+        if rest_s > 0:
+            return min(wait_s, rest_s)
         for ident, wanted in list(self._images.items()):
-            if wanted.making is None:
-                wait_s = min(wait_s, self._ask_for(wanted))
             if wanted.making is not None and wanted.making.done():
                 made, wanted.making = wanted.making.result(), None
                 wanted.sent, wanted.sent_at = made.number, time.monotonic()
@@ -270,6 +275,20 @@ class Live(WebSocketHandler):
                 message = picture.addressed(ident, made.message)
                 await self.write_message(message, binary=True)
         return wait_s
+
+    def _gathers_s(self) -> float:
+        """Return how long what is made waits for what is being made, s.
+
+        What comes together the browser draws at once: most of what a tab costs is to
+        draw it anew, however much of it has changed.
+        """
+        making = [one.making.done() for one in self._images.values() if one.making]
+        if all(making) or not any(making):
+            self._gathers_since = None
+            return 0.0
+        now = time.monotonic()
+        self._gathers_since = self._gathers_since or now
+        return self._gathers_since + TOGETHER_S - now
 
     def _ask_for(self, wanted: _Wanted) -> float:
         """Have the newest made if it is due; return how long it is not, s."""
