@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.browser.seen import Seen
+from tests.engine.small_runs import Recording, batch, movie
 
 from scopeside.dashboard.parts import Dashboard
 from scopeside.result import Result
@@ -352,6 +353,46 @@ def test_pointing_at_a_position_shows_the_nearest_pattern_of_the_sample(
     says(seen, "Pattern at row 6, column 10, exactly the one you point at")
     marks = "document.querySelectorAll('.tile .overlay .position ellipse.over')"
     seen.until(f"[...{marks}].filter(c => c.cx.baseVal.value === 10).length === 3")
+
+
+def test_positions_that_have_a_pattern_are_shown_when_they_are_asked_for(
+    seen: Seen, served: Dashboard
+) -> None:
+    hear_a_scan(served)
+    scan = {"shape": list(SCAN), "pattern": "raster"}
+    known = {"acquisition": {"kind": "scan4d", "scan": scan}}
+    served.page.hear_status({**status_of("a.toml"), "open": {"scan-1": known}})
+    for column in (3, 4, 9):
+        served.page.hear(frame_of(2, column, 7))
+    painted(seen, 5)
+    drawn = "document.querySelector('.tile .overlay path.where').getAttribute('d')"
+    assert seen.tab.evaluate(drawn) is None
+    box = seen.tab.get_by_role("checkbox", name="which positions have a pattern")
+    box.check()
+    says(seen, "3 of 96 positions in the sample")
+    seen.until(f"{drawn} === 'M3 2h1M9 2h0'")
+    box.uncheck()
+    seen.until(f"{drawn} === null")
+
+
+def test_a_frame_of_the_recording_of_a_movie_is_chosen_by_its_number(
+    seen: Seen, served: Dashboard, tmp_path: Path
+) -> None:
+    run = Recording(tmp_path / "m1", movie()).add(batch(*range(10)))
+    known = {"acquisition": {"kind": "movie", "scan": None}}
+    record = {"open": {"m1": {"folder": str(run.folder)}}}
+    status = {**status_of("a.toml"), "open": {"m1": known}, "record": record}
+    served.page.hear_status(status)
+    panel = seen.tab.locator(".recorded")
+    number = panel.get_by_label("number of the frame")
+    seen.until("document.querySelector('.recorded input').max === '9'")
+    number.fill("7")
+    panel.get_by_text("Frame 7 of the recording of m1").wait_for()
+    assert panel.locator(".live-image").is_visible()
+    assert panel.locator("input.range").input_value() == "7"
+    number.fill("12")
+    panel.get_by_text("it is frame 12, and 10 frames are recorded so far").wait_for()
+    run.close()
 
 
 def test_a_click_keeps_a_position_and_a_new_acquisition_is_asked_for_it(

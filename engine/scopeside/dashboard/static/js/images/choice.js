@@ -14,7 +14,7 @@ export const chosen = new KeptTable("scopeside.chosen", {
 });
 
 // Results that are steps on the way to others, or checks: to be ticked, not shown unasked.
-const ASIDE = new Set(["max", "variance", "validity", "total", "com", "com_y", "com_x", "segments"]);
+const ASIDE = new Set(["max", "variance", "validity", "total", "com", "com_y", "com_x", "segments", "patterns"]);
 // Left out where the other of the pair is there: it shows the same, better.
 const BETTER = { sum: "mean", field: "field_colour" };
 // What is looked at first; results that are not named here come before the last two.

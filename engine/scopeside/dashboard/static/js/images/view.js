@@ -9,6 +9,7 @@ import { Chooser } from "./chooser.js";
 import { Grid } from "./grid.js";
 import { Link } from "./link.js";
 import { Pattern } from "./pattern.js";
+import { RecordedFrame } from "./recorded.js";
 import { ValuesPanel } from "./values.js";
 
 export const name = "Images";
@@ -31,6 +32,7 @@ class ImagesView {
   #chooser = new Chooser();
   #values = new ValuesPanel();
   #pattern;
+  #recorded;
   #link;
   #grid;
   #images = new Map(); // entries of the catalogue that are images, by key
@@ -46,7 +48,9 @@ class ImagesView {
     this.#pattern = new Pattern(page);
     this.#link = new Link(this.#pattern);
     this.#grid = new Grid(page, room);
-    this.#side = h("div.side", {}, this.#pattern.element, this.#values.element);
+    this.#recorded = new RecordedFrame(page);
+    const parts = [this.#pattern, this.#recorded, this.#values];
+    this.#side = h("div.side", {}, ...parts.map(({ element }) => element));
     this.#reset.title = "as at first, for all results: this browser keeps them over a reload";
     const bar = h("div.row.bar", {}, this.#choose, this.#reset, this.#kept);
     const main = h("div.main", {}, bar, this.#nothing, room);
@@ -60,18 +64,23 @@ class ImagesView {
   show() {
     this.#grid.show();
     this.#link.show();
+    this.#recorded.show();
     this.#values.show();
   }
 
   hide() {
     this.#grid.hide();
     this.#link.hide();
+    this.#recorded.hide();
     this.#values.hide();
   }
 
   #listen(live, standing) {
     standing.addEventListener("change", () => put(this.#nothing, standing.startsWords || WAITS));
-    live.topic("status", ({ pipeline }) => this.#choice.of(pipeline ?? "") && this.#arrange());
+    live.topic("status", ({ pipeline }) => {
+      if (this.#choice.of(pipeline ?? "")) this.#arrange();
+      else this.#seeSide(); // whether something is recorded may be another matter now
+    });
     live.topic("catalogue", (catalogue) => this.#hear(catalogue));
     live.topic("values", (values) => {
       this.#values.set(values);
@@ -158,6 +167,7 @@ class ImagesView {
   }
 
   #seeSide() {
-    this.#side.hidden = this.#pattern.element.hidden && this.#values.element.hidden;
+    const parts = [this.#pattern, this.#recorded, this.#values];
+    this.#side.hidden = parts.every(({ element }) => element.hidden);
   }
 }
