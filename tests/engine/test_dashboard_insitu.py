@@ -14,10 +14,10 @@ import pytest
 from scopeside.dashboard.insitu import InSitu
 from scopeside.dashboard.insitu_events import MOST as MOST_EVENTS
 from scopeside.dashboard.insitu_places import MOST_SHOWN
-from scopeside.dashboard.insitu_record import MOST_LINES
 from scopeside.dashboard.page import Blob, Page
 from scopeside.errors import ScopesideError
 from scopeside.result import Result, invalid
+from scopeside.series.kept import MOST_LINES
 
 BEGIN_NS = 1_795_000_000_000_000_000
 FRAME_S = 0.1
@@ -158,7 +158,7 @@ def test_a_table_of_particles_gives_their_number_and_mean_radius(told: Told) -> 
     rows = [[1, 5, 5, 2.0, 0.9, 1], [2, 9, 9, 4.0, 0.9, 1]]
     told.table("tracks", TRACK, rows, 3)
     assert told.line("followed")["v"] == [2.0]
-    assert told.line("mean, followed")["v"] == [6.0]
+    assert told.line("median, followed")["v"] == [6.0]
 
 
 def test_no_particles_are_none_and_an_invalid_table_is_nothing(told: Told) -> None:

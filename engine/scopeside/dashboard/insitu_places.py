@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scopeside.dashboard.insitu_lines import columns_of
 from scopeside.result import Result
+from scopeside.series.lines import columns_of
 
 MOST_SHOWN = 300
 """Particles that are drawn: beyond, those with the least chance are left out."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 MOST = 4096
 """Points that a trace keeps, besides the three of what is still being gathered."""
 
-Point = tuple[int, float, float]
-"""Time, ns since 1970 UTC; value; one standard deviation (NaN: unknown)."""
+Point = tuple[int, float, float, float]
+"""Time, ns since 1970 UTC; value; lower and upper end of its band (NaN: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
