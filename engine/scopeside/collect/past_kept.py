@@ -86,13 +86,13 @@ class PastKept:
     def take(self, master: Master) -> None:
         """Take what a chain says now."""
         followed = self._followed[master.acquisition.id]
-        self._begin(master)
         for processor, result in master.said():
             source = f"{master.chain.name}.{processor}"
             if followed.seen.get((source, result.name)) is not result:
                 followed.seen[source, result.name] = result
                 read = partial(self._read, followed, result, source, master.t_frame_ns)
                 self._try(read, result, source)
+        self._begin(master)
 
     def close(self, masters: Mapping[str, Master]) -> None:
         """Take the last of an acquisition, and what is told anew as a whole."""
@@ -123,7 +123,8 @@ class PastKept:
             (line, _of_experiment(line, trace.points, since_ns))
             for line, trace in self._kept.lines.values()
         ]
-        return Past([one for one in lines if one[1]], dict(self._begins))
+        times = {acq: one.times.pairs for acq, one in self._followed.items()}
+        return Past([one for one in lines if one[1]], dict(self._begins), times)
 
     def take_over(self, past: Past) -> None:
         """Go on from what `past` gave; only on a new object."""
@@ -135,7 +136,8 @@ class PastKept:
 
     def _begin(self, master: Master) -> None:
         name = master.acquisition.id
-        begin_ns = master.acquisition.started_ns or master.t_frame_ns
+        followed = self._followed[name]
+        begin_ns = followed.times.at(0) or master.acquisition.started_ns
         if begin_ns and name not in self._begins:
             self._begins[name] = begin_ns
             while len(self._begins) > MOST_BEGINS:

@@ -158,6 +158,9 @@ class Record:
         for acq, begin_ns in past.begins.items():
             acquired = self.acquired[acq]
             acquired.started_ns = acquired.started_ns or begin_ns
+        for acq, pairs in past.times.items():
+            if acq in self.acquired:
+                self.acquired[acq].times.put_before(pairs)
         self._forget_oldest()
         for line, points in past.lines:
             self.kept.put_before(line, points, self.revision)
@@ -221,7 +224,7 @@ class Record:
         law = result.meta.get("law_of_mean_radius")
         if law:
             self.words["radius"] = (
-                f"mean radius {law['law']}: r ∝ t^{law['exponent']:.2g}, "
+                f"law of the mean: {law['law']}, t^{law['exponent']:.2g}, "
                 f"probability {law['probability']:.2f}"
             )
 

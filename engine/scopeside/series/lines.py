@@ -163,7 +163,8 @@ def _drift(result: Result, nm_per_px: float | None) -> Iterator[Told]:
     scale, unit = _length(nm_per_px)
     covariance = result.meta.get("covariance") or [[_UNKNOWN] * 2] * 2
     for at, label in enumerate(("dy", "dx")):
-        sigma = math.sqrt(max(0.0, covariance[at][at]))
+        variance = covariance[at][at]
+        sigma = math.sqrt(variance) if variance >= 0 else _UNKNOWN
         value = float(result.data[at])
         yield _about("drift", label, unit, scale * value, scale * sigma)
     rate = result.meta.get("rate_nm_per_s")
@@ -190,14 +191,16 @@ def _dose(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
 
 
 def _particles(result: Result, nm_per_px: float | None) -> Iterator[Told]:
-    yield from _crowd(result, nm_per_px, "found")
+    yield from _crowd(result, nm_per_px, "found", "median found")
 
 
 def _tracks(result: Result, nm_per_px: float | None) -> Iterator[Told]:
-    yield from _crowd(result, nm_per_px, "followed")
+    yield from _crowd(result, nm_per_px, "followed", "median")
 
 
-def _crowd(result: Result, nm_per_px: float | None, how: str) -> Iterator[Told]:
+def _crowd(
+    result: Result, nm_per_px: float | None, how: str, middle: str
+) -> Iterator[Told]:
     columns = columns_of(result)
     if "radius_px" not in columns:
         return
@@ -206,7 +209,7 @@ def _crowd(result: Result, nm_per_px: float | None, how: str) -> Iterator[Told]:
     known = radii[np.isfinite(radii)]
     if len(known):
         scale, unit = _length(nm_per_px)
-        yield _half("radius", f"median, {how}", unit, scale * known)
+        yield _half("radius", middle, unit, scale * known)
 
 
 def _nuclei(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
@@ -225,7 +228,7 @@ def _growth(result: Result, _nm_per_px: float | None) -> Iterator[Told]:
     if speeds is None or not np.isfinite(speeds).any():
         return
     scale = 1.0 if si is None else 1e9
-    yield _half("growth", "median of all", unit, scale * speeds[np.isfinite(speeds)])
+    yield _half("growth", "median", unit, scale * speeds[np.isfinite(speeds)])
     for label, at in (("fastest", np.nanargmax), ("slowest", np.nanargmin)):
         yield _one_of(columns, label, unit, scale * speeds, int(at(speeds)))
 

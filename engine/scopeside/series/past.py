@@ -44,17 +44,21 @@ class Past:
         Each with its points by time.
     begins
         When each acquisition began, ns since 1970 UTC, in their order.
+    times
+        Of acquisitions whose results are still told: frames, each with its time.
     """
 
     lines: Sequence[tuple[Line, list[Point]]] = ()
     begins: Mapping[str, int] = field(default_factory=dict)
+    times: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
 
 def to_header(past: Past) -> tuple[dict[str, Any], list[Buffer]]:
     """Return the header, and a payload part for each line."""
     lines = [{name: getattr(line, name) for name in _FIELDS} for line, _ in past.lines]
     begins = [[acq, t_ns] for acq, t_ns in past.begins.items()]
-    header = {"v": VERSION, "begins": begins, "lines": lines}
+    times = [[acq, [list(pair) for pair in one]] for acq, one in past.times.items()]
+    header = {"v": VERSION, "begins": begins, "times": times, "lines": lines}
     return header, [_packed(points) for _, points in past.lines]
 
 
@@ -73,7 +77,12 @@ def from_header(header: Mapping[str, Any], parts: Sequence[Buffer]) -> Past:
             (_line(about), _unpacked(part))
             for about, part in zip(header["lines"], parts, strict=True)
         ]
-        return Past(lines, {str(acq): int(t_ns) for acq, t_ns in header["begins"]})
+        begins = {str(acq): int(t_ns) for acq, t_ns in header["begins"]}
+        times = {
+            str(acq): [(int(frame), int(t_ns)) for frame, t_ns in one]
+            for acq, one in header["times"]
+        }
+        return Past(lines, begins, times)
     except (KeyError, ValueError, TypeError) as error:
         raise ProtocolError(
             f"this is no past: {type(error).__name__}: {error}", cause="wrong_header"
