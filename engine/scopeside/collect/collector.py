@@ -147,7 +147,9 @@ class Collector:
         header = message.header
         self._journal.append(encode(message.kind, header, message.payload))
         self._tell(header)
-        self.past.look(held.masters[header["chain"]])
+        master = held.masters[header["chain"]]
+        self.past.happen(master, header)
+        self.past.look(master)
         if self.feed is not None:
             self.feed.take(message)
         held.dirty.add(header["chain"])
@@ -358,6 +360,7 @@ class Collector:
         else:
             master.hear(header, message.payload)
         self._tell(header)
+        self.past.happen(master, header)
         # As often as it was looked at when it came, by the frames' own clock.
         self.past.look(master, master.t_frame_ns / 1e9)
 

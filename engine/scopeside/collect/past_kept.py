@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from scopeside.acquisition import Acquisition
 from scopeside.collect.master import Master
 from scopeside.join import FloatArray, IntArray
+from scopeside.publication import from_header
 from scopeside.result import Result
 from scopeside.series.frame_times import FrameTimes
+from scopeside.series.happenings import FOLLOWED, Happenings
 from scopeside.series.kept import Kept, channel, point_of, scale_of, told_anew
 from scopeside.series.lines import Line, readings
 from scopeside.series.past import Past
@@ -30,6 +33,8 @@ EVERY_S = 0.09
 MOST_SAMPLES = 64
 """Of a channel, that are taken at once: of more, the least and largest of some."""
 MOST_BEGINS = 200
+FEW_TIMES = 32
+"""Of the frames of an acquisition that is no longer held."""
 AROUND_S = 600.0
 """Samples of a channel are told from so long before the first acquisition on."""
 
@@ -55,7 +60,9 @@ class PastKept:
     def __init__(self, units: Mapping[str, str]) -> None:
         self._kept = Kept()
         self._units = units
+        self._happenings = Happenings()
         self._begins: dict[str, int] = {}
+        self._times: dict[str, FrameTimes] = {}
         self._followed: dict[str, _Followed] = {}
         self._looked: dict[tuple[str, str], float] = {}
         self._unread: set[str] = set()
@@ -65,12 +72,17 @@ class PastKept:
     def open(self, acquisition: Acquisition) -> None:
         """Follow an acquisition."""
         nm_per_px, frame_time_s = scale_of(acquisition.to_dict())
-        followed = _Followed(nm_per_px, FrameTimes(frame_time_s))
-        self._followed[acquisition.id] = followed
+        times = self._times[acquisition.id] = FrameTimes(frame_time_s)
+        self._followed[acquisition.id] = _Followed(nm_per_px, times)
+        while len(self._times) > MOST_BEGINS:
+            oldest = next(iter(self._times))
+            del self._times[oldest]
+            self._begins.pop(oldest, None)
 
     def forget(self, acquisition: str) -> None:
         """Let an acquisition go; its numbers stay."""
-        self._followed.pop(acquisition, None)
+        if self._followed.pop(acquisition, None) is not None:
+            self._times[acquisition].thin(FEW_TIMES)
         for key in [key for key in self._looked if key[0] == acquisition]:
             del self._looked[key]
 
@@ -93,6 +105,19 @@ class PastKept:
                 read = partial(self._read, followed, result, source, master.t_frame_ns)
                 self._try(read, result, source)
         self._begin(master)
+
+    def happen(self, master: Master, header: Mapping[str, Any]) -> None:
+        """Take what has happened out of the header of a part, or of what is said."""
+        for processor, about, _ in header["said"]:
+            if about["name"] in FOLLOWED and about["kind"] == "event":
+                whose = {
+                    "acq": master.acquisition.id,
+                    "chain": master.chain.name,
+                    "processor": processor,
+                }
+                event = from_header({**about, "meta": {**about["meta"], **whose}}, ())
+                take = partial(self._happenings.take, event)
+                self._try(take, event, f"{master.chain.name}.{processor}")
 
     def close(self, masters: Mapping[str, Master]) -> None:
         """Take the last of an acquisition, and what is told anew as a whole."""
@@ -123,12 +148,17 @@ class PastKept:
             (line, _of_experiment(line, trace.points, since_ns))
             for line, trace in self._kept.lines.values()
         ]
-        times = {acq: one.times.pairs for acq, one in self._followed.items()}
-        return Past([one for one in lines if one[1]], dict(self._begins), times)
+        times = {acq: one.pairs for acq, one in self._times.items()}
+        told = [one for one in lines if one[1]]
+        return Past(told, dict(self._begins), times, list(self._happenings))
 
     def take_over(self, past: Past) -> None:
         """Go on from what `past` gave; only on a new object."""
         self._begins |= past.begins
+        for acq, pairs in past.times.items():
+            self._times.setdefault(acq, FrameTimes()).put_before(pairs)
+        for event in past.events:
+            self._happenings.take(event)
         for line, points in past.lines:
             self._kept.put_before(line, points, 0)
 
@@ -140,8 +170,6 @@ class PastKept:
         begin_ns = followed.times.at(0) or master.acquisition.started_ns
         if begin_ns and name not in self._begins:
             self._begins[name] = begin_ns
-            while len(self._begins) > MOST_BEGINS:
-                del self._begins[next(iter(self._begins))]
 
     def _try(self, read: Callable[[], None], result: Result, source: str) -> None:
         """Read a result; a plug-in's may bear a name of ours and be something else."""

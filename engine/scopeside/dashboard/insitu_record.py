@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,7 @@ class Record:
         self.words: dict[str, str] = {}
         self.images: dict[str, str] = {}
         self.events = Events()
+        self._past_events: list[Result] = []
         self.places = Places()
 
     @property
@@ -134,6 +135,20 @@ class Record:
         if result.kind == "image":
             self._take_image(result, source)
 
+    def _take_past_events(self, acquisitions: Iterable[str]) -> None:
+        """Take what has happened before; once more when it is known how content moved.
+
+        So the events of a page that was opened late lie where they were.
+        """
+        whose = set(acquisitions)
+        for event in self._past_events:
+            acq = str(event.meta.get("acq"))
+            if acq in whose and acq in self.acquired:
+                acquired = self.acquired[acq]
+                source = f"{event.meta.get('chain')}.{event.meta.get('processor')}"
+                clock, displaced = acquired.times.at, acquired.displaced
+                self.events.take_past(event, source, clock, displaced, self.revision)
+
     def take_status(self, status: Mapping[str, Any]) -> None:
         """Take which acquisitions there are and were, and the guard's account."""
         for known in ("acquisitions", "open"):
@@ -162,6 +177,8 @@ class Record:
             if acq in self.acquired:
                 self.acquired[acq].times.put_before(pairs)
         self._forget_oldest()
+        self._past_events = list(past.events) or self._past_events
+        self._take_past_events(past.begins)
         for line, points in past.lines:
             self.kept.put_before(line, points, self.revision)
 
@@ -194,7 +211,8 @@ class Record:
         if not result.valid or result.frame < 0:
             return
         if result.name == "trace" and source == acquired.drift_of:
-            acquired.drift.take_trace(np.asarray(result.data))
+            if acquired.drift.take_trace(np.asarray(result.data)):
+                self._take_past_events([str(result.meta.get("acq"))])
             return
         vector = result.data if result.name == "drift" else result.meta.get("drift")
         if vector is None or np.shape(vector) != (2,):

@@ -47,6 +47,14 @@ class FrameTimes:
         self._frames[:0] = [frame for frame, _ in early]
         self._times[:0] = [t_ns for _, t_ns in early]
 
+    def thin(self, most: int) -> None:
+        """Keep so many pairs, evenly spaced, the first and the last among them."""
+        last = len(self._frames) - 1
+        if last >= most:
+            kept = [round(last * k / (most - 1)) for k in range(most)]
+            self._frames = [self._frames[k] for k in kept]
+            self._times = [self._times[k] for k in kept]
+
     def learn(self, frame: int, t_ns: int) -> None:
         """Take note that `frame` was taken at `t_ns`, or earlier."""
         if frame < 0 or t_ns <= 0 or frame <= self.newest:

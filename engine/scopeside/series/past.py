@@ -16,8 +16,10 @@ import msgpack
 import numpy as np
 import zmq
 
+from scopeside import publication
 from scopeside.errors import ProtocolError
 from scopeside.publication import VERSION
+from scopeside.result import Result
 from scopeside.series.kept import MOST_LINES
 from scopeside.series.lines import Line
 from scopeside.series.trace import MOST, Point
@@ -45,12 +47,15 @@ class Past:
     begins
         When each acquisition began, ns since 1970 UTC, in their order.
     times
-        Of acquisitions whose results are still told: frames, each with its time.
+        Of each acquisition frames, each with its time.
+    events
+        What has happened; ``meta`` says whose result it is.
     """
 
     lines: Sequence[tuple[Line, list[Point]]] = ()
     begins: Mapping[str, int] = field(default_factory=dict)
     times: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    events: Sequence[Result] = ()
 
 
 def to_header(past: Past) -> tuple[dict[str, Any], list[Buffer]]:
@@ -58,8 +63,9 @@ def to_header(past: Past) -> tuple[dict[str, Any], list[Buffer]]:
     lines = [{name: getattr(line, name) for name in _FIELDS} for line, _ in past.lines]
     begins = [[acq, t_ns] for acq, t_ns in past.begins.items()]
     times = [[acq, [list(pair) for pair in one]] for acq, one in past.times.items()]
-    header = {"v": VERSION, "begins": begins, "times": times, "lines": lines}
-    return header, [_packed(points) for _, points in past.lines]
+    events = [publication.to_header(event)[0] for event in past.events]
+    header = {"begins": begins, "times": times, "lines": lines, "events": events}
+    return {"v": VERSION, **header}, [_packed(points) for _, points in past.lines]
 
 
 def from_header(header: Mapping[str, Any], parts: Sequence[Buffer]) -> Past:
@@ -82,7 +88,8 @@ def from_header(header: Mapping[str, Any], parts: Sequence[Buffer]) -> Past:
             str(acq): [(int(frame), int(t_ns)) for frame, t_ns in one]
             for acq, one in header["times"]
         }
-        return Past(lines, begins, times)
+        events = [publication.from_header(event, ()) for event in header["events"]]
+        return Past(lines, begins, times, events)
     except (KeyError, ValueError, TypeError) as error:
         raise ProtocolError(
             f"this is no past: {type(error).__name__}: {error}", cause="wrong_header"
