@@ -207,7 +207,7 @@ def test_a_past_comes_back_as_it_was_sent() -> None:
 )
 def test_what_is_no_past_is_refused(change: dict[str, Any], parts: list[bytes]) -> None:
     header, _ = to_header(Past([(LINE, [])]))
-    with pytest.raises(ProtocolError, match="this is no (past|result)"):
+    with pytest.raises(ProtocolError, match=r"this is no (past|result)"):
         from_header({**header, **change}, parts)
 
 

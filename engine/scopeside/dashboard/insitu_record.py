@@ -242,7 +242,7 @@ class Record:
         law = result.meta.get("law_of_mean_radius")
         if law:
             self.words["radius"] = (
-                f"law of the mean: {law['law']}, t^{law['exponent']:.2g}, "
+                f"mean: {law['law']} law, t^{law['exponent']:.2g}, "
                 f"probability {law['probability']:.2f}"
             )
 

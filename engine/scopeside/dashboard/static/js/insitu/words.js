@@ -38,7 +38,7 @@ export function withBand({ v, low, high, band }, at) {
   const value = short(v[at]);
   if (!Number.isFinite(low[at]) || !Number.isFinite(high[at])) return value;
   if (band.startsWith("±")) return `${value} ± ${short((high[at] - low[at]) / 2)}`;
-  const to = low[at] < 0 ? " to " : "–";
+  const to = low[at] < 0 ? "…" : "–";
   return `${value} (${short(low[at])}${to}${short(high[at])})`;
 }
 
