@@ -103,6 +103,7 @@ class Record:
         self.images: dict[str, str] = {}
         self.events = Events()
         self._past_events: list[Result] = []
+        self._known_before: set[str] = set()  # lines that the engine has told whole
         self.places = Places()
 
     @property
@@ -180,7 +181,8 @@ class Record:
         self._past_events = list(past.events) or self._past_events
         self._take_past_events(past.begins)
         for line, points in past.lines:
-            self.kept.put_before(line, points, self.revision)
+            self._known_before.add(line.ident)
+            self.kept.replace_until(line, points, self.revision)
 
     # ---------------------------------------------------------------------------
 
@@ -254,7 +256,7 @@ class Record:
 
     def _fill(self, acquired: Acquired, line: Line, points: list[Point]) -> None:
         """Take, once, what was before this page was opened."""
-        if line.ident not in acquired.filled:
+        if line.ident not in acquired.filled | self._known_before:
             acquired.filled.add(line.ident)
             self.kept.put_before(line, points, self.revision)
 

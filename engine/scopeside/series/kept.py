@@ -51,6 +51,12 @@ class Kept:
         if trace is not None:
             trace.put_before(points, revision)
 
+    def replace_until(self, line: Line, points: list[Point], revision: int) -> None:
+        """Take all that was until the last of `points`, told by who has heard it."""
+        trace = self.trace(line)
+        if trace is not None and points:
+            trace.replace_until(points, revision)
+
     def replace(
         self, line: Line, begin_ns: int, points: list[Point], revision: int
     ) -> None:
