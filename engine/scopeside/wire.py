@@ -65,6 +65,7 @@ class Kind(IntEnum):
     SAMPLES_OK = 86
     CHANNELS = 87
     SAID = 88
+    PAST = 94
 
     # Of the recorder.
     SPOOLED = 89

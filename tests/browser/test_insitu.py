@@ -292,3 +292,71 @@ def test_marks_that_are_behind_the_movie_say_so(seen: Seen, movie: Movie) -> Non
     painted = "document.querySelector('.raw .insitu-markers').dataset.shift"
     seen.until(f"{painted} === '5.00 5.00'")  # the drift that the view has found
     seen.until(f"{lag}.includes('80 frames behind the movie')")
+
+
+def test_a_result_with_an_uncertainty_has_a_band_that_its_legend_names(
+    seen: Seen, movie: Movie
+) -> None:
+    columns = ("id", "y", "x", "radius_px")
+    for frame in (10, 20):
+        rows = [[k, 1.0, 1.0, radius] for k, radius in enumerate((1, 2, 3, 4, 5))]
+        movie.table("tracks", rows, frame, columns)
+    open_with_a_nucleus(seen, movie)
+    row = "document.querySelector('[data-row^=radius]')"
+    seen.until(f"{row}.innerText.includes('6 (4–8) nm')")  # half of 2 to 10 nm
+    item = seen.tab.locator("[data-row^=radius] li[data-band]")
+    assert "median, quartiles" in item.inner_text()
+    without = seen.tab.locator("[data-row^=rate] li:visible")
+    assert "±" not in without.inner_text()
+    assert without.get_attribute("data-band") is None
+
+
+def test_rows_that_are_not_chosen_are_not_shown_also_after_a_reload(
+    seen: Seen, movie: Movie
+) -> None:
+    open_with_a_nucleus(seen, movie)
+    drift = seen.tab.locator("#view-insitu .row[data-row^=drift]")
+    drift.wait_for()
+    seen.tab.locator(".row-choice summary").press("Enter")
+    seen.tab.locator(".rows-panel input").first.press("Space")
+    drift.wait_for(state="detached")
+    seen.tab.keyboard.press("Escape")
+    assert seen.tab.locator(".rows-panel").is_hidden()
+    seen.tab.reload()
+    seen.view("In situ")
+    seen.until("document.querySelectorAll('#view-insitu .row').length > 1")
+    assert drift.count() == 0
+    assert "of" in seen.tab.locator(".row-choice summary").inner_text()
+
+
+def test_the_bar_under_the_movie_gives_the_plots_more_room_by_key_and_by_mouse(
+    seen: Seen, movie: Movie
+) -> None:
+    open_with_a_nucleus(seen, movie)
+    height = "document.querySelector('#view-insitu .plots').clientHeight"
+    before = seen.tab.evaluate(height)
+    bar = seen.tab.locator("#view-insitu .divider")
+    bar.press("ArrowUp")
+    seen.until(f"{height} > {before}")
+    higher = seen.tab.evaluate(height)
+    box = bar.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    seen.tab.mouse.move(x, y)
+    seen.tab.mouse.down()
+    seen.tab.mouse.move(x, y + 60, steps=3)
+    seen.tab.mouse.up()
+    seen.until(f"{height} < {higher}")
+    bar.dblclick()
+    seen.until(f"{height} === {before}")
+
+
+def test_where_nothing_came_for_long_a_line_has_a_gap(seen: Seen, movie: Movie) -> None:
+    open_with_a_nucleus(seen, movie)
+    torn = """async () => {
+      const { gapsOf, bandsOf } = await import("/js/insitu/bands.js");
+      const t = [0, 1, 2, 3, 4, 5, 6, 7, 60, 61, 62];
+      const [low, high] = [t.map(() => 1), t.map((at) => (at === 61 ? NaN : 2))];
+      const { x } = bandsOf({ t, low, high }, 0, 99, 1000, gapsOf({ t }));
+      return [gapsOf({ t }), x.map((one) => [Math.min(...one), Math.max(...one)])];
+    }"""
+    assert seen.tab.evaluate(torn) == [[60], [[0, 7]]]

@@ -14,10 +14,11 @@ import pytest
 from scopeside.dashboard.insitu import InSitu
 from scopeside.dashboard.insitu_events import MOST as MOST_EVENTS
 from scopeside.dashboard.insitu_places import MOST_SHOWN
-from scopeside.dashboard.insitu_record import MOST_LINES
 from scopeside.dashboard.page import Blob, Page
 from scopeside.errors import ScopesideError
 from scopeside.result import Result, invalid
+from scopeside.series.kept import MOST_LINES, channel
+from scopeside.series.past import Past
 
 BEGIN_NS = 1_795_000_000_000_000_000
 FRAME_S = 0.1
@@ -158,7 +159,7 @@ def test_a_table_of_particles_gives_their_number_and_mean_radius(told: Told) -> 
     rows = [[1, 5, 5, 2.0, 0.9, 1], [2, 9, 9, 4.0, 0.9, 1]]
     told.table("tracks", TRACK, rows, 3)
     assert told.line("followed")["v"] == [2.0]
-    assert told.line("mean, followed")["v"] == [6.0]
+    assert told.line("median")["v"] == [6.0]
 
 
 def test_no_particles_are_none_and_an_invalid_table_is_nothing(told: Told) -> None:
@@ -315,3 +316,83 @@ def test_images_are_told_by_what_they_show(told: Told) -> None:
         {"key": "movie.denoise.denoised", "role": "specimen"},
     ]
     assert told.answer()["drift"] == [[1, 1.0, 2.0]]  # nobody else tells of drift
+
+
+def past_of(*points: tuple[float, float], **about: Any) -> Past:
+    """Return the past of a channel: times in s after the beginning, and values."""
+    at = [(BEGIN_NS + round(t * 1e9), v, math.nan, math.nan) for t, v in points]
+    return Past([(channel("bias", "V"), at)], **about)
+
+
+def test_the_past_is_whole_whatever_was_heard_before_it(told: Told) -> None:
+    record = told.part._record
+    sample = {"value": 9.0, "t_ns": BEGIN_NS + 9 * 10**9, "unit": "V", "age_s": 0.1}
+    told.hear("sum", 1.0, 90, kind="scalar", meta={"channels": {"bias": sample}})
+    series = {"units": "V", "kind": "series"}
+    told.hear(
+        "bias", np.array([1.0]), 0, "channels", meta={"chain": "channels"}, **series
+    )
+    told.part._hear_past(record, past_of((0.0, 1.0), (4.0, 4.0), (8.0, 8.0)))
+    line = told.line("bias")
+    assert (line["t"], line["v"]) == ([0.0, 4.0, 8.0, 9.0], [1.0, 4.0, 8.0, 9.0])
+    told.hear("bias", np.ones(40), 39, "channels", **series)
+    assert told.line("bias")["v"] == [1.0, 4.0, 8.0, 9.0]
+
+
+def test_acquisitions_of_before_the_page_was_opened_are_marked_in_their_order(
+    told: Told,
+) -> None:
+    begins = {"before": BEGIN_NS - 60 * 10**9, "a": BEGIN_NS}
+    told.drift(1, 0.0, 0.0)
+    told.part._hear_past(told.part._record, Past(begins=begins))
+    marks = told.answer()["marks"]
+    assert [(mark["acq"], mark["t"]) for mark in marks] == [("before", 0), ("a", 60)]
+
+
+def test_events_of_before_lie_where_and_when_they_were(told: Told) -> None:
+    told.drift(900, 50.0, 0.0)
+    meta = {"acq": "a", "chain": "movie", "processor": "p"}
+    data = {"id": 3, "status": "confirmed", "y": 5.0, "x": 6.0, "birth_frame": 100.0}
+    event = Result("nucleation", data, "event", frame=110, meta=meta)
+    times = {"a": [(0, BEGIN_NS), (200, BEGIN_NS + 40 * 10**9)]}
+    past = Past(begins={"a": BEGIN_NS}, times=times, events=[event])
+    told.part._hear_past(told.part._record, past)
+    columns = ["frame", "dy", "dx", "sigma", "confidence"]
+    rows = np.array([[0, 0, 0, 0, 1], [110, 2.0, 0, 0, 1]], np.float64)
+    told.hear("trace", rows, 900, "drift", meta={"columns": columns})
+    (found,) = told.answer()["events"]
+    assert (found["birth"], found["y"]) == (20.0, 3.0)  # two frame times, not one
+
+
+def test_a_channel_goes_on_between_acquisitions(told: Told) -> None:
+    told.drift(1, 0.0, 0.0)
+    about = {"kind": "epics", "unit": "V", "value": 2.5, "state": "ok"}
+    told.status(channels={"bias": {**about, "t_ns": BEGIN_NS + 5 * 10**9}})
+    told.status(channels={"bias": {**about, "value": None, "t_ns": None}})
+    assert told.line("bias")["v"] == [2.5]
+    far = {**about, "t_ns": BEGIN_NS + 90_000 * 10**9}  # a movie of another day
+    told.status(channels={"bias": far})
+    assert told.line("bias")["v"] == [2.5]
+
+
+def test_what_has_no_uncertainty_has_no_band(told: Told) -> None:
+    told.drift(1, 1.0, 0.0)
+    assert "low" not in told.line("dy")
+    meta = {"covariance": [[0.25, 0.0], [0.0, 0.0]]}
+    told.hear("drift", np.array([1.0, 0.0]), 2, "drift", kind="series", meta=meta)
+    line = told.line("dy")
+    assert (line["band"], line["low"], line["high"]) == (
+        "± 1 σ",
+        [None, 1.0],
+        [None, 3.0],
+    )
+
+
+def test_the_growth_of_the_fastest_has_the_interval_of_its_fit(told: Told) -> None:
+    columns = ("speed", "speed_low", "speed_high", "speed_m_s")
+    nothing = [0.0, math.nan, math.nan, 0.0]
+    rows = [[0.2, 0.1, 0.4, 2e-9], [-0.1, -0.3, -0.05, -1e-9], nothing]
+    told.table("growth", columns, rows, 3)
+    fastest, slowest = told.line("fastest"), told.line("slowest")
+    assert (fastest["v"], fastest["low"], fastest["high"]) == ([2.0], [1.0], [4.0])
+    assert (slowest["v"], slowest["low"], slowest["high"]) == ([-1.0], [-3.0], [-0.5])

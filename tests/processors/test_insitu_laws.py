@@ -463,3 +463,15 @@ def test_induction_is_where_the_count_begins():
     births = 40 + 2 * np.arange(1, 41)
     assert induction_time(births) == pytest.approx(40, abs=0.5)
     assert np.isnan(induction_time([1, 2]))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_the_interval_of_the_speed_holds_it_as_often_as_it_says(side: float) -> None:
+    rng = np.random.default_rng(5)
+    t = np.arange(60.0)
+    since = 5 + (t if side > 0 else t[::-1])
+    true = side * 0.5 * 0.2**0.5 * since[-1] ** -0.5
+    radii = (0.2 * since) ** 0.5 + rng.normal(0, 0.1, (100, 60))
+    fits = [growth_law(t, one, 0.1).laws["parabolic"] for one in radii]
+    held = [fit.speed_low <= true <= fit.speed_high for fit in fits]
+    assert 0.88 <= np.mean(held) <= 0.99

@@ -81,9 +81,8 @@ class Channels:
         if number <= self._numbers.get(sender, 0):
             return False
         self._numbers[sender] = number
-        for k, name in enumerate(header["channels"]):
-            times, values = message.payload[2 * k : 2 * k + 2]
-            self._take(name, sender, _ints(times), np.frombuffer(values, "<f8"))
+        for name, times, values in samples_of(message):
+            self._take(name, sender, times, values)
         return True
 
     def close(self, acquisition: str) -> None:
@@ -213,6 +212,13 @@ class Channels:
         for acquisition, joined in self._joined.items():
             if acquisition not in self._closed:
                 joined.add(name, times, values)
+
+
+def samples_of(message: Message) -> Iterator[tuple[str, IntArray, FloatArray]]:
+    """Yield (channel, times, values) of a group of samples."""
+    for k, name in enumerate(message.header["channels"]):
+        times, values = message.payload[2 * k : 2 * k + 2]
+        yield name, _ints(times), np.frombuffer(values, "<f8")
 
 
 def _ints(data: Buffer) -> IntArray:

@@ -18,15 +18,18 @@ from scopeside.acquisition import Acquisition
 from scopeside.changes import Change, held_in
 from scopeside.collect import files
 from scopeside.collect.beside import Beside
-from scopeside.collect.channels import Channels
+from scopeside.collect.channels import Channels, samples_of
 from scopeside.collect.events_told import EventsTold
 from scopeside.collect.feed import Feed
 from scopeside.collect.journal import Journal
 from scopeside.collect.master import Master
+from scopeside.collect.past_kept import PastKept
 from scopeside.latency import Latencies
 from scopeside.pipeline import CHANNELS, Pipeline
 from scopeside.publication import digest
 from scopeside.result import Result
+from scopeside.series import past
+from scopeside.series.past import Past
 from scopeside.wire import Buffer, Kind, Message, decode_own, encode
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,8 @@ class Collector:
         To whom new results are passed on, if anybody decides on them.
     beside
         Puts results beside the recording, if there is one.
+    past
+        How numbers have been since the engine began.
     told
         The events of each acquisition, if only what surrounds them is recorded.
     """
@@ -72,6 +77,8 @@ class Collector:
         self.held: dict[str, Held] = {}
         self.epoch = 0
         self.channels = Channels(pipeline.channels)
+        units = {one.settings.name: one.settings.unit for one in pipeline.channels}
+        self.past = PastKept(units)
         self.told: dict[str, EventsTold] = {}
         self.latencies = Latencies()
         self.merged_frames = 0
@@ -140,6 +147,9 @@ class Collector:
         header = message.header
         self._journal.append(encode(message.kind, header, message.payload))
         self._tell(header)
+        master = held.masters[header["chain"]]
+        self.past.happen(master, header)
+        self.past.look(master)
         if self.feed is not None:
             self.feed.take(message)
         held.dirty.add(header["chain"])
@@ -152,9 +162,17 @@ class Collector:
 
     def sample(self, message: Message) -> None:
         """Take and keep a group of samples."""
-        if self.channels.absorb(message):
+        if self._take_samples(message):
             self._journal.append(encode(message.kind, message.header, message.payload))
             self._compact_if_large()
+
+    def past_now(self) -> Past:
+        """Return how numbers have been until this moment."""
+        for held in self.held.values():
+            if held.closed is None:
+                for master in held.masters.values():
+                    self.past.take(master)
+        return self.past.past()
 
     def keep(self, header: dict[str, Any]) -> bool:
         """Take a person's word that this is to be kept; return whether it could be."""
@@ -221,6 +239,7 @@ class Collector:
             "channels": self.channels.account(acquisition),
         }
         self.channels.close(acquisition)
+        self.past.close(held.masters)
         self.drained(acquisition)
         held.dirty = set(held.masters)
         self._journal.append(encode(Kind.CLOSED, held.closed))
@@ -259,12 +278,21 @@ class Collector:
         }
         self.held[acquisition.id] = Held(acquisition, masters, header)
         self.channels.open(acquisition)
+        self.past.open(acquisition)
         record = self._pipeline.record
         if record is not None and record.mode == "on_event":
             told = EventsTold(acquisition.id, record, self._pipeline.chains)
             self.told[acquisition.id] = told
             for chain in self._blind:
                 told.blind(chain)
+
+    def _take_samples(self, message: Message) -> bool:
+        """Take a group of samples; return whether it was new."""
+        is_new = self.channels.absorb(message)
+        if is_new:
+            for name, times, values in samples_of(message):
+                self.past.sample(name, times, values)
+        return is_new
 
     def _tell(self, header: dict[str, Any]) -> None:
         if header["acq"] in self.told:
@@ -275,6 +303,7 @@ class Collector:
             del self.held[name]
             self.told.pop(name, None)
             self.channels.forget(name)
+            self.past.forget(name)
 
     def _write(
         self,
@@ -300,19 +329,12 @@ class Collector:
         match message.kind:
             case Kind.START:
                 self._open(header)
-            case Kind.PART:
-                self.held[header["acq"]].masters[header["chain"]].absorb(
-                    header, message.payload
-                )
-                self.channels.frames(header)
-                self._tell(header)
-            case Kind.SAID:
-                self.held[header["acq"]].masters[header["chain"]].hear(
-                    header, message.payload
-                )
-                self._tell(header)
+            case Kind.PART | Kind.SAID:
+                self._recover_part(message)
             case Kind.SAMPLES:
-                self.channels.absorb(message)
+                self._take_samples(message)
+            case Kind.PAST:
+                self.past.take_over(past.from_header(header, message.payload))
             case Kind.CHANNELS:
                 self.channels.from_record(message)
             case Kind.STATE:
@@ -320,6 +342,7 @@ class Collector:
             case Kind.CLOSED:
                 self.held[header["acq"]].closed = header
                 self.channels.close(header["acq"])
+                self.past.close(self.held[header["acq"]].masters)
                 self.drained(header["acq"])
             case Kind.EVENTS:
                 self.told[header["acq"]].from_record(message)
@@ -327,6 +350,19 @@ class Collector:
                 self.told[header["acq"]].keep(*(header[key] for key in _MARK))
             case other:
                 log.warning("the journal holds a %s", other.name)
+
+    def _recover_part(self, message: Message) -> None:
+        header = message.header
+        master = self.held[header["acq"]].masters[header["chain"]]
+        if message.kind is Kind.PART:
+            master.absorb(header, message.payload)
+            self.channels.frames(header)
+        else:
+            master.hear(header, message.payload)
+        self._tell(header)
+        self.past.happen(master, header)
+        # As often as it was looked at when it came, by the frames' own clock.
+        self.past.look(master, master.t_frame_ns / 1e9)
 
     def _compact_if_large(self) -> None:
         if self._journal.length > COMPACT_BYTES + 2 * self._compacted:
@@ -337,6 +373,7 @@ class Collector:
         self._compacted = self._journal.length
 
     def _records(self) -> Iterator[list[Buffer]]:
+        yield encode(Kind.PAST, *past.to_header(self.past_now()))
         if self.channels:
             yield self.channels.to_record()
         for held in self.held.values():

@@ -134,6 +134,10 @@ class Master:
     def results(self) -> Iterator[tuple[str, Result]]:
         """Yield (processor, result) for all that is known now."""
         yield from self.merged_results()
+        yield from self.said()
+
+    def said(self) -> Iterator[tuple[str, Result]]:
+        """Yield (processor, result), the last that each has said frame by frame."""
         for (name, _), result in self._said.items():
             yield name, result
 

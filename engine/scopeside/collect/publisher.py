@@ -22,6 +22,7 @@ from scopeside.publication import VERSION, to_header, topic
 from scopeside.result import Result
 from scopeside.security.entrance import Entrance
 from scopeside.security.ring import Ring, own_pair
+from scopeside.wire import Buffer
 
 Key = tuple[str, bytes]
 """Chain and topic."""
@@ -171,6 +172,10 @@ class Publisher:
                 self._subscriptions[asked] -= 1
             else:
                 self._subscriptions.pop(asked, None)
+
+    def send(self, parts: Sequence[Buffer]) -> None:
+        """Send a message that is no result, to whoever listens to its topic."""
+        self.socket.send_multipart(list(parts))
 
     def publish(
         self,

@@ -10,6 +10,7 @@ from scopeside.collect.collector import Collector, Held
 from scopeside.collect.paced import MARK, Paced, Told
 from scopeside.collect.publisher import Publisher
 from scopeside.pipeline import CHANNELS
+from scopeside.series import past
 
 _IDLE_MS = 1000
 PUBLISH_SHARE = 3
@@ -20,6 +21,8 @@ JOIN_EVERY_S = 0.5
 """Channels are joined and published so often while an acquisition is open."""
 JOIN_SHARE = 50
 """But that pauses for so many times what it took."""
+PAST_EVERY_S = 0.5
+"""The past is told so often at most, to all at once who have asked since."""
 JOIN_FRAMES = 1 << 16
 """Beyond so many frames only at its end: joining would hold up the others."""
 
@@ -35,19 +38,28 @@ class Publishing:
         self._publish_took = 0.0
         self._joined = 0.0
         self._join_took = 0.0
+        self._past_asked = False
+        self._past_due = 0.0
 
     def wait_ms(self) -> int:
         """Return how long there is nothing to do, as far as is known now."""
         wait_ms = _IDLE_MS
         if self._publisher.wanted and self._dirty():
             wait_ms = max(0, int(1000 * (self._due() - time.monotonic())) + 1)
+        if self._past_asked:
+            rest_s = max(0.0, self._past_due - time.monotonic())
+            wait_ms = min(wait_ms, int(1000 * rest_s) + 1)
         paced_s = self._paced.wait_s()
         return wait_ms if paced_s is None else min(wait_ms, int(1000 * paced_s) + 1)
 
     def look(self) -> None:
         """Do what is due."""
         for asked in self._publisher.new_subscriptions():
-            self._repeat(asked)
+            if asked.startswith(past.MARK):
+                self._past_asked = True
+            else:
+                self._repeat(asked)
+        self._tell_past()
         self._publish_if_due()
         self._paced.publish_if_due(self._collector.held)
 
@@ -57,6 +69,13 @@ class Publishing:
         self._paced.publish(self._collector.held)
 
     # ---------------------------------------------------------------------------
+
+    def _tell_past(self) -> None:
+        """Tell the past if somebody has asked for it, and it is time."""
+        now = time.monotonic()
+        if self._past_asked and now >= self._past_due:
+            self._past_asked, self._past_due = False, now + PAST_EVERY_S
+            self._publisher.send(past.to_message(self._collector.past_now()))
 
     def _dirty(self) -> bool:
         return any(held.dirty for held in self._collector.held.values())

@@ -20,8 +20,10 @@ from typing import Any
 import zmq
 
 from scopeside import runfolder
+from scopeside.control.dose_past import past_of
 from scopeside.errors import ConfigError, EngineNotFoundError, ProtocolError
 from scopeside.link import Link
+from scopeside.series.past import Past
 from scopeside.wire import Kind, Message
 
 PATIENCE_S = 3.0
@@ -194,8 +196,25 @@ def status(folder: Path, seconds: float = PATIENCE_S) -> dict[str, Any]:
     EngineNotFoundError
         If it does not answer.
     """
+    return _status(folder, {}, seconds)
+
+
+def dose_past(folder: Path, seconds: float = PATIENCE_S) -> Past:
+    """Return how the dose account has been since the guard began.
+
+    Raises
+    ------
+    EngineNotFoundError
+        If it does not answer.
+    ProtocolError
+        If what it says is no past.
+    """
+    return past_of(_status(folder, {"past": True}, seconds)["past"])
+
+
+def _status(folder: Path, asked: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     with _dialled(folder / "guard") as link:
-        link.send(Kind.STATUS, {})
+        link.send(Kind.STATUS, asked)
         until = time.monotonic() + seconds
         while (message := _next([link], until)) is not None:
             if message.kind is Kind.STATUS:

@@ -22,6 +22,7 @@ from scopeside.control.book import Book
 from scopeside.control.connection import Connection
 from scopeside.control.desk import MAX_TURN, Desk
 from scopeside.control.doer import Doer
+from scopeside.control.dose_past import DosePast
 from scopeside.control.guard import Guard
 from scopeside.control.hold import Hold
 from scopeside.control.news import (
@@ -47,7 +48,7 @@ from scopeside.control.parts import (
     frame_time,
 )
 from scopeside.control.stopper import Stopper, Watch
-from scopeside.control.telling import Telling
+from scopeside.control.telling import DOOR, Telling
 from scopeside.errors import AuditError, EngineError, ProtocolError
 from scopeside.wire import Kind, Message
 
@@ -111,6 +112,7 @@ class GuardProcess:
         book = Book(settings.audit)
         self._dose, damaged = account_of(settings, book)
         self._changes = 0
+        self._dose_past = DosePast()
         instrument = self._control.instrument()
         hands = None if instrument is None else Connection(instrument)
         self._actuator = None if hands is None else self._new_actuator(hands)
@@ -303,8 +305,10 @@ class GuardProcess:
     def _write_board(self, *, now: bool = False) -> None:
         if now or time.monotonic() - self._board_at > BOARD_S:
             self._board_at = time.monotonic()
+            status = self._status()
+            self._dose_past.take(status["dose"], self._clock.now_ns())
             self._child.board.update(
-                control=self._status(), command_latencies=self._doer.ages.counts
+                control=status, command_latencies=self._doer.ages.counts
             )
 
     def _status(self) -> dict[str, Any]:
@@ -360,6 +364,8 @@ class GuardProcess:
                 self._measured(header)
             case Kind.STATUS:
                 asked = {"id": header.get("id", "")}
+                if header.get("past") and not client.startswith(DOOR):
+                    asked["past"] = self._dose_past.told()
                 self._telling.answer(client, Kind.STATUS, self._status() | asked)
             case _:
                 # A person may have made room: what could not be written is tried again.

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from scopeside.dashboard import picture
+from scopeside.dashboard.insitu_past import hear_past
 from scopeside.dashboard.insitu_record import Record
 from scopeside.dashboard.insitu_told import told
 from scopeside.dashboard.page import Blob, Page
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.shelf import Shown
 from scopeside.errors import ScopesideError
+from scopeside.series.past import Past
 
 TELL_EVERY_S = 0.5
 
@@ -49,7 +51,19 @@ class InSitu:
         if engine is not None:
             with self._lock:
                 self._begin_anew()
+                record = self._record
             self._tell(soon=True)
+            hear_past(
+                engine,
+                take=lambda past: self._hear_past(record, past),
+                goes_on=lambda: record is self._record and not self._page.over.is_set(),
+            )
+
+    def _hear_past(self, record: Record, past: Past) -> None:
+        """Take what was before; the record may be of another engine by now."""
+        with self._lock:
+            record.take_past(past)
+        self._tell(soon=True)
 
     def _hear(self, shown: Shown) -> None:
         about = about_acquisition(self._page.status, shown.result.meta.get("acq"))

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from scopeside.dashboard.insitu_lines import columns_of
 from scopeside.result import Result
+from scopeside.series.happenings import MEETINGS
+from scopeside.series.lines import columns_of
 
 MOST = 500
 """Events that are kept: beyond, those that came to nothing go first."""
 MOST_COURSES = 40
 """Nuclei whose size over time is told, those of the latest news."""
-MEETINGS = ("coalescence", "attachment", "split", "identities_lost")
 
 Clock = Callable[[float], int | None]
 """Frame to ns since 1970 UTC."""
@@ -67,6 +67,17 @@ class Events:
             self._take_nucleus(result, (acq, source), clock, drift, revision)
         elif result.name in MEETINGS or result.name == "change_point":
             self._take_other(result, (acq, source), clock, drift, revision)
+
+    def take_past(
+        self, result: Result, source: str, clock: Clock, drift: Drift, revision: int
+    ) -> None:
+        """Take an event that may be known already, and with later news."""
+        known = None
+        if result.name == "nucleation":
+            key = (result.meta.get("acq"), source, "nucleus", result.data["id"])
+            known = self._events.get(key)
+        if known is None or known.told["frame"] <= result.frame:
+            self.take(result, source, clock, drift, revision)
 
     def thumbnail(self, uid: int) -> np.ndarray | None:
         """Return the picture of an event; None if it has none."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scopeside.dashboard.insitu_lines import columns_of
 from scopeside.result import Result
+from scopeside.series.lines import columns_of
 
 MOST_SHOWN = 300
 """Particles that are drawn: beyond, those with the least chance are left out."""
@@ -39,12 +39,13 @@ class DriftSoFar:
         if len(self._frames) > _MOST_DRIFT:
             self._frames, self._places = self._frames[::2], self._places[::2]
 
-    def take_trace(self, trace: np.ndarray) -> None:
-        """Take the vectors of earlier frames: columns frame, dy, dx."""
+    def take_trace(self, trace: np.ndarray) -> bool:
+        """Take the vectors of earlier frames: columns frame, dy, dx; say if any are."""
         first = self._frames[0] if self._frames else math.inf
         early = trace[trace[:, 0] < first][-_MOST_DRIFT:]
         self._frames[:0] = [int(frame) for frame in early[:, 0]]
         self._places[:0] = [(dy, dx) for dy, dx in early[:, 1:3].tolist()]
+        return len(early) > 0
 
     def at(self, frame: float) -> tuple[float, float] | None:
         """Return the vector of the frame, or of the nearest before; None: unknown."""

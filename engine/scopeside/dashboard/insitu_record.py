@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from scopeside.dashboard.frame_times import FrameTimes
-from scopeside.dashboard.history import Point, Trace
-from scopeside.dashboard.insitu_account import limits_of, readings_of
 from scopeside.dashboard.insitu_events import Events
-from scopeside.dashboard.insitu_lines import Line, Reading, histories, readings
 from scopeside.dashboard.insitu_places import DriftSoFar, Places
 from scopeside.result import Result
+from scopeside.series.account import limits_of, readings_of
+from scopeside.series.frame_times import FrameTimes
+from scopeside.series.kept import Kept, channel, point_of, scale_of, told_anew
+from scopeside.series.lines import Line, readings
+from scopeside.series.past import Past
+from scopeside.series.trace import Point
 
-MOST_LINES = 64
 MOST_IMAGES = 64
 MOST_ACQUISITIONS = 200
 DESCRIBED_WITHIN_S = 2.0
@@ -51,12 +52,12 @@ class Acquired:
     def learn(self, about: Mapping[str, Any]) -> None:
         """Take what the status says of the acquisition."""
         self._described = self._described or bool(about)
-        calibration = about.get("calibration") or {}
         self.started_ns = about.get("started_ns", self.started_ns)
+        nm_per_px, frame_time_s = scale_of(about)
         if self.nm_per_px is None:
-            self.nm_per_px = _nm(calibration.get("pixel_size_m"))
+            self.nm_per_px = nm_per_px
         if self.times.frame_time_s is None:
-            self.times.frame_time_s = calibration.get("frame_time_s")
+            self.times.frame_time_s = frame_time_s
 
     @property
     def is_scaled(self) -> bool:
@@ -68,12 +69,6 @@ class Acquired:
     def begin_ns(self) -> int | None:
         """When frame 0 was taken."""
         return self.times.at(0) or self.started_ns
-
-    def point(self, reading: Reading) -> Point | None:
-        """Return what was read with the time of its frame; None: it is unknown."""
-        _, frame, value, error = reading
-        t_ns = self.times.at(frame)
-        return None if t_ns is None else (t_ns, value, error)
 
     def displaced(self, frame: float) -> tuple[float, float]:
         """Return how far content has moved by a frame, px; unknown: not at all."""
@@ -87,8 +82,8 @@ class Record:
     ----------
     revision
         Counts whatever comes; what is kept bears the revision that it came with.
-    lines
-        By their names.
+    kept
+        The lines.
     acq
         The newest acquisition.
     images
@@ -100,15 +95,16 @@ class Record:
 
     def __init__(self) -> None:
         self.revision = 0
-        self.lines: dict[str, tuple[Line, Trace]] = {}
+        self.kept = Kept()
         self.acquired: dict[str, Acquired] = {}
         self.acq = ""
         self.limits: dict[str, list[dict[str, Any]]] = {}
         self.words: dict[str, str] = {}
         self.images: dict[str, str] = {}
         self.events = Events()
+        self._past_events: list[Result] = []
+        self._known_before: set[str] = set()  # lines that the engine has told whole
         self.places = Places()
-        self.left_out: set[str] = set()
 
     @property
     def newest(self) -> Acquired | None:
@@ -119,8 +115,7 @@ class Record:
     def begin_ns(self) -> int:
         """When the experiment began; 0: nobody says."""
         begins = [one.begin_ns for one in self.acquired.values()]
-        firsts = [trace.first_ns for _, trace in self.lines.values()]
-        return min((one for one in (*begins, *firsts) if one), default=0)
+        return min((one for one in (*begins, *self.kept.first_ns) if one), default=0)
 
     def take(self, result: Result, about: Mapping[str, Any]) -> None:
         """Take a result; `about` is what the status says of its acquisition."""
@@ -141,6 +136,20 @@ class Record:
         if result.kind == "image":
             self._take_image(result, source)
 
+    def _take_past_events(self, acquisitions: Iterable[str]) -> None:
+        """Take what has happened before; once more when it is known how content moved.
+
+        So the events of a page that was opened late lie where they were.
+        """
+        whose = set(acquisitions)
+        for event in self._past_events:
+            acq = str(event.meta.get("acq"))
+            if acq in whose and acq in self.acquired:
+                acquired = self.acquired[acq]
+                source = f"{event.meta.get('chain')}.{event.meta.get('processor')}"
+                clock, displaced = acquired.times.at, acquired.displaced
+                self.events.take_past(event, source, clock, displaced, self.revision)
+
     def take_status(self, status: Mapping[str, Any]) -> None:
         """Take which acquisitions there are and were, and the guard's account."""
         for known in ("acquisitions", "open"):
@@ -151,8 +160,29 @@ class Record:
             self.revision += 1
             now_ns = self._now_ns()
             for line, value in readings_of(account):
-                self._add(line, (now_ns, value, math.nan))
+                self._add(line, (now_ns, value, math.nan, math.nan))
             self.limits |= limits_of(account)
+        for name, one in (status.get("channels") or {}).items():
+            if one.get("t_ns") is not None and self._is_of_now(int(one["t_ns"])):
+                self._sample(name, one)
+
+    def take_past(self, past: Past) -> None:
+        """Take how numbers have been before this page was opened."""
+        self.revision += 1
+        earlier = {acq: Acquired({}) for acq in past.begins if acq not in self.acquired}
+        self.acquired = {**earlier, **self.acquired}
+        for acq, begin_ns in past.begins.items():
+            acquired = self.acquired[acq]
+            acquired.started_ns = acquired.started_ns or begin_ns
+        for acq, pairs in past.times.items():
+            if acq in self.acquired:
+                self.acquired[acq].times.put_before(pairs)
+        self._forget_oldest()
+        self._past_events = list(past.events) or self._past_events
+        self._take_past_events(past.begins)
+        for line, points in past.lines:
+            self._known_before.add(line.ident)
+            self.kept.replace_until(line, points, self.revision)
 
     # ---------------------------------------------------------------------------
 
@@ -161,23 +191,30 @@ class Record:
         if known is None:
             self.revision += 1
             known = self.acquired[acq] = Acquired(about)
-            while len(self.acquired) > MOST_ACQUISITIONS:
-                del self.acquired[next(iter(self.acquired))]
+            self._forget_oldest()
         else:
             known.learn(about)
         return known
 
+    def _forget_oldest(self) -> None:
+        while len(self.acquired) > MOST_ACQUISITIONS:
+            del self.acquired[next(iter(self.acquired))]
+
     def _take_channels(self, result: Result) -> None:
         for name, sample in (result.meta.get("channels") or {}).items():
-            line = _channel(name, sample["unit"])
-            self._add(line, (int(sample["t_ns"]), float(sample["value"]), math.nan))
+            self._sample(name, sample)
+
+    def _sample(self, name: str, sample: Mapping[str, Any]) -> None:
+        point = (int(sample["t_ns"]), float(sample["value"]), math.nan, math.nan)
+        self._add(channel(name, sample["unit"]), point)
 
     def _take_drift(self, acquired: Acquired, result: Result, source: str) -> None:
         """Learn how content has moved: from `drift`, else from who tells its own."""
         if not result.valid or result.frame < 0:
             return
         if result.name == "trace" and source == acquired.drift_of:
-            acquired.drift.take_trace(np.asarray(result.data))
+            if acquired.drift.take_trace(np.asarray(result.data)):
+                self._take_past_events([str(result.meta.get("acq"))])
             return
         vector = result.data if result.name == "drift" else result.meta.get("drift")
         if vector is None or np.shape(vector) != (2,):
@@ -191,25 +228,23 @@ class Record:
     def _take_numbers(self, acquired: Acquired, result: Result, source: str) -> None:
         if not acquired.is_scaled:
             return
-        nm_per_px = acquired.nm_per_px
+        nm_per_px, times = acquired.nm_per_px, acquired.times
         for reading in readings(result, source, nm_per_px):
-            point = acquired.point(reading)
+            point = point_of(reading, times)
             if point is not None:
                 self._add(reading[0], point)
-        for replaces, rows in histories(result, source, nm_per_px):
-            points = [p for row in rows if (p := acquired.point(row)) is not None]
-            if not points:
-                continue
+        for replaces, line, points in told_anew(result, source, nm_per_px, times):
             if replaces:
-                self._replace(acquired, rows[0][0], points)
+                begin_ns = acquired.begin_ns or points[0][0]
+                self.kept.replace(line, begin_ns, points, self.revision)
             else:
-                self._fill(acquired, rows[0][0], points)
+                self._fill(acquired, line, points)
         if result.meta.get("chain") == "channels":
             self._fill_channel(acquired, result)
         law = result.meta.get("law_of_mean_radius")
         if law:
             self.words["radius"] = (
-                f"mean radius {law['law']}: r ∝ t^{law['exponent']:.2g}, "
+                f"mean: {law['law']} law, t^{law['exponent']:.2g}, "
                 f"probability {law['probability']:.2f}"
             )
 
@@ -219,30 +254,22 @@ class Record:
             role = "raw" if result.name == "frame" else "other"
             self.images[key] = result.meta.get("coordinates", role)
 
-    def _replace(self, acquired: Acquired, line: Line, points: list[Point]) -> None:
-        """Take a whole history, which is told anew each time."""
-        trace = self._trace(line)
-        if trace is not None:
-            begin_ns = acquired.begin_ns or points[0][0]
-            trace.replace_from(min(begin_ns, points[0][0]), points, self.revision)
-
     def _fill(self, acquired: Acquired, line: Line, points: list[Point]) -> None:
         """Take, once, what was before this page was opened."""
-        trace = self._trace(line)
-        if trace is not None and line.ident not in acquired.filled:
+        if line.ident not in acquired.filled | self._known_before:
             acquired.filled.add(line.ident)
-            trace.put_before(points, self.revision)
+            self.kept.put_before(line, points, self.revision)
 
     def _fill_channel(self, acquired: Acquired, result: Result) -> None:
         """Take the values of a channel, one a frame; maps and tables are others."""
-        line = _channel(result.name, result.units)
+        line = channel(result.name, result.units)
         is_series = isinstance(result.data, np.ndarray) and result.data.ndim == 1
         if result.valid and is_series and line.ident not in acquired.filled:
             found = np.flatnonzero(np.isfinite(result.data))
             values = result.data[found].tolist()
             rows = zip(found.tolist(), values, strict=True)
             points = [
-                (t_ns, value, math.nan)
+                (t_ns, value, math.nan, math.nan)
                 for frame, value in rows
                 if (t_ns := acquired.times.at(frame)) is not None
             ]
@@ -266,30 +293,10 @@ class Record:
             return newest_ns
         return now_ns
 
+    def _is_of_now(self, t_ns: int) -> bool:
+        """Whether a sample is of the time of the frames, which may be another day."""
+        newest_ns = None if self.newest is None else self.newest.times.newest_ns
+        return newest_ns is not None and abs(t_ns - newest_ns) <= _OTHER_CLOCK_NS
+
     def _add(self, line: Line, point: Point) -> None:
-        trace = self._trace(line)
-        if trace is not None:
-            trace.add(point, self.revision)
-
-    def _trace(self, line: Line) -> Trace | None:
-        known = self.lines.get(line.ident)
-        if known is not None:
-            return known[1]
-        if len(self.lines) >= MOST_LINES:
-            if len(self.left_out) < MOST_LINES:
-                self.left_out.add(line.ident)
-            return None
-        self.lines[line.ident] = (line, Trace())
-        return self.lines[line.ident][1]
-
-
-def _channel(name: str, unit: str) -> Line:
-    return Line(f"channel {name}", f"channel {name}", name, unit)
-
-
-def _nm(pixel_size_m: Any) -> float | None:
-    """Return the size of a pixel, nm; None: unknown, or not the same each way."""
-    if pixel_size_m is None:
-        return None
-    sizes = {float(one) for one in np.atleast_1d(pixel_size_m)}
-    return 1e9 * sizes.pop() if len(sizes) == 1 else None
+        self.kept.add(line, point, self.revision)

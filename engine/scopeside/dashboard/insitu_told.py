@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scopeside.dashboard.insitu_events import MOST_COURSES, Event
-from scopeside.dashboard.insitu_lines import TITLES
 from scopeside.dashboard.insitu_record import Record
+from scopeside.series.lines import TITLES, Line
+from scopeside.series.trace import Point
 
 GROWN = ("confirmed", "dissolved")
 """What is told of these holds their size over time."""
@@ -39,7 +41,7 @@ def told(
         "drift_of": "" if newest is None else newest.drift_of,
         "left_out": {
             "events": record.events.left_out,
-            "lines": len(record.left_out),
+            "lines": len(record.kept.left_out),
         },
     }
 
@@ -56,7 +58,7 @@ class _Seconds:
 
 def _rows(record: Record) -> list[dict[str, Any]]:
     """Return the plots there are, in their order: one for each unit of a row."""
-    found = {(line.row, line.unit): None for line, _ in record.lines.values()}
+    found = {(line.row, line.unit): None for line, _ in record.kept.lines.values()}
     order = {row: at for at, row in enumerate(TITLES)}
     return [
         {
@@ -74,7 +76,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
 
 def _lines(record: Record, since: int, at: _Seconds) -> list[dict[str, Any]]:
     found = []
-    for line, trace in record.lines.values():
+    for line, trace in record.kept.lines.values():
         changed = trace.since(since)
         if changed is not None:
             found.append(
@@ -85,11 +87,23 @@ def _lines(record: Record, since: int, at: _Seconds) -> list[dict[str, Any]]:
                     "holds": line.holds,
                     "every": trace.every,
                     "after": at(changed.after),
-                    "t": [at(t_ns) for t_ns, _, _ in changed.points],
-                    "v": [_short(value) for _, value, _ in changed.points],
+                    "t": [at(t_ns) for t_ns, *_ in changed.points],
+                    "v": [_short(value) for _, value, *_ in changed.points],
+                    **_band(line, changed.points),
                 }
             )
     return found
+
+
+def _band(line: Line, points: list[Point]) -> dict[str, Any]:
+    """Return both ends of the band of each point; nothing where none has one."""
+    if not any(math.isfinite(low) for _, _, low, _ in points):
+        return {}
+    return {
+        "band": line.band,
+        "low": [_short(low) for _, _, low, _ in points],
+        "high": [_short(high) for _, _, _, high in points],
+    }
 
 
 def _events(record: Record, since: int, at: _Seconds) -> list[dict[str, Any]]:

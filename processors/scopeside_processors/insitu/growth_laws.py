@@ -41,8 +41,9 @@ class LawFit:
     rate, rate_low, rate_high
         K, radius^(1/n) per time, positive, with its confidence interval; 0 where the
         radius stays.
-    speed
-        dr/dt at the last time; negative where it dissolves.
+    speed, speed_low, speed_high
+        dr/dt at the last time, negative where it dissolves, with its confidence
+        interval; NaN where the radius stays.
     start
         t0, or t1 where it dissolves: when the radius is 0.
     radius
@@ -60,6 +61,8 @@ class LawFit:
     rate_low: float
     rate_high: float
     speed: float
+    speed_low: float
+    speed_high: float
     start: float
     radius: float
     chi_square: float
@@ -247,7 +250,7 @@ def _described(
     """Return what a fit means; `side` is the direction of time, and where t is 0."""
     chi, (top, u, n), covariance = fit
     if law == "plateau":
-        stays = (0.0, np.nan, 0.0, 0.0, 0.0, 0.0, np.nan, float(top))
+        stays = (0.0, np.nan, 0.0, 0.0, 0.0, 0.0, np.nan, np.nan, np.nan, float(top))
         return LawFit(law, *stays, chi, probability)
     before = float(np.exp(u))
     whole = span + before
@@ -257,13 +260,20 @@ def _described(
     slopes = np.array(
         [1 / (n * max(top, 1e-12)), -before / whole, -np.log(max(top, 1e-12)) / n**2]
     )
-    spread = float(np.sqrt(max(slopes @ covariance @ slopes, 0.0)))
+    less, more = _ends(slopes, covariance, wide)
     low, middle, high = np.exp(
-        np.clip(log_rate + wide * spread * np.array([-1, 0, 1]), -200, 200)
+        np.clip(log_rate + np.array([less, 0, more]), -200, 200)
     ).tolist()
     direction, origin = side
     last = before if direction < 0 else whole
     radius = float(top * (last / whole) ** n)
+    speed = direction * n * radius / last
+    # |dr/dt| = n A last^(n - 1) / (t[-1] + e^u)^n, and likewise its logarithm.
+    moves = 1.0 if direction < 0 else before / whole  # of log last with u
+    slopes[0] = 1 / max(top, 1e-12)
+    slopes[1] = (n - 1) * moves - n * before / whole
+    slopes[2] = 1 / n + np.log(last / whole)
+    slower, faster = np.exp(_ends(slopes, covariance, wide))
     return LawFit(
         law,
         float(n),
@@ -271,9 +281,19 @@ def _described(
         middle,
         low,
         high,
-        float(direction * n * radius / last),
+        float(speed),
+        float(min(speed * slower, speed * faster)),
+        float(max(speed * slower, speed * faster)),
         float(origin - direction * before),
         radius,
         chi,
         probability,
     )
+
+
+def _ends(
+    slopes: FloatArray, covariance: FloatArray, wide: float
+) -> tuple[float, float]:
+    """Return by how much the logarithm of a value may be less and more."""
+    spread = float(np.sqrt(max(slopes @ covariance @ slopes, 0.0)))
+    return max(-wide * spread, -200.0), min(wide * spread, 200.0)

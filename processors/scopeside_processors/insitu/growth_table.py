@@ -19,12 +19,14 @@ IntArray = npt.NDArray[np.int64]
 
 COLUMNS = (
     "id", "birth_frame", "law", "exponent", "exponent_sigma", "rate", "rate_low",
-    "rate_high", "probability", "speed", "radius_px", "start_frame", "state",
+    "rate_high", "probability", "speed", "radius_px", "start_frame",
+    "speed_low", "speed_high", "state",
 )  # fmt: skip
-"""Of the table; rates are in px^(1/n) per frame, speed in px per frame."""
+"""Of the table; rates are in px^(1/n) per frame, speed in px per frame.
+Intervals are 95 %."""
 STATES = ("gone", "growing", "resting", "dissolving", "too short")
 """What the numbers in the column `state` stand for."""
-_FITTED = slice(2, 12)
+_FITTED = slice(2, 14)
 _CHANGES = 4
 """Changes of a particle that are remembered, so that none is reported twice."""
 _AGAIN = 0.1
@@ -131,7 +133,7 @@ class GrowthTable:
             self._fits[row] = [
                 LAWS.index(best.law), best.exponent, best.exponent_sigma, best.rate,
                 best.rate_low, best.rate_high, best.probability, best.speed,
-                best.radius, best.start,
+                best.radius, best.start, best.speed_low, best.speed_high,
             ]  # fmt: skip
         near = max(_AGAIN * (t[-1] - t[0]), 4.0)
         found = []

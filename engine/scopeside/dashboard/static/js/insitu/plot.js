@@ -3,6 +3,7 @@
 
 const DASHES = ["solid", "dashed", "dotted", "dotdash"];
 export const COLOURS = 6;
+const LOW_REM = 4; // a plot that is lower has two labels beside it
 
 export class Plot extends EventTarget {
   #figure;
@@ -10,6 +11,8 @@ export class Plot extends EventTarget {
   #setting = false;
   #isEmpty = false;
   #lines = []; // {source, renderer} by their number
+  #bands = []; // likewise, of those that have one
+  #ticker;
   #limits;
   #courses;
   #chosenCourse;
@@ -69,14 +72,17 @@ export class Plot extends EventTarget {
     this.#figure.toolbar.active_drag = this.#tools[what];
   }
 
-  // Show {t, v} for each line, in the order of their colours.
+  // Show {t, v, band} for each line, in the order of their colours; `band`: polygons {x, y}.
   set lines(lines) {
     for (const [at, line] of lines.entries()) {
+      if (line.band !== null) this.#bands[at] ??= this.#band(at); // under its line
       this.#lines[at] ??= this.#line(at);
+      if (this.#bands[at] !== undefined) this.#bands[at].source.data = line.band ?? { x: [], y: [] };
       this.#lines[at].source.data = { t: line.t, v: line.v };
     }
     for (let at = lines.length; at < this.#lines.length; at += 1) {
       this.#lines[at].source.data = { t: [], v: [] };
+      if (this.#bands[at] !== undefined) this.#bands[at].source.data = { x: [], y: [] };
     }
   }
 
@@ -111,6 +117,8 @@ export class Plot extends EventTarget {
 
   set heights({ low, high }) {
     const { y_range: range } = this.#figure;
+    const few = this.element.clientHeight < LOW_REM * this.#style().rem ? 2 : 3;
+    if (this.#ticker.desired_num_ticks !== few) this.#ticker.desired_num_ticks = few;
     if (range.start === low && range.end === high) return;
     range.setv({ start: low, end: high });
     this.element.dataset.low = low;
@@ -153,6 +161,9 @@ export class Plot extends EventTarget {
     figure.xgrid.grid_line_color = style.line;
     figure.ygrid.grid_line_color = style.line;
     const scale = style.rem / 14;
+    for (const [at, band] of this.#bands.entries()) {
+      if (band !== undefined) band.renderer.glyph.fill_color = style.colours[at % COLOURS];
+    }
     for (const [at, { renderer }] of this.#lines.entries()) {
       renderer.glyph.line_color = style.colours[at % COLOURS];
       renderer.glyph.line_width = 1.6 * scale;
@@ -189,11 +200,11 @@ export class Plot extends EventTarget {
     xaxis.visible = axis;
     yaxis.visible = !axis;
     ygrid.visible = !axis;
-    const few = new BasicTicker({ desired_num_ticks: 3, num_minor_ticks: 0 });
-    yaxis.ticker = few;
+    this.#ticker = new BasicTicker({ desired_num_ticks: 3, num_minor_ticks: 0 });
+    yaxis.ticker = this.#ticker;
     // Short labels: all plots begin at the same place.
     yaxis.formatter = new BasicTickFormatter({ power_limit_high: 4, power_limit_low: -2, precision: 2 });
-    ygrid.ticker = few;
+    ygrid.ticker = this.#ticker;
     this.#figure.min_border_top = axis ? 0 : 3;
     this.#figure.min_border_bottom = axis ? 0 : 3;
   }
@@ -215,6 +226,17 @@ export class Plot extends EventTarget {
       line_width: (1.6 * this.#style().rem) / 14,
       line_dash: { value: DASHES[at % DASHES.length] },
       line_color: this.#style().colours[at % COLOURS],
+    });
+    return { source, renderer };
+  }
+
+  #band(at) {
+    const source = new window.Bokeh.ColumnDataSource({ data: { x: [], y: [] } });
+    const renderer = this.#figure.patches({ field: "x" }, { field: "y" }, {
+      source,
+      line_color: null,
+      fill_color: this.#style().colours[at % COLOURS],
+      fill_alpha: 0.28,
     });
     return { source, renderer };
   }

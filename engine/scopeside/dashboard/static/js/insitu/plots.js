@@ -4,6 +4,7 @@ import { bokeh, hasBokeh } from "../bokeh.js";
 import { h } from "../dom.js";
 import { Plot } from "./plot.js";
 import { Row } from "./row.js";
+import { RowChoice } from "./row_choice.js";
 import { styleOf } from "./style.js";
 import { TimeWindow } from "./time_window.js";
 import { duration, stateOf } from "./words.js";
@@ -12,6 +13,7 @@ export class Plots {
   #record;
   #window = new TimeWindow();
   #rows = new Map();
+  #choice = new RowChoice();
   #chosen = null;
   #drag = "zoom";
   #style = null;
@@ -32,6 +34,7 @@ export class Plots {
     this.#sight = new IntersectionObserver((seen) => this.#sighted(seen), { root: scroll });
     this.#window.addEventListener("change", () => this.#draw());
     this.#reachable(scroll);
+    this.#choice.addEventListener("change", () => this.update());
     window.addEventListener("theme", () => this.#retheme());
     window.addEventListener("resize", () => this.#retheme());
   }
@@ -40,7 +43,7 @@ export class Plots {
   update() {
     const { told } = this.#record;
     if (told === null) return;
-    this.#match(this.#record.rows);
+    this.#match(this.#choice.shown(this.#record.rows));
     this.#window.advance(told.now ?? 0);
     this.#draw();
   }
@@ -76,6 +79,7 @@ export class Plots {
       button("back", "◀", "earlier (left arrow)", () => win.move(-0.25)),
       button("on", "▶", "later (right arrow)", () => win.move(0.25)),
       drag,
+      this.#choice.element,
       this.#readout,
     );
   }

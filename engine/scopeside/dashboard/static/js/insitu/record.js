@@ -2,6 +2,7 @@
 // so that hours of it cost no more than the last half second.
 
 import { question } from "../ask.js";
+import { gapsOf } from "./bands.js";
 
 const BEFORE = ["growth", "births", "diffusion", "rate", "dose", "run", "channel"];
 
@@ -13,7 +14,7 @@ export class Record extends EventTarget {
   #asking = false;
   #again = false;
 
-  lines = new Map(); // id -> {id, row, label, every, t, v}
+  lines = new Map(); // id -> {id, row, label, every, t, v, low, high, band, gaps}
   events = new Map(); // uid -> what insitu_told.py says, in the order of their news
   marks = []; // beginnings of acquisitions: {acq, t}
   told = null; // the last answer
@@ -129,17 +130,19 @@ export class Record extends EventTarget {
     return `the acquisition of ${new Date(this.wallMs(mark.t)).toLocaleTimeString("en-GB")}`;
   }
 
-  #takeLine({ id, row, label, holds, every, after, t, v }) {
-    const line = this.lines.get(id) ?? { id, t: [], v: [] };
+  #takeLine({ id, row, label, holds, every, after, t, v, band, low, high }) {
+    const line = this.lines.get(id) ?? { id, t: [], v: [], low: [], high: [], band: "" };
     let kept = after === null ? 0 : line.t.length;
     while (kept > 0 && line.t[kept - 1] > after) kept -= 1;
-    line.t.length = kept;
-    line.v.length = kept;
+    for (const name of ["t", "v", "low", "high"]) line[name].length = kept;
     for (let i = 0; i < t.length; i += 1) {
       line.t.push(t[i]);
       line.v.push(v[i] ?? NaN);
+      line.low.push(low?.[i] ?? NaN);
+      line.high.push(high?.[i] ?? NaN);
     }
-    Object.assign(line, { row, label, holds, every });
+    Object.assign(line, { row, label, holds, every, band: band ?? line.band });
+    line.gaps = holds || id.startsWith("channel") ? [] : gapsOf(line);
     this.lines.set(id, line);
   }
 }

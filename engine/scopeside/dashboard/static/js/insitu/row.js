@@ -3,21 +3,24 @@
 import { hasBokeh } from "../bokeh.js";
 import { h, svg } from "../dom.js";
 import { Plot, COLOURS } from "./plot.js";
-import { held, sliceOf, valueAt } from "./slices.js";
-import { short } from "./words.js";
+import { bandsOf } from "./bands.js";
+import { held, indexAt, sliceOf } from "./slices.js";
+import { short, withBand } from "./words.js";
 
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
 const KEPT = "scopeside.insitu.folded"; // rows that are only a line, by their id
 const MOST_FOLDED = 100;
+const ALONG = { x1: 0, x2: 22, y1: 4, y2: 4 }; // of a stroke of the legend
 const BEYOND = 12; // a limit so many times the largest value is not drawn, only told
 
 export class Row extends EventTarget {
   #title = h("button.fold", { type: "button", onclick: () => this.#fold(!this.#isFolded) });
   #legend = h("ul.legend");
+  #ofMany = h("li", { hidden: true }, keyOf(svg("line", { ...ALONG, class: "of-many" })), h("span.label", {}, "each nucleus"));
   #words = h("p.dim");
   #nothing = h("p.nothing.dim", { hidden: true }, "no data in this stretch");
   #host = h("div.plot", {}, this.#nothing);
-  #entries = new Map(); // id of a line -> {item, value}
+  #entries = new Map(); // id of a line -> {item, label, value}
   #plot = null;
   #style;
   #shown = { row: null, lines: [] };
@@ -27,6 +30,7 @@ export class Row extends EventTarget {
   constructor(id, style) {
     super();
     this.#style = style;
+    this.#legend.append(this.#ofMany);
     const about = h("div.about", {}, h("h3", {}, this.#title), this.#legend, this.#words);
     this.element = h("section.row", { "data-row": id }, about, this.#host);
     this.#fold(folded().has(id));
@@ -44,12 +48,15 @@ export class Row extends EventTarget {
     if (!this.isSeen || this.#isFolded || !hasBokeh()) return;
     this.#plot ??= this.#makePlot();
     const courses = row.id.startsWith("radius") ? record.courses(row.unit) : [];
+    this.#ofMany.hidden = courses.length === 0;
     const breaks = record.marks.map((mark) => mark.t);
     const most = 2 * Math.max(200, this.#host.clientWidth);
     const slices = lines.map((line) => {
-      const torn = /^(guard|channel)/.test(line.id) ? [] : breaks;
+      const torn = /^(guard|channel)/.test(line.id) ? line.gaps : [...breaks, ...line.gaps];
       const whole = line.holds ? held(line, record.knownUntil(line), torn) : line;
-      return sliceOf(whole, window.start, window.end, most, torn);
+      const slice = sliceOf(whole, window.start, window.end, most, torn);
+      const band = line.band ? bandsOf(line, window.start, window.end, most, torn) : null;
+      return { ...slice, band };
     });
     this.#plot.window = window;
     this.#plot.lines = slices;
@@ -62,8 +69,8 @@ export class Row extends EventTarget {
   read(t) {
     for (const line of this.#shown.lines) {
       const entry = this.#entries.get(line.id);
-      const value = t === null ? (line.v.at(-1) ?? NaN) : valueAt(line, t);
-      const text = `${short(value)} ${this.#shown.row.unit}`;
+      const at = t === null ? line.t.length - 1 : indexAt(line.t, t);
+      const text = `${withBand(line, at)} ${this.#shown.row.unit}`;
       if (entry && entry.value.textContent !== text) entry.value.textContent = text;
     }
   }
@@ -101,7 +108,10 @@ export class Row extends EventTarget {
     if (this.#title.textContent !== title) this.#title.textContent = title;
     for (const [at, line] of lines.entries()) {
       if (!this.#entries.has(line.id)) this.#enter(line, at);
-      const { item } = this.#entries.get(line.id);
+      const { item, label } = this.#entries.get(line.id);
+      const name = line.band ? `${line.label}, ${line.band}` : line.label;
+      if (label.textContent !== name) label.textContent = name;
+      item.toggleAttribute("data-band", line.band !== "");
       item.title = line.every > 1 ? `thinned: two points stand for ${2 * line.every}, peaks are kept` : "";
     }
     this.read(null);
@@ -113,13 +123,13 @@ export class Row extends EventTarget {
 
   #enter(line, at) {
     const value = h("span.number");
-    const stroke = svg("line", {
-      x1: 0, x2: 22, y1: 4, y2: 4, class: `colour-${at % COLOURS}`, "stroke-dasharray": DASHES[at % 4],
-    });
-    const key = svg("svg", { class: "key", viewBox: "0 0 22 8", "aria-hidden": "true" }, stroke);
-    const item = h("li", {}, key, h("span.label", { title: `${line.label} (${line.id})` }, line.label), value);
-    this.#legend.append(item);
-    this.#entries.set(line.id, { item, value });
+    const stroke = svg("line", { ...ALONG, class: `colour-${at % COLOURS}`, "stroke-dasharray": DASHES[at % 4] });
+    const band = svg("rect", { x: 0, y: 0, width: 22, height: 8, class: `colour-${at % COLOURS}` });
+    const key = keyOf(band, stroke);
+    const label = h("span.label", { title: `${line.label} (${line.id})` });
+    const item = h("li", {}, key, label, value);
+    this.#ofMany.before(item);
+    this.#entries.set(line.id, { item, label, value });
   }
 
   // Have all that is in sight fit.
@@ -145,6 +155,10 @@ export class Row extends EventTarget {
     this.#plot.limits = limits;
     this.#plot.heights = { low: low - (low === 0 ? 0.4 * room : room), high: high + room };
   }
+}
+
+function keyOf(...strokes) {
+  return svg("svg", { class: "key", viewBox: "0 0 22 8", "aria-hidden": "true" }, ...strokes);
 }
 
 // Rows that are folded, by their id.

@@ -45,11 +45,10 @@ export function firstFrom(t, when) {
   return low;
 }
 
-// Value of a line at a time: that of the last point not after it; NaN before the first.
-export function valueAt({ t, v }, when) {
+// Index of the last point not after a time; -1 before the first.
+export function indexAt(t, when) {
   const at = firstFrom(t, when);
-  if (t[at] === when) return v[at];
-  return at > 0 ? v[at - 1] : NaN;
+  return t[at] === when ? at : at - 1;
 }
 
 function putPart(found, t, v, from, to) {

@@ -2,6 +2,7 @@
 // numbers over the time of the experiment.
 
 import { h } from "../dom.js";
+import { Divider } from "./divider.js";
 import { Events } from "./events.js";
 import { Pane } from "./pane.js";
 import { Plots } from "./plots.js";
@@ -18,6 +19,7 @@ const KEYS = {
   "+ −": "plots: shorter time, longer time (also Ctrl and the wheel)",
   Home: "plots: the whole experiment",
   End: "plots: follow the newest",
+  "↑ ↓": "the bar above the plots: more room for them, or for the movie",
   Enter: "fold or unfold a plot by its name; choose an event",
 };
 
@@ -48,7 +50,12 @@ export function mount(root, page) {
   const plots = new Plots(record);
   const failure = h("p.failure", { role: "alert", hidden: true });
   const movie = h("div.movie", {}, ...panes.map((pane) => pane.element));
-  root.append(h("div.insitu", {}, h("div.left", {}, toggles(), movie, failure, plots.element), events.element));
+  const divider = new Divider(usualHeight, (height) => {
+    movie.style.setProperty("--image-height", height === null ? null : `${height}vh`);
+    for (const pane of panes) pane.move();
+  });
+  const left = h("div.left", {}, toggles(), movie, divider.element, failure, plots.element);
+  root.append(h("div.insitu", {}, left, events.element));
 
   const lag = h("span.lag.number", { role: "status" });
   root.querySelector(".toggles").append(lag);
@@ -119,6 +126,11 @@ export function mount(root, page) {
       for (const pane of panes) pane.hide();
     },
   };
+}
+
+// Height of a picture as the style sheet has it, percent of the window's.
+function usualHeight() {
+  return window.matchMedia("(max-height: 50rem)").matches ? 26 : 34;
 }
 
 // What was chosen to be drawn; kept in this browser.

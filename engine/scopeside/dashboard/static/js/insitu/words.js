@@ -33,6 +33,15 @@ export function short(value) {
   return value.toFixed(Number.isInteger(value) ? 0 : digits).replace("-", "−");
 }
 
+// A value of a line with its band: ± where that is what the band says, else from, to.
+export function withBand({ v, low, high, band }, at) {
+  const value = short(v[at]);
+  if (!Number.isFinite(low[at]) || !Number.isFinite(high[at])) return value;
+  if (band.startsWith("±")) return `${value} ± ${short((high[at] - low[at]) / 2)}`;
+  const to = low[at] < 0 ? "…" : "–";
+  return `${value} (${short(low[at])}${to}${short(high[at])})`;
+}
+
 export function percent(share) {
   return share === null || share === undefined ? "" : `${Math.round(100 * share)} %`;
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST = 4096
 """Points that a trace keeps, besides the three of what is still being gathered."""
 
-Point = tuple[int, float, float]
-"""Time, ns since 1970 UTC; value; one standard deviation (NaN: unknown)."""
+Point = tuple[int, float, float, float]
+"""Time, ns since 1970 UTC; value; lower and upper end of its band (NaN: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,11 @@ class Trace:
         early = [p for p in points if first is None or p[0] < first]
         if early:
             self._begin_anew([*early, *self.points], revision)
+
+    def replace_until(self, points: Sequence[Point], revision: int) -> None:
+        """Take `points` for all that is there until the last of them."""
+        later = [p for p in self.points if p[0] > points[-1][0]]
+        self._begin_anew([*points, *later], revision)
 
     def replace_from(self, t_ns: int, points: Iterable[Point], revision: int) -> None:
         """Take `points` for all that is there from `t_ns` on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scopeside.dashboard.insitu_lines import Line
+from scopeside.series.lines import Line
 
 UNIT = "e⁻/Å²"
 _LINES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 MOST = 512
 
@@ -33,6 +34,26 @@ class FrameTimes:
     def newest_ns(self) -> int | None:
         """Its time."""
         return self._times[-1] if self._times else None
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Frames and their times, as far as they are kept."""
+        return list(zip(self._frames, self._times, strict=True))
+
+    def put_before(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Take what somebody else has learned of earlier frames."""
+        first = self._frames[0] if self._frames else None
+        early = [one for one in pairs if first is None or one[0] < first]
+        self._frames[:0] = [frame for frame, _ in early]
+        self._times[:0] = [t_ns for _, t_ns in early]
+
+    def thin(self, most: int) -> None:
+        """Keep so many pairs, evenly spaced, the first and the last among them."""
+        last = len(self._frames) - 1
+        if last >= most:
+            kept = [round(last * k / (most - 1)) for k in range(most)]
+            self._frames = [self._frames[k] for k in kept]
+            self._times = [self._times[k] for k in kept]
 
     def learn(self, frame: int, t_ns: int) -> None:
         """Take note that `frame` was taken at `t_ns`, or earlier."""

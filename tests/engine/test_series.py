@@ -7,9 +7,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scopeside.dashboard.frame_times import MOST as MOST_PAIRS
-from scopeside.dashboard.frame_times import FrameTimes
-from scopeside.dashboard.history import Point, Trace
+from scopeside.series.frame_times import MOST as MOST_PAIRS
+from scopeside.series.frame_times import FrameTimes
+from scopeside.series.trace import Point, Trace
 
 MOST = 16
 NUMBERS = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=300)
@@ -17,7 +17,7 @@ SECOND = 1_000_000_000
 
 
 def points(values: list[float]) -> list[Point]:
-    return [(10 * at, value, math.nan) for at, value in enumerate(values)]
+    return [(10 * at, value, math.nan, math.nan) for at, value in enumerate(values)]
 
 
 def trace_of(values: list[float], most: int = MOST) -> Trace:
@@ -44,13 +44,13 @@ class Copy:
 
 
 def numbers(some: list[Point]) -> list[float]:
-    return [value for _, value, _ in some if not math.isnan(value)]
+    return [value for _, value, *_ in some if not math.isnan(value)]
 
 
 @given(NUMBERS)
 def test_what_is_kept_is_bounded_and_in_order(values: list[float]) -> None:
     trace = trace_of(values)
-    times = [t_ns for t_ns, _, _ in trace.points]
+    times = [t_ns for t_ns, *_ in trace.points]
     assert len(times) <= MOST + 3
     assert times == sorted(set(times))
 
@@ -87,24 +87,24 @@ def test_as_long_as_there_is_room_all_points_are_kept() -> None:
 
 def test_old_and_new_times_are_resolved_alike() -> None:
     values = [math.sin(at) for at in range(100_000)]
-    times = [t_ns for t_ns, _, _ in trace_of(values, 256).points]
+    times = [t_ns for t_ns, *_ in trace_of(values, 256).points]
     early = sum(t_ns < 500_000 for t_ns in times)
     assert 0.4 < early / len(times) < 0.6
 
 
 def test_a_point_that_is_not_later_than_the_last_is_left_out() -> None:
     trace = trace_of([1.0, 2.0])
-    trace.add((10, 5.0, math.nan), 3)
-    trace.add((5, 5.0, math.nan), 4)
+    trace.add((10, 5.0, math.nan, math.nan), 3)
+    trace.add((5, 5.0, math.nan, math.nan), 4)
     assert numbers(trace.points) == [1.0, 2.0]
     assert trace.since(2) is None
 
 
 def test_what_was_before_is_put_before() -> None:
     trace = Trace()
-    trace.add((50, 5.0, math.nan), 1)
-    trace.put_before([(10, 1.0, math.nan), (50, 9.0, math.nan)], 2)
-    assert [(t_ns, value) for t_ns, value, _ in trace.points] == [(10, 1.0), (50, 5.0)]
+    trace.add((50, 5.0, math.nan, math.nan), 1)
+    trace.put_before([(10, 1.0, math.nan, math.nan), (50, 9.0, math.nan, math.nan)], 2)
+    assert [(t_ns, value) for t_ns, value, *_ in trace.points] == [(10, 1.0), (50, 5.0)]
     changed = trace.since(1)
     assert changed is not None
     assert changed.after is None
@@ -114,7 +114,7 @@ def test_what_was_before_is_put_before() -> None:
 def test_a_history_that_is_told_anew_replaces_what_was_told() -> None:
     trace, copy = trace_of([1.0, 2.0, 3.0, 4.0]), Copy()
     copy.ask(trace, 4)
-    trace.replace_from(20, [(20, 8.0, math.nan)], 5)
+    trace.replace_from(20, [(20, 8.0, math.nan, math.nan)], 5)
     copy.ask(trace, 5)
     assert numbers(copy.points) == numbers(trace.points) == [1.0, 2.0, 8.0]
 

@@ -1,0 +1,1 @@
+"""Numbers over the time of an experiment: which results tell some, and what is kept."""
