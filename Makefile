@@ -8,10 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # Tests that compute, and those that mostly wait for a peer of their own, share the cores;
-# those that start whole engines (marked: system) have them all, one after the other.
+# those that start whole engines (marked: system) come after them, two at a time.
 ALL = $(BIN)/python -m pytest -n 4 --dist loadgroup \
 	--no-loadscope-reorder -m "not system" && \
-	$(BIN)/python -m pytest -m system --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	-m system --durations=15
 
 .PHONY: demo test browser screenshots format bench faults faults-kills faults-long fuzz clean
 

@@ -34,7 +34,8 @@ sys.path[0:1] = [str(ROOT / part) for part in ("engine", "adapters", "processors
 from dectris.compression import decompress  # noqa: E402 - found by the lines above
 
 from scopeside.detector import StopRequested  # noqa: E402
-from scopeside.ingest.sink import Filled, SlabSink  # noqa: E402
+from scopeside.ingest.news import Filled  # noqa: E402
+from scopeside.ingest.sink import SlabSink  # noqa: E402
 from scopeside.settings import AcquisitionSettings, SlabSettings  # noqa: E402
 from scopeside.slab import Slab  # noqa: E402
 from scopeside_adapters.dectris.compose import compress  # noqa: E402

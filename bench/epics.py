@@ -35,7 +35,8 @@ for part in ("engine", "adapters", "processors", "."):
 from bench.throughput import cpu_name  # noqa: E402 - found by the lines above
 
 from scopeside.detector import StopRequested  # noqa: E402
-from scopeside.ingest.sink import Ended, Filled, Missed, SlabSink  # noqa: E402
+from scopeside.ingest.news import Ended, Filled, Missed  # noqa: E402
+from scopeside.ingest.sink import SlabSink  # noqa: E402
 from scopeside.settings import AcquisitionSettings, SlabSettings  # noqa: E402
 from scopeside.slab import Slab  # noqa: E402
 from scopeside_adapters.epics.encode import ntndarray, pack  # noqa: E402

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser.conftest import TOKEN
 from tests.browser.seen import PATIENCE_S, Seen
 from tests.engine.audit_records import T, proposal, session
 from tests.engine.guard_double import GuardDouble, done, failed, guard_in, silent
@@ -288,6 +289,27 @@ def test_a_guard_that_falls_silent_is_no_longer_said_to_be_armed(
     says(seen, ".mode", "It was armed.")
 
 
+def test_a_page_that_has_begun_anew_claims_no_mode(
+    at_guard: Seen, guard: GuardDouble, served: Dashboard
+) -> None:
+    ends = time.time_ns() + 60 * S
+    guard.status |= {"mode": "armed", "armed_until_ns": ends}
+    says(at_guard, "#mode-chip[data-mode=armed]", "ARMED")
+    at_guard.view("Feedback")
+    served.server.close()
+    at_guard.until("document.documentElement.dataset.link === 'lost'")
+    anew = Dashboard(None, served.server.port, TOKEN)
+    anew.server.start()
+    at_guard.until("document.documentElement.dataset.link === 'open'")
+    says(at_guard, "#mode-chip[data-mode=lost]", "MODE UNKNOWN")
+    says(at_guard, ".mode", "has not heard the guard yet")
+    assert at_guard.tab.locator("#hold").is_enabled()
+    anew.page.attached(guard.folder)
+    says(at_guard, "#mode-chip[data-mode=armed]", "ARMED")
+    anew.server.close()
+    at_guard.complaints.clear()  # of requests while nobody served
+
+
 # -- proposals ----------------------------------------------------------------------
 
 
@@ -371,6 +393,28 @@ def test_the_audit_log_is_searched_and_tells_a_story(
     row.focus()
     at_guard.tab.keyboard.press("Enter")
     says(at_guard, ".story", "anna@tem asked to accept it")
+
+
+def test_a_long_search_says_how_much_is_left_and_can_be_stopped(
+    at_guard: Seen, served: Dashboard
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def piece(question: dict[str, str]) -> dict[str, Any]:
+        asked.append(question)
+        found = {"path": "/audit.jsonl", "rows": [], "back_to_ms": T / 1e6}
+        return {**found, "looked_at": 12_000, "left": 0.401, "more": "a-search"}
+
+    served.page.questions["audit"] = piece
+    at_guard.view("Feedback")
+    says(at_guard, ".audit [role=status]", "nothing found in 12,000 records, back to")
+    says(at_guard, ".audit [role=status]", "41 % of the log is left")
+    at_guard.tab.get_by_role("button", name="Stop", exact=True).click()
+    at_guard.tab.get_by_role("button", name="older …").wait_for()
+    n_asked = len(asked)
+    at_guard.tab.get_by_role("button", name="older …").click()
+    until(lambda: len(asked) > n_asked)
+    assert asked[-1] == {"more": "a-search"}
 
 
 def test_nothing_is_wider_than_the_screen(at_guard: Seen, guard: GuardDouble) -> None:

@@ -224,6 +224,72 @@ def test_the_choice_and_the_order_are_kept_for_the_pipeline(
     shows(seen, USUAL)
 
 
+LOOK = """(() => {
+  const tile = document.querySelector("[data-key='stem.virtual.bf']");
+  return [tile.querySelector(".strip").parentElement.title,
+          tile.querySelector(".overlay").getAttribute("viewBox").split(" ")[2]];
+})()"""
+
+
+def test_contrast_colours_and_zoom_are_kept_over_a_reload_until_they_are_reset(
+    seen: Seen, served: Dashboard
+) -> None:
+    hear_a_scan(served)
+    painted(seen, 4)
+    first = seen.tab.evaluate(LOOK)
+    tile = seen.tab.locator("[data-key='stem.virtual.bf']")
+    tile.locator(".stage").press("c")
+    tile.get_by_role("combobox", name="colours").select_option("magma")
+    tile.get_by_label("gamma").fill("0.3")
+    tile.locator(".stage").press("+")
+    changed = seen.tab.evaluate(LOOK)
+    assert changed[0].startswith("magma, gamma 2")
+    assert float(changed[1]) < float(first[1])
+    seen.tab.reload()
+    painted(seen, 4)
+    assert seen.tab.evaluate(LOOK) == changed
+    seen.tab.get_by_role("button", name="Reset contrast").click()
+    assert seen.tab.evaluate(LOOK) == first
+    seen.tab.reload()
+    painted(seen, 4)
+    assert seen.tab.evaluate(LOOK) == first
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "{",
+        '{"version": 99, "entries": []}',
+        '{"version": 1, "entries": [["stem.virtual.bf", {"contrast": {"gamma": 0}}]]}',
+    ],
+)
+def test_what_cannot_be_read_of_what_was_kept_is_said_and_all_is_as_usual(
+    seen: Seen, served: Dashboard, kept: str
+) -> None:
+    seen.tab.evaluate("text => localStorage.setItem('scopeside.looks', text)", kept)
+    hear_a_scan(served)
+    seen.tab.reload()
+    painted(seen, 4)
+    seen.tab.locator(".images-view .kept", has_text="contrast and zoom").wait_for()
+    assert seen.tab.evaluate(LOOK)[0] == "gray, range follows"
+
+
+def test_so_much_is_kept_and_no_more(seen: Seen) -> None:
+    kept = seen.tab.evaluate(
+        """async () => {
+          const { looks } = await import("/js/image/looks.js");
+          for (let k = 0; k < 70; k += 1) {
+            looks.set(`a.b.${k}`, { view: { zoom: 2, centre: { row: 1, col: 1 },
+                                            rows: 4, columns: 4 } });
+            looks.flush();
+          }
+          return JSON.parse(localStorage.getItem("scopeside.looks")).entries
+            .map(([key]) => key);
+        }"""
+    )
+    assert (len(kept), kept[0], kept[-1]) == (64, "a.b.6", "a.b.69")
+
+
 def test_an_image_is_moved_enlarged_and_taken_away_by_keyboard(
     seen: Seen, served: Dashboard
 ) -> None:
@@ -284,7 +350,7 @@ def test_pointing_at_a_position_shows_the_nearest_pattern_of_the_sample(
     says(seen, "2 positions of scan-1")
     seen.tab.mouse.move(*middle_of(seen, "stem.virtual.bf", 6, 10))
     says(seen, "Pattern at row 6, column 10, exactly the one you point at")
-    marks = "document.querySelectorAll('.tile .overlay .position circle.over')"
+    marks = "document.querySelectorAll('.tile .overlay .position ellipse.over')"
     seen.until(f"[...{marks}].filter(c => c.cx.baseVal.value === 10).length === 3")
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scopeside.dashboard import place
 from scopeside.dashboard import server as serving
 from scopeside.dashboard.page import Blob, Page
+from scopeside.dashboard.parts import Dashboard
 from scopeside.dashboard.said import heard
 from scopeside.dashboard.server import Server
 from scopeside.errors import ConfigError, ScopesideError
@@ -337,6 +338,36 @@ def test_one_tab_too_many_is_told_so(served, monkeypatch):
     eventually(lambda: not served.tabs)
 
 
+OURS = "Sec-WebSocket-Protocol: scopeside"
+KNOWS = f"{OURS}, token.{TOKEN.encode().hex()}"
+GUESSES = f"{OURS}, token.{b'another'.hex()}, token.\N{LATIN SMALL LETTER E WITH ACUTE}"
+
+
+def test_a_tab_with_the_token_takes_the_place_of_the_oldest_without_one(
+    served, monkeypatch
+):
+    eventually(lambda: not served.tabs)
+    monkeypatch.setattr("scopeside.dashboard.live.MOST_TABS", 3)
+    with contextlib.ExitStack() as links:
+
+        def come(said):
+            link, status = shake_hands(served, said)
+            assert status == 101
+            return links.enter_context(link)
+
+        come(KNOWS)
+        oldest, guesses = come(OURS), come(GUESSES)
+        eventually(lambda: len(served.tabs) == 3)
+        assert ended_with(come(GUESSES)) == 4001  # there is no place to be had
+        come(KNOWS)
+        assert ended_with(oldest) == 4001
+        come(KNOWS)
+        assert ended_with(guesses) == 4001
+        assert ended_with(come(KNOWS)) == 4001  # of those with it none goes
+        assert len(served.tabs) == 3
+    eventually(lambda: not served.tabs)
+
+
 def eventually(condition):
     ends = time.monotonic() + 20
     while not condition():
@@ -425,6 +456,7 @@ def test_questions_that_take_long_do_not_pile_up(monkeypatch):
         '{"want": {"images": {"%s": {"key": "k"}}, "topics": []}}' % ("x" * 33),
         '{"want": {"images": {"a": {"key": 5}}, "topics": []}}',
         '{"want": {"images": {"a": {"key": "k", "hz": NaN}}, "topics": []}}',
+        '{"want": {"images": {"a": {"key": "k", "plane": [1]}}, "topics": []}}',
         '{"want": {"images": {}, "topics": [5]}}',
         json.dumps({"want": {"images": {}, "topics": ["t"] * 65}}),
     ],
@@ -467,6 +499,29 @@ def test_a_page_is_found_as_long_as_it_lives(run_root):
     with place.announced(8765):
         assert place.pages() == [8765]
     assert place.pages() == []
+
+
+def test_pages_are_told_oldest_first_and_files_of_pages_that_were_killed_are_not(
+    run_root,
+):
+    with place.announced(8765), place.announced(8764):
+        (run_root / "page-8763").touch()
+        (run_root / "page-of-no-port").touch()
+        assert place.pages() == [8765, 8764]
+
+
+def test_a_page_whose_port_is_taken_leaves_no_thread_of_its_parts(
+    run_root, monkeypatch
+):
+    page = Dashboard(None, 0, "token")
+
+    def start():
+        raise OSError("address already in use")
+
+    monkeypatch.setattr(page.server, "start", start)
+    with pytest.raises(OSError, match="in use"):
+        page.start()
+    assert page.page.over.is_set()
 
 
 def test_a_port_that_is_asked_for_and_taken_is_refused():

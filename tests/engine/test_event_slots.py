@@ -14,7 +14,8 @@ from scopeside.batch import Batch
 from scopeside.errors import SourceError
 from scopeside.events import EventBatch, pack_events
 from scopeside.ingest import quarantine
-from scopeside.ingest.sink import Filled, Rejected, SlabSink
+from scopeside.ingest.news import Filled, Rejected
+from scopeside.ingest.sink import SlabSink
 from scopeside.settings import AcquisitionSettings, SlabSettings
 from scopeside.slab import EVENT_FRAMES, MIN_SLOTS, Layout, Slab, batch_at
 

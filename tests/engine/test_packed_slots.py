@@ -9,7 +9,8 @@ from tests.engine.test_event_slots import told
 from scopeside.acquisition import Acquisition
 from scopeside.errors import ShapeError, SlabError, SourceError
 from scopeside.ingest import quarantine
-from scopeside.ingest.sink import Filled, Missed, Rejected, SlabSink
+from scopeside.ingest.news import Filled, Missed, Rejected
+from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.ticket import ticket_of
 from scopeside.packed import PackedBatch, pack_frames
 from scopeside.scan import Scan

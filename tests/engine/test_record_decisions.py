@@ -95,7 +95,7 @@ def test_a_disk_that_stays_full_is_given_up_with_exact_ranges(desk):
     desk.write(40)
     assert [record[1] for record in desk.disk] == ["disk_full", "PARAM"]
     assert desk.frames_in_gaps() == list(range(30))
-    assert desk.recorder.idle
+    assert desk.recorder.queues.idle
 
 
 def test_a_change_of_parameters_stays_between_its_batches(desk):
@@ -139,7 +139,7 @@ def test_a_run_that_is_closed_already_is_answered_for_again(desk):
     desk.hear(Item(Kind.BOOK, NAME, EPOCH, -1, {}, 0))
     desk.write()
     assert [record[1] for record in desk.disk] == ["BOOK"]
-    assert desk.recorder.idle
+    assert desk.recorder.queues.idle
 
 
 STEPS = st.lists(
@@ -178,13 +178,13 @@ def test_whatever_happens_every_frame_is_on_disk_or_in_a_declared_gap(steps):
                 have = known(desk)
                 desk.start()
                 again = sorted(set(tee) - have - known(desk))
-                last = max(desk.recorder.spooled_seqs(EPOCH), default=-1)
+                last = max(desk.recorder.queues.spooled_seqs(EPOCH), default=-1)
                 desk.hand_out()
                 desk.recorder.awaited = {one for one in again if one < last}
                 for one in again:
                     desk.hear(tee[one])  # the tee sends again what is not settled
         desk.write(2000)
-        assert desk.recorder.idle
+        assert desk.recorder.queues.idle
         seqs = [record[0] for record in desk.disk]
         assert [k for a, b in seqs for k in range(a, b + 1)] == list(range(seq))
         answered = {one for one, _ in desk.told("dropped")} | set(desk.told("done"))
@@ -208,7 +208,7 @@ def is_gap(cause):
 def known(desk):
     """What need not come again: on disk, in the spool, or given up."""
     found = {k for (a, b), _, _ in desk.disk for k in range(a, b + 1)}
-    found |= set(desk.recorder.spooled_seqs(EPOCH))
+    found |= set(desk.recorder.queues.spooled_seqs(EPOCH))
     for gap in desk.recorder._notebook.gaps:
         found |= set(range(gap.seqs[0], gap.seqs[1] + 1))
     return found

@@ -166,7 +166,7 @@ class Tee:
         again = self.recording.joined(
             {
                 "upto": {NAME: upto} if upto >= 0 else {},
-                "spooled": desk.recorder.spooled_seqs(EPOCH),
+                "spooled": desk.recorder.queues.spooled_seqs(EPOCH),
                 "dropped": gaps,
                 "kept": {NAME: [list(one) for one in on_disk[-64:]]},
             }
@@ -223,7 +223,7 @@ def test_the_account_closes_and_tells_the_truth_whenever_a_recorder_dies(
             desk.write(100)
             tee.listen(desk)
             tee.send(desk)
-            if tee.account.closed and desk.recorder.idle:
+            if tee.account.closed and desk.recorder.queues.idle:
                 break
         n = size * seq
         wanted = {k for e in events if e < n for k in range(e - 3, e + 3) if 0 <= k < n}

@@ -13,7 +13,8 @@ from scopeside.acquisition import Acquisition
 from scopeside.changes import Change
 from scopeside.edge import POLICY_CAUSES, Edge
 from scopeside.errors import SourceError
-from scopeside.ingest.sink import Filled, SlabSink
+from scopeside.ingest.news import Filled
+from scopeside.ingest.sink import SlabSink
 from scopeside.ledger import FrameRanges
 from scopeside.packed import pack_frames
 from scopeside.replay.edge import RecordedEdge

@@ -13,17 +13,16 @@ from tests.engine.small import acquisition
 
 from scopeside.detector import StopRequested
 from scopeside.errors import SlabError, SourceError
-from scopeside.ingest.sink import (
-    PATIENCE,
+from scopeside.ingest.news import (
     Ended,
     Filled,
     Finished,
     Missed,
     Noted,
     Rejected,
-    SlabSink,
     Started,
 )
+from scopeside.ingest.sink import PATIENCE, SlabSink
 from scopeside.settings import AcquisitionSettings, SlabSettings
 from scopeside.slab import Slab
 

@@ -114,7 +114,7 @@ class Rig:
         self.collector = Peer(self, f"collector#{incarnation}")
         self.collector.say(Kind.MERGED, merged=merged or {})
         name = self.collector.identity.encode()
-        self.until(lambda: self.tee._collector == name, "the collector")
+        self.until(lambda: self.tee._listeners.collector == name, "the collector")
         return self.collector
 
     def acknowledge(self, done=(), failed=(), chain="free"):
@@ -274,7 +274,7 @@ def test_a_worker_whose_death_was_faster_than_its_word_gets_nothing(rig):
     rig.gather()
     ghost = Peer(rig, "worker.free.0#1")
     rig.collector.say(Kind.FENCED, worker=ghost.identity, chain="free", culprit=None)
-    rig.until(lambda: rig.tee._fenced_off)
+    rig.until(lambda: rig.tee._listeners._fenced_off)
     ghost.say(Kind.JOIN, chain="free")
     alive = rig.worker(incarnation=2)
     rig.begin()

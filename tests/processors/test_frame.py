@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from scopeside import plugins
 from scopeside.acquisition import Acquisition
 from scopeside.apply import apply
 from scopeside.batch import Batch
-from scopeside.errors import ShapeError
+from scopeside.errors import ConfigError, ShapeError
 from scopeside.events import EventBatch, pack_events
+from scopeside.messages import validate
 from scopeside.packed import pack_frames
 from scopeside.scan import Scan
 from scopeside.testing import check_processor
@@ -37,7 +39,7 @@ def test_keeps_the_laws_of_a_processor(dtype):
 
 
 def test_keeps_the_laws_of_a_processor_with_a_scan_and_bins():
-    check_processor(Frame, FRAMES.reshape(3, 4, 5, 7), params={"bin": 2})
+    check_processor(Frame, FRAMES.reshape(3, 4, 5, 7), params={"binning": 2})
 
 
 def test_the_newest_frame_is_the_one_with_the_highest_index():
@@ -66,7 +68,7 @@ def test_a_frame_of_the_fly_back_has_no_position():
 
 
 def test_bins_are_summed():
-    processor = new(bin=2)
+    processor = new(binning=2)
     processor.process(batch(FRAMES[:1], 0))
     found = only(processor)
     expected = FRAMES[0, :4, :6].reshape(2, 2, 3, 2).sum(axis=(1, 3))
@@ -95,3 +97,10 @@ def test_events_and_packed_frames_are_made_into_frames():
     frames = np.random.default_rng(1).poisson(2, (3, 64, 128)).astype(np.uint16)
     (found,) = apply("frame", pack_frames(frames, index, index))
     np.testing.assert_array_equal(found.data, frames[2])
+
+
+@pytest.mark.parametrize("kind", ["frame", "denoise", "nucleation"])
+def test_the_old_name_of_binning_is_refused_and_the_new_one_is_named(kind):
+    params = plugins.processor_class(kind).Params
+    with pytest.raises(ConfigError, match=rf"{kind}\.bin: .*did you mean 'binning'\?"):
+        validate(params, {"bin": 2}, where=kind)

@@ -153,6 +153,22 @@ def test_a_dragged_detector_changes_the_image_and_the_version_in_it(
     assert new["first"] > 1.1 * before["first"]
 
 
+def test_a_detector_is_added_and_removed_between_two_scans(seen: Seen) -> None:
+    seen.view("Steering")
+    box = seen.tab.locator("details.detectors")
+    box.locator("summary").click()
+    box.get_by_label("name of the new detector").fill("more")
+    box.get_by_role("button", name="Add").click()
+    (new, *_) = eventually(lambda: paints(seen, "stem.virtual.more"), "its image came")
+    said = box.get_by_text("add more: version")
+    version = int(said.inner_text(timeout=20_000).split("version ")[1].split(",")[0])
+    assert new["params"] == version
+    box.get_by_label("detector", exact=True).select_option("more")
+    box.get_by_role("button", name="Remove").click()
+    of_it = seen.tab.locator("[data-shape=more], [data-version-of='stem.virtual.more']")
+    eventually(lambda: of_it.count() == 0, "the shape and its image went")
+
+
 def test_two_tabs_at_once_both_live(
     seen: Seen, chromium: Any, scanning: Running
 ) -> None:

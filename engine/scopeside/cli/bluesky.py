@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-bluesky_app = typer.Typer(help="For bluesky.", no_args_is_help=True)
+bluesky_app = typer.Typer(
+    help="Live results as bluesky's documents.", no_args_is_help=True
+)
 _TIMEOUT_S = 0.5
 
 

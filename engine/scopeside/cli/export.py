@@ -8,11 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(export)
-
-
 def export(
     run: Annotated[
         Path,

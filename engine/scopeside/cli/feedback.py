@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+PANEL = "Feedback"
+
 Run = Annotated[
     Path | None,
     typer.Option(
@@ -245,5 +247,5 @@ def add_to(app: typer.Typer) -> None:
         decline,
         guard,
     ):
-        app.command()(command)
-    app.add_typer(audit, name="audit")
+        app.command(rich_help_panel=PANEL)(command)
+    app.add_typer(audit, name="audit", rich_help_panel=PANEL)

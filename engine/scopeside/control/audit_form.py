@@ -27,6 +27,11 @@ START = "0" * 64
 MAX_LINE = 1 << 26
 """Longer lines are not read, bytes."""
 _MAX_DEPTH = 40
+_UNREADABLE = "it cannot be read: changed, or no record"
+_OTHERWISE = "it is not written as the log writes: changed"
+_OTHER_HASH = "its contents do not fit its hash: changed"
+EXACT_FAULTS = (_OTHERWISE, _OTHER_HASH)
+"""What may be wrong with a line that can be read."""
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
@@ -54,11 +59,18 @@ def written(
         raise AuditError(f"a record's fields cannot be called {', '.join(taken)}")
     n = after.n + 1
     record = {**plain(body), "n": n, "t_ns": t_ns, "kind": kind, "prev": after.hash}
-    # Encoded once, joined twice: a scan's positions may be 100 000 numbers.
-    parts = {name: f"{_json(name)}:{_json(record[name])}" for name in record}
+    parts = _parts(record)
     digest = sha256(_joined(parts)).hexdigest()
     parts["hash"] = f'"hash":"{digest}"'
     return _joined(parts) + b"\n", Head(n, digest)
+
+
+def _parts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return a record's fields as they are written.
+
+    Encoded once, joined twice: a scan's positions may be 100 000 numbers.
+    """
+    return {name: f"{_json(name)}:{_json(record[name])}" for name in record}
 
 
 def _joined(parts: Mapping[str, str]) -> bytes:
@@ -103,20 +115,35 @@ class Parsed(NamedTuple):
 
 def parsed(line: bytes) -> Parsed:
     """Return the record of a whole line, and whether its bytes fit its hash."""
+    found = read(line)
+    return found if found.record is None else checked(found.record, line)
+
+
+def read(line: bytes) -> Parsed:
+    """Return the record of a whole line, whether or not it is as it was written."""
     if not line.endswith(b"\n"):
         return Parsed(None, "it has no end: cut off in mid-line")
     try:
         record = json.loads(line.decode(), parse_constant=_no_constant)
-        exact = canonical(record) + b"\n" == line
     except (ValueError, RecursionError):
-        return Parsed(None, "it cannot be read: changed, or no record")
+        return Parsed(None, _UNREADABLE)
     if not isinstance(record, dict) or not _is_whole(record):
         return Parsed(None, f"it is no record: {', '.join(OWN)} are not all there")
+    return Parsed(record)
+
+
+def checked(record: dict[str, Any], line: bytes) -> Parsed:
+    """Return the record that `read` found in a line, and whether its bytes fit."""
+    try:
+        parts = _parts(record)
+        exact = _joined(parts) + b"\n" == line
+    except (ValueError, RecursionError):
+        return Parsed(None, _UNREADABLE)
     if not exact:
-        return Parsed(record, "it is not written as the log writes: changed")
-    rest = {name: value for name, value in record.items() if name != "hash"}
-    if sha256(canonical(rest)).hexdigest() != record["hash"]:
-        return Parsed(record, "its contents do not fit its hash: changed")
+        return Parsed(record, _OTHERWISE)
+    del parts["hash"]
+    if sha256(_joined(parts)).hexdigest() != record["hash"]:
+        return Parsed(record, _OTHER_HASH)
     return Parsed(record)
 
 

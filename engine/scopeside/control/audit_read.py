@@ -141,7 +141,7 @@ def entries(path: Path, needle: bytes = b"") -> Iterator[Entry]:
             continue  # a line that cannot be read is named by `audit verify`
         name = id_of(record)
         later: tuple[Record, ...] = ()
-        if name and _could_be_sent(record):
+        if name and could_be_sent(record):
             later = tuple(reversed(waiting.pop(name, [])))
         elif name and record["kind"] in ("answer", "request", "event"):
             waiting.setdefault(name, []).append(record)
@@ -149,7 +149,7 @@ def entries(path: Path, needle: bytes = b"") -> Iterator[Entry]:
             yield Entry(record, fault, later)
 
 
-def _could_be_sent(record: Record) -> bool:
+def could_be_sent(record: Record) -> bool:
     """Whether what comes later under its id may be about this very record.
 
     A proposal that was refused, or only observed, has no sequel: if its id comes again,

@@ -68,6 +68,7 @@ class AuditAsked:
             "path": str(search.path),
             "rows": [row_told(*one) for one in found.rows],
             "looked_at": found.looked_at,
+            "left": found.left,
             "back_to_ms": None if found.back_to_ns is None else found.back_to_ns / 1e6,
             "more": None if found.over else name,
         }

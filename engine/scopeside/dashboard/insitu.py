@@ -1,8 +1,8 @@
 """What the in-situ view shows: numbers over the whole experiment, events, particles.
 
-The topic ``insitu`` says, twice a second at most, that there is something new; a tab
-that shows the view then asks ``insitu?epoch=E&since=N`` for what has changed after its
-revision N of record E.
+The topic ``insitu`` says that there is something new: twice a second at most as results
+come, and with each status. A tab that shows the view then asks
+``insitu?epoch=E&since=N`` for what has changed after its revision N of record E.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scopeside.dashboard.catalogue import Catalogue
+from scopeside.dashboard.closer import Closer
 from scopeside.dashboard.feed import Feed
 from scopeside.dashboard.feedback import Feedback
 from scopeside.dashboard.health import Health
@@ -35,6 +36,7 @@ class Dashboard:
     def __init__(self, folder: Path | None, port: int, token: str) -> None:
         self.page = Page()
         self._scales = Scales(self.page)
+        self._closer = Closer(self.page)
         self.parts = [
             Health(self.page),  # the first: whatever fails, it tells
             Catalogue(self.page),
@@ -51,12 +53,23 @@ class Dashboard:
         )
 
     def _beside(self, shown: Shown) -> dict[str, object]:
-        """Return what belongs to an image beside the result's own."""
+        """Return what belongs to an image that a tab gets, beside the result's own."""
+        self._closer.keep(shown)
         return {"meta": plain(shown.result.meta), "pixel": self._scales.of(shown)}
 
     def start(self) -> None:
-        """Serve, and begin to look for the engine."""
-        self.server.start()
+        """Serve, and begin to look for the engine.
+
+        Raises
+        ------
+        OSError
+            If the port is taken.
+        """
+        try:
+            self.server.start()
+        except BaseException:
+            self.page.over.set()  # threads of its parts run already
+            raise
         self._feed.start()
 
     def close(self) -> None:

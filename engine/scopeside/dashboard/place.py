@@ -106,25 +106,27 @@ def announced(port: int) -> Iterator[None]:
 
 def pages() -> list[int]:
     """Return the ports of the pages that follow engines, oldest first."""
-    named = [path for path in _root().glob(f"{_NAME}*") if _port_of(path).isdecimal()]
-    found = sorted(named, key=lambda path: path.stat().st_mtime_ns)
-    return [int(_port_of(path)) for path in found if _is_held(path)]
+    found = []
+    for path in _root().glob(f"{_NAME}*"):
+        port = path.name.removeprefix(_NAME)
+        if port.isdecimal() and (since_ns := _held_since(path)) is not None:
+            found.append((since_ns, int(port)))
+    return [port for _, port in sorted(found)]
 
 
-def _port_of(path: Path) -> str:
-    return path.name.removeprefix(_NAME)
-
-
-def _is_held(path: Path) -> bool:
-    """Whether the page lives that has announced itself so."""
-    lock = os.open(path, os.O_RDWR)
+def _held_since(path: Path) -> int | None:
+    """Return when the page that lives has announced itself, ns; None if it is gone."""
+    try:
+        lock = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None  # it has ended since its file was listed
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return os.fstat(lock).st_mtime_ns
     finally:
         os.close(lock)
-    return False
+    return None
 
 
 def _root() -> Path:

@@ -1,7 +1,7 @@
 """What a tab says over its socket, checked before anything is done with it. No I/O.
 
-``{"want": {"images": {ID: {"key": KEY, "hz": 10}}, "topics": [NAME]}}``: all that it
-shows now. ``{"painted": [ID, NUMBER]}``: it can take the next one.
+``{"want": {"images": {ID: {"key": KEY, "hz": 10, "plane": null}}, "topics": [NAME]}}``:
+all that it shows now. ``{"painted": [ID, NUMBER]}``: it can take the next one.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def _check_image(image: Any) -> None:
     hz = image.get("hz", 0)
     if not isinstance(hz, int | float) or not math.isfinite(hz):
         raise ValueError("hz: expected a number")
+    if not isinstance(image.get("plane"), int | None):
+        raise ValueError("plane: expected a whole number, or null")
 
 
 def _check_text(text: Any, longest: int, where: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scopeside.acquisition import Acquisition
 from scopeside.changes import Change
-from scopeside.ingest.sink import Ended
+from scopeside.ingest.news import Ended
 from scopeside.ledger import Account, FrameRanges, Run
 
 MAX_RUNS = 1000

@@ -6,7 +6,6 @@ thread, through one queue; free slots come back through another.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections import Counter
@@ -14,96 +13,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import Empty, LifoQueue, SimpleQueue
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from scopeside.acquisition import Acquisition
 from scopeside.changes import Change
 from scopeside.detector import EndState, StopRequested
 from scopeside.errors import SourceError
-from scopeside.events import keep_good, renumber, warm
-from scopeside.ingest.linesync import LineSync
+from scopeside.events import warm
+from scopeside.ingest.admission import Admission, lines_of
+from scopeside.ingest.news import (
+    Changed,
+    Ended,
+    Filled,
+    Finished,
+    News,
+    Noted,
+    Rejected,
+    Started,
+)
 from scopeside.ingest.slot import SlabSlot
-from scopeside.ledger import FrameRanges, Run
-from scopeside.packed import in_order
 from scopeside.settings import AcquisitionSettings, SlabSettings
 from scopeside.slab import Layout, Slab
-
-log = logging.getLogger(__name__)
-
 
 USUALLY_IN_USE = 8
 """Slots that are filled or not settled yet while the engine keeps up."""
 PATIENCE = 10.0
 """Frames wait at most so many times `max_latency_ms`."""
-
-
-class Started(NamedTuple):
-    """An acquisition has begun."""
-
-    acquisition: Acquisition
-
-
-class Filled(NamedTuple):
-    """A slot holds a batch."""
-
-    acquisition: str
-    slot: int
-    layout: Layout
-    n: int
-    runs: tuple[Run, ...]
-    timestamp_ns: int
-    received_ns: int
-    events: int | None = None
-    """Words, where the frames come as events or packed."""
-
-
-class Missed(NamedTuple):
-    """Frames will not come."""
-
-    acquisition: str
-    first: int
-    last: int
-    cause: str
-
-
-class Rejected(NamedTuple):
-    """Something came that is no frame of this acquisition."""
-
-    n: int
-    cause: str
-    message: str
-
-
-class Ended(NamedTuple):
-    """The detector has said its last word on an acquisition."""
-
-    acquisition: str
-    state: EndState
-    reason: str
-    total: int | None
-
-
-class Noted(NamedTuple):
-    """Something the operator may want to know."""
-
-    message: str
-
-
-class Changed(NamedTuple):
-    """Parameters of a processor change, as they did when this was recorded."""
-
-    change: Change
-
-
-class Finished(NamedTuple):
-    """The detector will deliver nothing more."""
-
-    error: str
-
-
-Event = Started | Filled | Missed | Rejected | Ended | Noted | Changed | Finished
 
 
 @dataclass(slots=True)
@@ -130,7 +65,7 @@ class SlabSink:
         *,
         used_ids: Iterable[str] = (),
     ) -> None:
-        self.events: SimpleQueue[Event] = SimpleQueue()
+        self.events: SimpleQueue[News] = SimpleQueue()
         # The slot that came back last is still in the caches: it goes out first.
         self.free: LifoQueue[int] = LifoQueue()
         self.stages = Stages()
@@ -144,11 +79,9 @@ class SlabSink:
         self._started = 0
         self._ids = set(used_ids)
         self._stopping = False
-        self._acquisition: Acquisition | None = None
+        self._admission: Admission | None = None
         self._layout: Layout | None = None
         self._slots: list[SlabSlot] = []
-        self._received = FrameRanges()
-        self._lines: LineSync | None = None
         self._said: Counter[str] = Counter()
 
     # -- what the detector calls -----------------------------------------------
@@ -180,7 +113,7 @@ class SlabSink:
         if self._limit is not None and self._started >= self._limit:
             self._stopping = True
             raise StopRequested
-        if self._acquisition is not None:
+        if self._admission is not None:
             self.end("failed", "the detector began another acquisition")
         acquisition = self._unlike_others(
             self._acquisition_settings.complete(acquisition)
@@ -200,9 +133,12 @@ class SlabSink:
         for slot in self._slots:
             self.free.put(slot.number)
         self._layout = layout
-        self._acquisition = acquisition
-        self._received = FrameRanges()
-        self._lines = self._line_sync(acquisition)
+        self._admission = Admission(
+            acquisition,
+            lines_of(acquisition, self._acquisition_settings.line_pause_ms),
+            miss=self._tell,
+            reject=self.reject,
+        )
         self._said.clear()
         self._started += 1
         self._ids.add(acquisition.id)
@@ -228,19 +164,12 @@ class SlabSink:
 
     def gap(self, first: int, last: int, cause: str) -> None:
         """Say that frames will not come."""
-        acquisition = self._current()
+        admission = self._current()
         if first < 0 or last < first:
             raise SourceError(f"a gap from {first} to {last} is none")
-        if self._lines is not None:
+        if admission.renumbers:
             return  # in the detector's count; what a line lacks shows at its end
-        self._miss(acquisition, first, last, cause)
-
-    def _miss(
-        self, acquisition: Acquisition, first: int, last: int, cause: str
-    ) -> None:
-        for a, b in list(self._received.holes(first, last)):
-            self._received.add(a, b)
-            self._tell(Missed(acquisition.id, a, b, cause))
+        admission.miss(first, last, cause)
 
     def reject(self, n: int, cause: str, message: str) -> None:
         """Count what is no frame; the message is passed on once a cause."""
@@ -254,11 +183,11 @@ class SlabSink:
         total: int | None = None,
     ) -> None:
         """End the acquisition."""
-        acquisition = self._current()
-        self._acquisition = None
-        if self._lines is not None:
+        admission = self._current()
+        self._admission = None
+        if admission.renumbers:
             total = None  # in the detector's count, which is not that of the scan
-        self._tell(Ended(acquisition.id, state, reason, total))
+        self._tell(Ended(admission.acquisition.id, state, reason, total))
         if self._limit is not None and self._started >= self._limit:
             self._stopping = True
 
@@ -283,20 +212,18 @@ class SlabSink:
 
     def finish(self, state: EndState, reason: str, error: str = "") -> None:
         """Say that the detector's loop has ended, closing what it left open."""
-        if self._acquisition is not None:
+        if self._admission is not None:
             self.end(state, reason)
         self._tell(Finished(error))
 
-    # ---------------------------------------------------------------------------
+    # -- what happens in between ------------------------------------------------
 
     def _commit(self, slot: SlabSlot, n: int, words: int) -> None:
-        acquisition = self._current()
+        admission = self._current()
+        acquisition = admission.acquisition
         assert self._layout is not None
-        if self._lines is not None:
-            n = self._place_in_lines(self._lines, slot, n)
         dense = acquisition.encoding == "frames"
-        words = self._checked_words(slot, n, words)
-        n, words, runs = self._admit(slot, n, words) if n else (0, 0, ())
+        n, words, runs = admission.admit(slot, n, words)
         if n == 0:
             self.free.put(slot.number)
             return
@@ -315,99 +242,6 @@ class SlabSink:
                 None if dense else words,
             )
         )
-
-    def _checked_words(self, slot: SlabSlot, n: int, words: int) -> int:
-        """Make sure that no reader is led outside; return how many words stay."""
-        encoding = self._current().encoding
-        if encoding == "packed" and not in_order(slot.words[:words], n):
-            raise SourceError(f"the table of {n} packed frames is not in order")
-        return self._without_bad(slot, n, words) if encoding == "events" else words
-
-    def _without_bad(self, slot: SlabSlot, n: int, words: int) -> int:
-        """Leave out events that lie outside of the frames; return how many stay.
-
-        Whoever reads them later would reach outside of an array. To look costs half
-        a nanosecond a word.
-        """
-        height, width = self._current().frame_shape
-        found = slot.words[:words]
-        kept = keep_good(found, n, height * width)
-        if kept < words:
-            bad = words - kept
-            self.reject(
-                bad,
-                "bad_event",
-                f"{bad} of {words} events lie outside of {n} frames of "
-                f"{height}×{width}",
-            )
-        return kept
-
-    def _admit(
-        self, slot: SlabSlot, n: int, words: int
-    ) -> tuple[int, int, tuple[Run, ...]]:
-        """Keep the frames that are new, with their events.
-
-        Returns how many frames and events they are, and which frames.
-        """
-        index = slot.index[:n]
-        first, last = int(index[0]), int(index[-1])
-        follows = last - first == n - 1 and bool((np.diff(index) == 1).all())
-        if follows and first >= 0 and not self._received.overlaps(first, last):
-            self._received.add(first, last)
-            return n, words, ((first, last),)
-        seen: set[int] = set()
-        keep = []
-        for k, frame in enumerate(index.tolist()):
-            if frame < 0 or frame in seen or self._received.overlaps(frame, frame):
-                continue
-            seen.add(frame)
-            keep.append(k)
-        if len(keep) < n:
-            self.reject(
-                n - len(keep),
-                "duplicate",
-                f"frames {first} to {last}: {n - len(keep)} of them came before",
-            )
-        slot.keep(keep)
-        if words and self._current().encoding == "packed":
-            slot.words[: len(keep)] = slot.words[keep]
-        elif words:
-            place = np.full(n, -1)
-            place[keep] = np.arange(len(keep))
-            words = renumber(slot.words[:words], place)
-        runs = FrameRanges((frame, frame) for frame in sorted(seen))
-        for a, b in runs:
-            self._received.add(a, b)
-        return len(keep), words, tuple(runs)
-
-    def _line_sync(self, acquisition: Acquisition) -> LineSync | None:
-        pause_ms = self._acquisition_settings.line_pause_ms
-        if pause_ms is None or acquisition.scan is None:
-            return None
-        if acquisition.encoding == "events":
-            return None  # events are in lines before they are in frames
-        return LineSync(acquisition.scan.line_frames, int(pause_ms * 1e6))
-
-    def _place_in_lines(self, lines: LineSync, slot: SlabSlot, n: int) -> int:
-        """Give frames the numbers of their lines; return how many have a place."""
-        acquisition = self._current()
-        numbered = lines.number(slot.index[:n], slot.timestamp_ns[:n])
-        slot.index[:n] = numbered.index
-        for first, last in numbered.short:
-            self._miss(acquisition, first, last, "short_line")
-        keep = np.flatnonzero(numbered.index >= 0)
-        if len(keep) < n:
-            self.reject(
-                n - len(keep),
-                "surplus_in_line",
-                f"a line has more than {acquisition.scan.line_frames} frames"
-                if acquisition.scan
-                else "",
-            )
-            slot.keep(keep.tolist())
-            if acquisition.encoding == "packed":
-                slot.words[: len(keep)] = slot.words[keep]
-        return len(keep)
 
     def _next_free(self) -> int:
         self._refuse_if_stopping()
@@ -448,15 +282,15 @@ class SlabSink:
             self._next_free()
         self._slots = []
 
-    def _current(self) -> Acquisition:
-        if self._acquisition is None:
+    def _current(self) -> Admission:
+        if self._admission is None:
             raise SourceError("the detector has not begun an acquisition")
-        return self._acquisition
+        return self._admission
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:
             raise StopRequested
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: News) -> None:
         self.events.put(event)
         os.eventfd_write(self.wake, 1)

@@ -23,26 +23,27 @@ from scopeside.errors import EngineError
 from scopeside.ingest.accounts import OpenAcquisition
 from scopeside.ingest.changes import Changes
 from scopeside.ingest.closing import Closing
-from scopeside.ingest.recording import NO_SLOT, Recording
-from scopeside.ingest.relief import Relief
-from scopeside.ingest.settling import Settling
-from scopeside.ingest.sink import (
+from scopeside.ingest.listeners import Listeners
+from scopeside.ingest.news import (
     Changed,
     Ended,
-    Event,
     Filled,
     Finished,
     Missed,
+    News,
     Noted,
     Rejected,
-    SlabSink,
     Started,
 )
+from scopeside.ingest.recording import NO_SLOT, Recording
+from scopeside.ingest.relief import Relief
+from scopeside.ingest.settling import Settling
+from scopeside.ingest.sink import SlabSink
 from scopeside.ingest.ticket import ticket_of
 from scopeside.link import Link
 from scopeside.record.settings import EDGE
 from scopeside.slab import Slab
-from scopeside.wire import Kind, Message, encode
+from scopeside.wire import Buffer, Kind, Message, encode
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +95,7 @@ class Tee:
         self._sink = sink
         self._board = board
         self._epoch = epoch
-        self._edge_of: dict[bytes, Edge] = {}
-        self._fenced_off: set[bytes] = set()
-        self._collector: bytes | None = None
+        self._listeners = Listeners(router)
         self._stray: Counter[str] = Counter()
         self._seq = 0
         self._slots = 0
@@ -110,7 +109,7 @@ class Tee:
 
     def complete(self, workers: Mapping[str, int]) -> bool:
         """Whether the collector and so many workers of each chain have joined."""
-        return self._collector is not None and all(
+        return self._listeners.collector is not None and all(
             edge.degraded or len(edge.workers) >= workers[name]
             for name, edge in self.edges.items()
         )
@@ -123,7 +122,8 @@ class Tee:
         self._drain_messages()
         for edge, ticket in self._relief.stalled(self._slots):
             self._drop(edge, ticket, "stalled")
-        if self._collector is not None and self._closing.look(self._collector):
+        collector = self._listeners.collector
+        if collector is not None and self._closing.look(collector):
             self._dirty = True
         if self._dirty or time.monotonic() - self._wrote > BOARD_PERIOD_S:
             self._write_board()
@@ -142,7 +142,7 @@ class Tee:
             self._dirty = True
             self._take(event)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: News) -> None:
         match event:
             case Filled():
                 self._filled(event)
@@ -151,7 +151,7 @@ class Tee:
                     acquisition, self.edges, self.changes.holding()
                 )
                 self._open[acquisition.id] = account
-                self._tell_everybody(self._start_of(account))
+                self._listeners.tell_all(self._start_of(account))
             case Missed(name, first, last, cause):
                 self._open[name].miss(first, last, cause)
                 self._record(Kind.GAP, name, first=first, last=last, cause=cause)
@@ -263,11 +263,11 @@ class Tee:
                 raise EngineError(f"the tee was sent a {other.name} by {sender!r}")
 
     def _join_worker(self, worker: bytes, header: Mapping[str, Any]) -> None:
-        if worker in self._fenced_off or worker in self._edge_of:
+        if self._listeners.knows(worker):
             return  # the word of its death was faster; or it says it twice
         chain = header["chain"]
         edge = self.edges[chain]
-        self._edge_of[worker] = edge
+        self._listeners.add(worker)
         self._progress[chain] = time.monotonic()
         self.changes.catch_up(worker, chain)
         for account in self._open.values():
@@ -282,7 +282,7 @@ class Tee:
         self, collector: bytes, merged: dict[str, dict[str, Any]]
     ) -> None:
         """Bring the ledger up to what the collector has, if it was restarted."""
-        self._collector = collector
+        self._listeners.collector = collector
         for account in self._open.values():
             self.router.forward(self._start_of(account), to=collector)
             account.announced_end = account.announced_drained = False
@@ -304,16 +304,14 @@ class Tee:
         """Take back what a dead recorder held in the slab, for the next one."""
         self._dirty = True
         recorder = name.encode()
-        self._fenced_off.add(recorder)
-        if self._edge_of.pop(recorder, None) is not None:
+        if self._listeners.fence(recorder):
             self.edges[EDGE].leave(recorder, None)
 
     def _fenced(self, header: dict[str, Any]) -> None:
         """Send on what a dead worker held; keep aside what killed two."""
         edge = self.edges[header["chain"]]
         worker: bytes = header["worker"].encode()
-        self._fenced_off.add(worker)
-        self._edge_of.pop(worker, None)
+        self._listeners.fence(worker)
         condemned = edge.leave(worker, header["culprit"])
         if condemned is not None:
             self._settling.quarantine(edge, condemned)
@@ -327,9 +325,9 @@ class Tee:
             return
         for edge in self.edges.values():
             edge.forget(name)
-        end = encode(Kind.END, {"acq": name, "epoch": self._epoch})
-        for worker in self._edge_of:
-            self.router.forward(end, to=worker)
+        self._listeners.tell_workers(
+            encode(Kind.END, {"acq": name, "epoch": self._epoch})
+        )
 
     def degrade(self, chain: str) -> None:
         """Drop what an edge has and will get: its workers could not be kept alive."""
@@ -361,7 +359,7 @@ class Tee:
         self._settling.drop(edge, ticket, cause)
         self._dirty = True
 
-    def _start_of(self, account: OpenAcquisition) -> Any:
+    def _start_of(self, account: OpenAcquisition) -> list[Buffer]:
         return encode(
             Kind.START,
             {
@@ -374,13 +372,6 @@ class Tee:
 
     def _tell_change(self, worker: bytes, header: dict[str, Any]) -> None:
         self.router.send(Kind.PARAM, header, to=worker)
-
-    def _tell_everybody(self, parts: Any) -> None:
-        receivers = [*self._edge_of]
-        if self._collector is not None:
-            receivers.append(self._collector)
-        for receiver in receivers:
-            self.router.forward(parts, to=receiver)
 
     def _write_board(self) -> None:
         self._dirty = False

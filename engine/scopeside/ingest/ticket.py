@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scopeside.acquisition import Acquisition
 from scopeside.edge import Ticket
-from scopeside.ingest.sink import Filled
+from scopeside.ingest.news import Filled
 from scopeside.wire import Kind, encode
 
 

@@ -116,7 +116,7 @@ class RecorderProcess:
     def run(self) -> None:
         """Record until the supervisor says that it is enough, and all is written."""
         while not (self._stopping and self._at_rest):
-            wait_ms = IDLE_MS if self._recorder.idle else BUSY_MS
+            wait_ms = IDLE_MS if self._recorder.queues.idle else BUSY_MS
             self._poller.poll(wait_ms)
             self._hear()
             self._take_news()
@@ -132,8 +132,8 @@ class RecorderProcess:
     def _at_rest(self) -> bool:
         """Whether nothing is left to do, or nothing more can be done."""
         recorder = self._recorder
-        stuck = bool(recorder.trouble) and not recorder.with_writer
-        return recorder.idle or (stuck and not self._may_hope)
+        stuck = bool(recorder.trouble) and not recorder.queues.with_writer
+        return recorder.queues.idle or (stuck and not self._may_hope)
 
     @property
     def _may_hope(self) -> bool:
@@ -203,7 +203,7 @@ class RecorderProcess:
         if name in recorder.started or self._notebook.answer_of(name) is not None:
             return  # told again
         item = Item(Kind.START, name, header.get("epoch", 0), -1, header, now)
-        if name in recorder.acquisitions:
+        if name in recorder.queues.acquisitions:
             recorder.put_first(item)
         else:
             recorder.put(item)
@@ -215,7 +215,7 @@ class RecorderProcess:
     def _book(self, header: dict[str, Any]) -> None:
         now = time.monotonic_ns()
         book, name = header["book"], header["acq"]
-        if self._recorder.awaits_book(name):
+        if self._recorder.queues.awaits_book(name):
             return  # said again to one that was restarted, and heard twice
         acquisition = {"acquisition": book["acquisition"], "change": 0, "changes": []}
         self._start({**acquisition, "epoch": self._epoch}, now)
@@ -258,7 +258,7 @@ class RecorderProcess:
         return {
             **({} if self._gate is None else {"kept": kept}),
             "upto": {n: run.done[1] for n, run in runs.items() if run.done[0] == epoch},
-            "spooled": self._recorder.spooled_seqs(epoch),
+            "spooled": self._recorder.queues.spooled_seqs(epoch),
             "dropped": dropped,
         }
 
@@ -278,7 +278,7 @@ class RecorderProcess:
         recorder = self._recorder
         if recorder.trouble:
             now = time.monotonic_ns()
-            if now < self._probe_ns or recorder.with_writer:
+            if now < self._probe_ns or recorder.queues.with_writer:
                 return
             self._writer.retry()
         while (item := recorder.next()) is not None:
@@ -339,10 +339,10 @@ class RecorderProcess:
     def _lose_patience(self) -> None:
         """Give up what waits for a disk that stays full after the last frame."""
         recorder = self._recorder
-        if not recorder.trouble or recorder.with_writer or self._may_hope:
+        if not recorder.trouble or recorder.queues.with_writer or self._may_hope:
             return
-        over = recorder.acquisitions <= self._ended or self._stopping
-        if over and recorder.batches:
+        over = recorder.queues.acquisitions <= self._ended or self._stopping
+        if over and recorder.queues.batches:
             self._report.knows(recorder.trouble)
             given_up = recorder.give_up_waiting()
             runs = [run for gap in self._notebook.gaps for run in gap.runs]
@@ -361,7 +361,7 @@ class RecorderProcess:
         self._child.tell(Kind.NOTE, message=text)
 
     def _end(self) -> None:
-        if not self._recorder.idle:
+        if not self._recorder.queues.idle:
             left = ", ".join(self._notebook.open_runs.values())
             self._note(
                 f"NOT FINISHED: the disk cannot be written to; {left} has no manifest "

@@ -1,27 +1,20 @@
 """Decides what is written next, what is copied aside, and what is given up.
 
-No socket, no clock, no thread, no disk. All that is heard waits in one order::
-
-    begun     with the writer, at most `depth`
-    again     sent again, because a recorder before this one died while it wrote them
-    spooled   copied into the spool: the slab does not wait for the disk
-    in slab   at most a few: a disk that keeps up is written to straight from there
-
-What the spool has taken is never discarded for want of room; what it has no room for
-is given up, as a gap with its exact range, until a tenth of it is free again.
+No socket, no clock, no thread, no disk. All that is heard waits in the one order of
+`Queues`. What the spool has taken is never discarded for want of room; what it has no
+room for is given up, as a gap with its exact range, until a tenth of it is free again.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from scopeside.record.gate import Gate
 from scopeside.record.item import Answers, Item
 from scopeside.record.losses import Losses
 from scopeside.record.notebook import Notebook
+from scopeside.record.queues import Queues
 from scopeside.record.settings import credit_of
 from scopeside.record.spool import Spool
 from scopeside.wire import Kind
@@ -50,6 +43,8 @@ class Recorder:
         What the operator is to be told.
     trouble
         Why nothing can be written now: ``disk_full``, ``disk_failed``; empty if it can.
+    queues
+        What waits, and where.
     losses
         Frames given up.
     started
@@ -67,6 +62,7 @@ class Recorder:
         self.answers = Answers()
         self.notes: list[str] = []
         self.trouble = ""
+        self.queues = Queues()
         self.losses = Losses(notebook)
         self.started: set[str] = set()
         self.epoch = 0
@@ -74,10 +70,6 @@ class Recorder:
         self._spool = spool
         self._notebook = notebook
         self._gate = gate
-        self._begun: deque[Item] = deque()
-        self._again: deque[Item] = deque()
-        self._spooled: deque[Item] = deque()
-        self._slab: deque[Item] = deque()
         self._giving_up = False
         self._depth, self._may_wait = 1, 0
 
@@ -85,8 +77,8 @@ class Recorder:
 
     def recover(self, items: Iterable[Item]) -> None:
         """Take over what a recorder before this one has left, in order."""
-        self._spooled.extend(items)
-        if any(item.entry is not None for item in self._spooled):
+        self.queues.spooled.extend(items)
+        if any(item.entry is not None for item in self.queues.spooled):
             self.awaited = None
 
     def put(self, item: Item) -> None:
@@ -95,25 +87,13 @@ class Recorder:
             self._fit(item.header.get("slots", 0))
         if self.awaited and item.epoch == self.epoch and item.seq in self.awaited:
             self.awaited.remove(item.seq)
-            self._again.append(item)
+            self.queues.again.append(item)
         else:
-            self._slab.append(item)
+            self.queues.slab.append(item)
 
     def put_first(self, item: Item) -> None:
         """Take a START that others wait for already."""
-        self._spooled.appendleft(item)
-
-    @property
-    def acquisitions(self) -> set[str]:
-        """Those of which something is on its way."""
-        return {item.acquisition for item in self._all()}
-
-    def awaits_book(self, acquisition: str) -> bool:
-        """Whether the last word on an acquisition is on its way."""
-        return any(
-            item.kind is Kind.BOOK and item.acquisition == acquisition
-            for item in self._all()
-        )
+        self.queues.spooled.appendleft(item)
 
     def _fit(self, slots: int) -> None:
         """Let no more batches wait in the slab than leaves most of it to others."""
@@ -125,37 +105,30 @@ class Recorder:
 
     def next(self) -> Item | None:
         """Return the next item for the writer; None if it has enough, or must wait."""
-        for item in self._begun:
+        for item in self.queues.begun:
             if not item.begun:
                 item.begun = True
                 return item
         if self.awaited is None or self.awaited:
             return None
-        while len(self._begun) < self._depth:
-            waiting = self._oldest()
+        while len(self.queues.begun) < self._depth:
+            waiting = self.queues.next_in()
             if not waiting:
                 return None
             item = waiting[0]
             if item.kind is not Kind.BOOK and item.acquisition not in self.started:
                 return None
             wanted = self._wanted(item)
-            if wanted is None or (not wanted and self._ring_is_read):
+            if wanted is None or (not wanted and self.queues.spool_is_read):
                 return None
             waiting.popleft()
             if not wanted:
                 self._leave_out(item)
                 continue
             item.begun = True
-            self._begun.append(item)
+            self.queues.begun.append(item)
             return item
         return None
-
-    def _oldest(self) -> deque[Item]:
-        """Return the queue whose first item is next."""
-        if not (self._again and self._spooled):
-            return self._again or self._spooled or self._slab
-        first, other = self._again[0], self._spooled[0]
-        return self._again if first.seq < other.seq else self._spooled
 
     def _wanted(self, item: Item) -> bool | None:
         """Return whether any of it is to be written; None: it cannot be said yet."""
@@ -173,9 +146,10 @@ class Recorder:
     def _grows(self, gap: Item) -> bool:
         """Whether a gap at the head of the ring may become longer."""
         assert self._gate is not None
-        if not self._spooled or self._spooled[0] is not gap:
+        spooled = self.queues.spooled
+        if not spooled or spooled[0] is not gap:
             return False
-        behind = self._spooled[1] if len(self._spooled) > 1 else None
+        behind = spooled[1] if len(spooled) > 1 else None
         if behind is None:
             return True
         if behind.message is None:
@@ -192,9 +166,9 @@ class Recorder:
 
     def written(self, item: Item) -> None:
         """Take note that the oldest that was begun is on disk."""
-        assert self._begun[0] is item
-        self._begun.popleft()
-        if item.kind is Kind.BATCH or not self.batches:
+        assert self.queues.begun[0] is item
+        self.queues.begun.popleft()
+        if item.kind is Kind.BATCH or not self.queues.batches:
             self.trouble = ""  # what is small may find room where a batch does not
         if item.entry is not None:
             self._spool.pop(item.entry)
@@ -225,26 +199,26 @@ class Recorder:
         if self._giving_up and self._spool.share < ROOM_BELOW:
             self._giving_up = False
         may_wait = 0 if self._gate is not None else self._may_wait
-        while sum(item.seq >= 0 for item in self._slab) > may_wait:
-            if not self._aside(self._slab.popleft()):
+        while self.queues.slab_batches > may_wait:
+            if not self._aside(self.queues.slab.popleft()):
                 return
 
     def leave_slab(self) -> bool:
         """Let go of the slab for good; return whether nothing lies in it any more."""
-        while self._slab:
-            if not self._aside(self._slab.popleft()):
+        while self.queues.slab:
+            if not self._aside(self.queues.slab.popleft()):
                 return False
-        for item in (*self._begun, *self._again):
+        for item in (*self.queues.begun, *self.queues.again):
             if item.in_slab and not item.begun:
                 assert item.message is not None
                 parts = [bytes(part) for part in item.message.parts]
                 item.message = item.message._replace(parts=list(parts))
-        return not any(item.in_slab and item.begun for item in self._begun)
+        return not any(item.in_slab and item.begun for item in self.queues.begun)
 
     def _aside(self, item: Item) -> bool:
         """Copy an item aside, or give it up; False if it can be waited with."""
         if item.seq < 0 or item.gap is not None:
-            self._spooled.append(item)
+            self.queues.spooled.append(item)
             return True
         batch = item.kind is Kind.BATCH
         if batch and self._giving_up:
@@ -254,52 +228,49 @@ class Recorder:
         while not placed and self._gate is not None and self._free_ring():
             placed = item.into(self._spool, spare=SPARE if batch else 0)
         if placed:
-            self._spooled.append(item)
+            self.queues.spooled.append(item)
             if self._asked(item):
                 self.answers.released.append(item.seq)
         elif self._may_hold:
-            self._slab.appendleft(item)  # there is room when the oldest is written
+            # There is room when the oldest is written.
+            self.queues.slab.appendleft(item)
             return False
         elif batch:
             self._giving_up = True
             self._give_up(item, self.trouble or "disk_slow")
         else:
-            self._spooled.append(item)  # the tee keeps it until it is written
+            self.queues.spooled.append(item)  # the tee keeps it until it is written
         return True
 
     @property
     def _may_hold(self) -> bool:
         """Whether the slab can wait a little for room in the ring."""
-        waiting = sum(item.seq >= 0 for item in self._slab)
-        return self._gate is not None and not self.trouble and waiting <= self._may_wait
+        few = self.queues.slab_batches <= self._may_wait
+        return self._gate is not None and not self.trouble and few
 
     def _free_ring(self) -> bool:
         """Give up the oldest that waits for a verdict; return whether there was one."""
-        if self._ring_is_read or not self._spooled:
+        spooled = self.queues.spooled
+        if self.queues.spool_is_read or not spooled:
             return False
-        gap = self._spooled[0] if self._spooled[0].gap is not None else None
+        gap = spooled[0] if spooled[0].gap is not None else None
         place = 0 if gap is None else 1
-        oldest = self._spooled[place] if len(self._spooled) > place else None
+        oldest = spooled[place] if len(spooled) > place else None
         if oldest is None or oldest.kind is not Kind.BATCH or oldest.entry is None:
             return False
-        del self._spooled[place]
+        del spooled[place]
         new = self._lose(oldest, RING_FULL, gap)
         self._spool.pop(oldest.entry)
         if new is not None:
-            self._spooled.insert(place, new)
+            spooled.insert(place, new)
         return True
-
-    @property
-    def _ring_is_read(self) -> bool:
-        """Whether the writer reads from the ring: nothing behind that can go before."""
-        return any(item.entry is not None for item in self._begun)
 
     def _give_up(self, item: Item, cause: str) -> None:
         """Count a batch as dropped, and put a gap in its place, behind the spooled."""
-        last = self._spooled[-1] if self._spooled else None
+        last = self.queues.spooled[-1] if self.queues.spooled else None
         new = self._lose(item, cause, last)
         if new is not None:
-            self._spooled.append(new)
+            self.queues.spooled.append(new)
 
     def _lose(self, item: Item, cause: str, last: Item | None) -> Item | None:
         new = self.losses.give_up(item, cause, last)
@@ -317,11 +288,8 @@ class Recorder:
         What is said between them is kept.
         """
         cause = self.trouble or "disk_slow"
-        waiting = list(self._all())
-        self._begun.clear()
-        self._again.clear()
-        self._spooled.clear()
-        self._slab.clear()
+        waiting = list(self.queues)
+        self.queues.clear()
         given_up = 0
         for item in waiting:
             item.begun = False
@@ -329,12 +297,12 @@ class Recorder:
                 self._give_up(item, cause)
                 given_up += 1
             else:
-                self._spooled.append(item)
+                self.queues.spooled.append(item)
         for item in waiting:
             if item.entry is not None:
                 self._spool.pop(item.entry)
                 item.entry = None
-        for item in self._spooled:
+        for item in self.queues.spooled:
             if item.seq >= 0 and item.gap is None:
                 item.into(self._spool, spare=0)
         return given_up
@@ -342,27 +310,11 @@ class Recorder:
     # -- how it stands ----------------------------------------------------------
 
     @property
-    def idle(self) -> bool:
-        """Whether everything is written."""
-        return next(self._all(), None) is None
-
-    @property
-    def with_writer(self) -> bool:
-        """Whether the writer works on something."""
-        return any(item.begun for item in self._begun)
-
-    @property
-    def batches(self) -> int:
-        """Batches that wait."""
-        return sum(item.kind is Kind.BATCH for item in self._all())
-
-    @property
     def backlog_bytes(self) -> int:
         """Bytes that wait for the disk; those in a ring wait for an event first."""
         if self._gate is not None:
-            return sum(item.size for item in self._begun)
-        in_slab = sum(item.size for item in (*self._begun, *self._slab) if item.in_slab)
-        return self._spool.used + in_slab
+            return sum(item.size for item in self.queues.begun)
+        return self._spool.used + self.queues.slab_bytes
 
     @property
     def ring_bytes_per_s(self) -> float:
@@ -370,27 +322,16 @@ class Recorder:
 
         By what lies in it: that is told when it is full for the first time.
         """
-        batches = [item.message for item in self._spooled if item.message is not None]
-        if len(batches) < 2:
-            return 0.0
-        passed_ns = batches[-1].t_ns - batches[0].t_ns
+        passed_ns = self.queues.spooled_ns
         return self._spool.used * 1e9 / passed_ns if passed_ns > 0 else 0.0
 
     @property
     def oldest_ns(self) -> int | None:
         """Since when the oldest waits for the disk, monotonic; None if none does."""
         oldest = next(
-            iter(self._begun if self._gate is not None else self._all()), None
+            iter(self.queues.begun if self._gate is not None else self.queues), None
         )
         return None if oldest is None else oldest.since_ns
-
-    def spooled_seqs(self, epoch: int) -> list[int]:
-        """Return the batches of an epoch that are here and need not come again."""
-        return [
-            item.seq
-            for item in self._all()
-            if item.epoch == epoch and item.entry is not None and item.seq >= 0
-        ]
 
     def take_answers(self) -> dict[str, Any] | None:
         """Return what the tee is to be told now, once."""
@@ -398,8 +339,3 @@ class Recorder:
             return None
         said, self.answers = self.answers.to_header(), Answers()
         return said
-
-    def _all(self) -> Iterator[Item]:
-        yield from self._begun
-        yield from heapq.merge(self._again, self._spooled, key=lambda item: item.seq)
-        yield from self._slab

@@ -80,7 +80,7 @@ class Report:
             busy_ns=self._writer.busy_ns,
             record={
                 "state": recorder.trouble or ("lagging" if pace.lagging else "ok"),
-                "writing": recorder.with_writer,
+                "writing": recorder.queues.with_writer,
                 "bytes": self._writer.bytes,
                 "backlog_bytes": waits.bytes,
                 "spool_share": round(self._spool.share, 4),

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
 from scopeside.acquisition import Acquisition
 from scopeside.board import Board
-from scopeside.changes import Change, Held, History, held_from_dict, held_to_dict
+from scopeside.changes import Change, Held, History, held_from_dict
 from scopeside.errors import ChainRefusedError
 from scopeside.link import Link
 from scopeside.packed import warm_sparse
@@ -25,28 +24,13 @@ from scopeside.slab import Slab, batch_at
 from scopeside.wire import Buffer, Kind, Message, encode
 from scopeside.work.chain import ChainRun, RefusedRun, Said, cause_of, run_of
 from scopeside.work.gpu import PLACES, Gpu, GpuRun
+from scopeside.work.group import HEAVY_BYTES, MAX_GROUP, CommitPace, Group
+from scopeside.work.part import PartHeaders
 
 log = logging.getLogger(__name__)
 
 IDLE_MS = 1000
 """How long an idle worker waits before it looks around."""
-MAX_GROUP = 16
-"""Batches in one part at most: half the credit, so that work never waits for it."""
-MAX_AGE_NS = 50_000_000
-"""A part is sent after this time at the latest."""
-COMMIT_SHARE = 4
-"""A part is held back until work has taken so many times what sending it takes."""
-HEAVY_BYTES = 1 << 18
-"""An ordered chain with more state than this tells its results before its state.
-
-A movie's background and history are tens of MB. Sent with every frame they would cost
-more than the frame; so they go less often, and results do not wait for them.
-"""
-HEAVY_AGE_NS = 1_000_000_000
-HEAVY_SHARE = 20
-"""MAX_AGE_NS and COMMIT_SHARE of such a chain."""
-HEAVY_SLAB = 4
-"""Its part is sent when the batches of it hold this fraction of the slab."""
 
 
 class _Recalled(NamedTuple):
@@ -56,26 +40,15 @@ class _Recalled(NamedTuple):
     held: Held
 
 
-@dataclass(slots=True)
-class _Group:
-    """Batches since the last commit, of one acquisition, with the same parameters."""
-
-    acquisition: str
-    change: int
-    began_ns: int
-    headers: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[tuple[dict[str, Any], str]] = field(default_factory=list)
-    told: set[int] = field(default_factory=set)
-    """Sequence numbers of the batches whose results have been sent ahead."""
-
-
 class Worker:
     """One worker of a chain; `work` is called for one batch at a time.
 
-    `timed`: parts say when each of their frames was taken, for channels to be joined.
-    `stamped`: so does what is said of a batch, for those who decide on it; with those
-    of the frames that failed.
-    `gpu`: the card that the chain's GPU twins run on.
+    Parameters
+    ----------
+    timed, stamped
+        What parts say of when their frames were taken: see `PartHeaders`.
+    gpu
+        The card that the chain's GPU twins run on.
     """
 
     def __init__(
@@ -97,25 +70,25 @@ class Worker:
         self._chain = chain
         # An edge that keeps frames fresh gives one batch at a time, and the next when
         # this one is done: to wait for more would be to wait for nothing.
-        self._group_size = MAX_GROUP if chain.edge.policy == "lossless" else 1
+        group_size = MAX_GROUP if chain.edge.policy == "lossless" else 1
+        self._pace = CommitPace(group_size, slab)
+        self._headers = PartHeaders(
+            chain.name, identity, slab, timed=timed, stamped=stamped
+        )
         self._device: Device = device
         self._gpu = gpu
         self._slab = slab
         self._board = board
         self._identity = identity
-        self._timed = timed
-        self._stamped = stamped
         self._acquisitions: dict[str, Acquisition] = {}
         self._runs: dict[str, ChainRun | RefusedRun] = {}
         self._recalled: dict[str, _Recalled] = {}
         self._history = History()
         self._change_of: dict[str, int] = {}
-        self._group: _Group | None = None
+        self._group: Group | None = None
         self._parts: dict[int, list[Buffer]] = {}
         self._said_causes: set[str] = set()
         self._number = 0
-        self._commit_ns = 0
-        self._committed_ns = 0
         self._frames = 0
         self._busy_ns = 0
 
@@ -212,7 +185,8 @@ class Worker:
             self._adopt(name, change)
         began = time.monotonic_ns()
         if self._group is None:
-            self._group = _Group(name, change, began)
+            frame_bytes = self._acquisitions[name].frame_bytes
+            self._group = Group(name, change, began, frame_bytes)
         self._board.update(
             current=[name, header["epoch"], header["seq"]], since_ns=began
         )
@@ -244,31 +218,22 @@ class Worker:
             return
         began = time.monotonic_ns()
         states, said = self._runs[group.acquisition].commit()
-        header = {**self._part_header(group, said), "states": len(states)}
+        held = self._history.at(group.change)
+        header = self._headers.of_part(group, held, said, self.epoch)
+        header["states"] = len(states)
         self._send(Kind.PART, header, [*states, *_arrays(said)])
-        self._committed_ns = time.monotonic_ns()
-        self._commit_ns = self._committed_ns - began
+        self._pace.sent(began)
 
     def commit_if_due(self) -> int:
-        """Commit if it is time; else return for how long it is not, milliseconds.
-
-        An idle worker commits at once, unless sending parts would then take more
-        than a fifth of the time.
-        """
+        """Commit if it is time; return for how long nothing is to be done, ms."""
         group = self._group
         if group is None:
             return IDLE_MS
-        now = time.monotonic_ns()
-        heavy = bool(group.told)
-        share = HEAVY_SHARE if heavy else COMMIT_SHARE
-        rested = now - self._committed_ns - share * self._commit_ns
-        aged = now - group.began_ns - (HEAVY_AGE_NS if heavy else MAX_AGE_NS)
-        n = len(group.headers) + len(group.failed)
-        full = n >= self._group_size or (heavy and self._holds_much(group))
-        if full or aged >= 0 or (not self.inbox and rested >= 0):
+        wait_ms = self._pace.due_in_ms(group, idle=not self.inbox)
+        if wait_ms == 0:
             self.commit()
             return IDLE_MS
-        return max(1, -max(rested, aged) // 1_000_000)
+        return wait_ms
 
     def _send(self, kind: Kind, header: dict[str, Any], payload: list[bytes]) -> None:
         """Send the collector what it has to confirm, and keep it until then."""
@@ -287,20 +252,9 @@ class Worker:
             return
         said = run.said()
         group.told.add(header["seq"])
-        about = {
-            **self._common(group, said),
-            "runs": header["runs"],
-            "ages": [[header["n"], header["received_ns"]]],
-            "t_ns": header["t_ns"],
-            **({"stamps": self._times_of([header])} if self._stamped else {}),
-        }
+        held = self._history.at(group.change)
+        about = self._headers.of_said(group, header, held, said, self.epoch)
         self._send(Kind.SAID, about, _arrays(said))
-
-    def _holds_much(self, group: _Group) -> bool:
-        """Whether the adapter may soon want for the slots of a group."""
-        frame = self._acquisitions[group.acquisition].frame_bytes
-        held = sum(header["n"] for header in group.headers) * frame
-        return bool(HEAVY_SLAB * held >= self._slab.size)
 
     def _copy_ahead(self, header: dict[str, Any]) -> None:
         """Have this batch and the next ones copied to the card, if there is one."""
@@ -309,45 +263,6 @@ class Worker:
             for one in (header, *islice(self.inbox, PLACES - 1)):
                 if one["acq"] == header["acq"]:
                     run.ahead(batch_at(self._slab, one))
-
-    def _part_header(self, group: _Group, said: list[Said]) -> dict[str, Any]:
-        untold = [h for h in group.headers if h["seq"] not in group.told]
-        failed = [header for header, _ in group.failed]
-        return {
-            **self._common(group, said),
-            "done": [header["seq"] for header in group.headers],
-            "runs": [run for header in group.headers for run in header["runs"]],
-            "failed": [
-                [header["seq"], header["runs"], cause] for header, cause in group.failed
-            ],
-            "ages": [[header["n"], header["received_ns"]] for header in untold],
-            "t_ns": max((header["t_ns"] for header in group.headers), default=0),
-            **({"times": self._times(group)} if self._timed else {}),
-            **({"stamps": self._times_of([*untold, *failed])} if self._stamped else {}),
-        }
-
-    def _common(self, group: _Group, said: list[Said]) -> dict[str, Any]:
-        """Return what results and parts begin with alike."""
-        return {
-            "epoch": self.epoch,
-            "acq": group.acquisition,
-            "chain": self._chain.name,
-            "worker": self._identity,
-            "held": held_to_dict(self._history.at(group.change)),
-            "said": [[one.step, one.header, len(one.payload)] for one in said],
-        }
-
-    def _times(self, group: _Group) -> list[list[bytes]]:
-        """Return (indices, time stamps) of each batch, packed int64."""
-        failed = [header for header, _ in group.failed]
-        return self._times_of([*group.headers, *failed])
-
-    def _times_of(self, headers: list[dict[str, Any]]) -> list[list[bytes]]:
-        return [
-            [self._slab.view(at, (header["n"],), "<i8").tobytes() for at in where]
-            for header in headers
-            for where in [header["slab"][:2]]
-        ]
 
     def _say_once(self, header: dict[str, Any], error: Exception) -> None:
         """Tell of the first failure of each kind; the ledger counts them all."""

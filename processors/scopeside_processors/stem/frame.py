@@ -16,7 +16,8 @@ from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.scan import Scan
 from scopeside.state import pack, unpack
-from scopeside_processors.kernels import USUAL_PIXELS, binning
+from scopeside_processors.kernels import USUAL_PIXELS
+from scopeside_processors.kernels import binning as kernel
 from scopeside_processors.stem.frames import check_frames
 
 Array = npt.NDArray[Any]
@@ -48,14 +49,14 @@ class Frame:
     class Params(Base):
         """How large the picture is."""
 
-        bin: Annotated[int, Field(ge=1, le=64)] = 1
+        binning: Annotated[int, Field(ge=1, le=64)] = 1
         """Pixels of the camera to one of the picture, each way; they are summed."""
 
     @classmethod
     def prepare(cls, acquisition: Acquisition | None = None) -> None:
         """Load what bins an acquisition, or what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
-            binning.warm(dtype)
+            kernel.warm(dtype)
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Frame:
         device: Device = "cpu",  # noqa: ARG002 - there is nothing to compute
     ) -> None:
         self._acquisition = acquisition
-        self._bin = min(params.bin, *acquisition.frame_shape)
+        self._binning = min(params.binning, *acquisition.frame_shape)
         self._index = _UNSEEN
         self._time_ns = 0
         self._frame: Array | None = None
@@ -84,8 +85,10 @@ class Frame:
         index = int(batch.index[newest])
         if index > self._index:
             frame = batch.pixels[newest]
-            binned = self._bin > 1
-            self._frame = binning.binned(frame, self._bin) if binned else frame.copy()
+            binned = self._binning > 1
+            self._frame = (
+                kernel.binned(frame, self._binning) if binned else frame.copy()
+            )
             self._index, self._time_ns = index, int(batch.timestamp_ns[newest])
 
     def merge(self, other: Self) -> None:
@@ -97,17 +100,18 @@ class Frame:
     def results(self) -> Iterator[Result]:
         """Yield ``frame``: (height, width), counts, in the dtype of the camera.
 
-        Binned: (height // bin, width // bin) float32. ``meta``: ``index`` of the frame
-        and its time ``t_ns``; ``scan``, ``row`` and ``column`` where the beam was,
-        absent where it was at no position; ``binning``. Invalid before the first frame.
+        Binned: (height // binning, width // binning) float32. ``meta``: ``index`` of
+        the frame and its time ``t_ns``; ``scan``, ``row`` and ``column`` where the beam
+        was, absent where it was at no position; ``binning``. Invalid before the first
+        frame.
         """
         if self._frame is None:
             yield invalid(NAME, "no frame yet", expected=1)
             return
         about: dict[str, Any] = {"index": self._index, "t_ns": self._time_ns}
         about |= place_in(self._acquisition.scan, self._index)
-        if self._bin > 1:
-            about["binning"] = self._bin
+        if self._binning > 1:
+            about["binning"] = self._binning
         yield Result(
             NAME,
             self._frame.copy(),

@@ -3,6 +3,7 @@
 // the address so that nobody reads it over a shoulder.
 
 const KEPT = "scopeside.token";
+const PATIENCE_MS = 30_000; // who asks once more only when the last answer is here goes on then
 
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given) {
@@ -37,10 +38,17 @@ export async function command(name, body = {}, { signal } = {}) {
   return answerOf(response);
 }
 
-// Ask a question; resolves to JSON, or to an ArrayBuffer if it is none.
+// Ask a question; resolves to JSON, or to an ArrayBuffer if it is none. Rejects with an Error
+// whose message can be shown, also where nobody answers.
 export async function question(name, asked = {}) {
   const search = new URLSearchParams(asked).toString();
-  return answerOf(await fetch(`api/${name}${search && `?${search}`}`));
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    return await answerOf(await fetch(`api/${name}${search && `?${search}`}`, { signal }));
+  } catch (error) {
+    const isRefusal = !(error instanceof TypeError || error instanceof DOMException);
+    throw isRefusal ? error : new Error("the page's server does not answer");
+  }
 }
 
 async function answerOf(response) {

@@ -76,7 +76,7 @@ function grouped(entries) {
 const NO_LETTERS = ["range", "checkbox", "radio", "button", "submit", "color", "file"];
 
 // Whether a key belongs to what the focus is on.
-export function isTyping(event) {
+function isTyping(event) {
   const target = event.composedPath()[0];
   if (target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement) return true;
   if (target instanceof HTMLElement && target.isContentEditable) return true;

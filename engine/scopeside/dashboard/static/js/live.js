@@ -1,6 +1,8 @@
 // The socket to the page's server: says what this tab wants, hands out what comes, and
 // comes back by itself when the server does.
 
+import { token } from "./ask.js";
+
 const RETRY_MS = 500;
 const SILENT_MS = 3500; // the server beats every second
 const OPENS_MS = 5000; // a server that accepts and says nothing is left after this
@@ -9,11 +11,13 @@ const LATE_MS = 2000;
 const SET_MS = 1000; // beats that are later than this were held up, or a clock was set
 const SURE_MS = 2500; // so long the beats must say the same until a clock was set
 const GOING_AWAY = 1001; // RFC 6455, 7.4.1
+const NO_PLACE = 4001; // seats.py
+const NO_PLACE_RETRY_MS = 10_000;
 
 export class Live extends EventTarget {
   #socket = null;
-  #images = new Map(); // id -> {key, hz, paint}
-  #topics = new Map(); // name -> {listeners: Set, value}
+  #images = new Map(); // id -> {key, hz, paint, plane}
+  #topics = new Map(); // name -> {listeners: Set, value, unseen}
   #next = 0;
   #heardMs = Date.now(); // also counts while the machine sleeps, unlike performance.now()
   #openedMs = 0;
@@ -27,6 +31,7 @@ export class Live extends EventTarget {
   // The event "painted" tells key and age, ms, of each image when it is on the screen.
   state = "connecting";
   lostSince = null; // ms since 1970, while lost
+  turnedAway = ""; // why there is no place for this tab, while it is lost
   saidGoodbye = false; // the server ended as it should; if not, it was cut off
   // Smallest difference of arrival and sending: what this clock is ahead of the server's.
   clockAheadMs = null;
@@ -37,7 +42,7 @@ export class Live extends EventTarget {
     for (const name of ["online", "pageshow"]) addEventListener(name, () => this.#check());
     document.addEventListener("visibilitychange", () => {
       this.#check();
-      this.#want(); // a hidden tab paints nothing, so it wants no images
+      this.#want(); // a hidden tab paints nothing, so it wants next to nothing
     });
   }
 
@@ -56,13 +61,16 @@ export class Live extends EventTarget {
 
   // Have `listener(value)` called with what is said under a topic, and at once with what
   // was said last. Returns a function that ends it.
-  topic(name, listener) {
+  // `unseen`: also while nobody sees the tab, as for its title.
+  topic(name, listener, { unseen = false } = {}) {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = { listeners: new Set(), value: undefined };
+      topic = { listeners: new Set(), value: undefined, unseen };
       this.#topics.set(name, topic);
       this.#want();
     }
+    if (unseen && !topic.unseen) this.#want();
+    topic.unseen ||= unseen;
     topic.listeners.add(listener);
     if (topic.value !== undefined) listener(topic.value);
     return () => {
@@ -89,7 +97,7 @@ export class Live extends EventTarget {
   }
 
   #open() {
-    const socket = new WebSocket(`ws://${location.host}/live`);
+    const socket = new WebSocket(`ws://${location.host}/live`, protocols());
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#openedMs = Date.now();
@@ -99,8 +107,9 @@ export class Live extends EventTarget {
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#hear(event.data);
     };
-    socket.onclose = ({ code }) => {
+    socket.onclose = ({ code, reason }) => {
       if (socket !== this.#socket) return;
+      this.turnedAway = code === NO_PLACE ? reason : "";
       this.saidGoodbye ||= code === GOING_AWAY;
       this.#leave();
     };
@@ -129,7 +138,8 @@ export class Live extends EventTarget {
       this.#become("lost");
     }
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#open(), RETRY_MS);
+    const waitMs = this.turnedAway === "" ? RETRY_MS : NO_PLACE_RETRY_MS;
+    this.#retry = setTimeout(() => this.#open(), waitMs);
   }
 
   #become(state) {
@@ -146,7 +156,9 @@ export class Live extends EventTarget {
       if (!document.hidden) {
         for (const [id, { key, hz, plane }] of this.#images) images[id] = { key, hz, plane };
       }
-      this.#say({ want: { images, topics: [...this.#topics.keys()] } });
+      // What was said last of all others is said again when the tab is seen.
+      const topics = [...this.#topics].filter(([, { unseen }]) => unseen || !document.hidden);
+      this.#say({ want: { images, topics: topics.map(([name]) => name) } });
     });
   }
 
@@ -169,7 +181,7 @@ export class Live extends EventTarget {
       const topic = this.#topics.get(said.topic);
       if (topic === undefined) return;
       topic.value = said.value;
-      for (const listener of topic.listeners) listener(said.value);
+      for (const listener of topic.listeners) attempt(() => listener(said.value));
     }
   }
 
@@ -199,6 +211,7 @@ export class Live extends EventTarget {
     this.#laterSince = undefined; // what comes first was held up by nobody
     this.lostSince = null;
     this.saidGoodbye = false;
+    this.turnedAway = "";
     this.#become("open");
   }
 
@@ -216,6 +229,22 @@ export class Live extends EventTarget {
     const detail = { key: header.key, ageMs: this.ageMs(header.t_published_ms) };
     if (header.t_frame_ms) detail.frameAgeMs = this.ageMs(header.t_frame_ms);
     this.dispatchEvent(new CustomEvent("painted", { detail }));
+  }
+}
+
+// What is said in the handshake: one of ours, and the token in letters that are allowed.
+function protocols() {
+  const bytes = [...new TextEncoder().encode(token() ?? "")];
+  const hex = bytes.map((one) => one.toString(16).padStart(2, "0")).join("");
+  return hex === "" ? ["scopeside"] : ["scopeside", `token.${hex}`];
+}
+
+// One listener that fails keeps nothing from the others: HOLD hears what a view cannot show.
+function attempt(action) {
+  try {
+    action();
+  } catch (error) {
+    reportError(error);
   }
 }
 

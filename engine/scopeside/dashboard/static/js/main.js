@@ -13,8 +13,6 @@ import * as insitu from "./insitu/view.js";
 import * as feedback from "./feedback/view.js";
 import * as health from "./health/view.js";
 
-export { isTyping } from "./keys.js";
-
 const page = { live: new Live() };
 window.scopeside = page; // for tests, and for who is curious
 

@@ -19,10 +19,11 @@ export class Standing extends EventTarget {
   constructor(live) {
     super();
     this.#live = live;
-    live.topic("health", (health) => {
+    const hear = (health) => {
       this.health = health;
       this.#look();
-    });
+    };
+    live.topic("health", hear, { unseen: true }); // the title says how things are
     live.addEventListener("state", () => {
       if (live.state === "lost") this.#look();
     });
@@ -32,6 +33,11 @@ export class Standing extends EventTarget {
   // When the server was lost, or the engine ended, ms since 1970 by this tab's clock.
   get endedMs() {
     return this.#live.lostSince ?? this.health?.ended_ms ?? null;
+  }
+
+  // Why the page has no place for this tab; empty if it has.
+  get turnedAway() {
+    return this.#live.turnedAway;
   }
 
   get isLive() {

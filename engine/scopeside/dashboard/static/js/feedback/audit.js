@@ -15,9 +15,11 @@ export class AuditPanel {
   #rows = new AuditRows((row) => this.tell(row.id || row.n));
   #progress = h("span.number.dim", { role: "status" });
   #more = button("older …", () => this.#goOn(PAGE));
+  #stop = button("Stop", () => this.#stopHere());
   #checked = h("p.checked", {}, "The chain is checked once the log is looked at.");
   #search = 0; // counts searches: pieces of an older one are let go
   #next = null; // what the server calls the rest of this search
+  #isStopped = false; // by a person: the search can be gone on with
   #visible = false;
   #isThere = false; // whether a guard has said where its log lies
   #begun = false;
@@ -37,7 +39,7 @@ export class AuditPanel {
         {},
         this.#newer,
         this.#rows.element,
-        h("div.row", {}, this.#more, this.#progress),
+        h("div.row", {}, this.#more, this.#stop, this.#progress),
       ),
       this.#story.element,
     ),
@@ -93,20 +95,29 @@ export class AuditPanel {
   async #goOn(count) {
     const number = this.#search;
     const until = this.#rows.count + count;
+    this.#isStopped = false;
     this.#more.hidden = true;
     try {
       while (this.#next !== null && this.#rows.count < until && !this.#rows.full) {
         const found = await question("audit", this.#next);
         if (number !== this.#search) return;
         this.#take(found);
-        if (!this.#visible) break;
+        this.#stop.hidden = false; // one that is over at once needs none
+        if (!this.#visible || this.#isStopped) break;
       }
+      this.#stop.hidden = true;
       this.#more.hidden = this.#next === null || this.#rows.full;
     } catch (error) {
       if (number !== this.#search) return;
+      this.#stop.hidden = true;
       this.#progress.textContent = error.message;
       this.#hasFailed = true; // shown again, it asks again
     }
+  }
+
+  #stopHere() {
+    this.#isStopped = true;
+    this.#stop.hidden = true;
   }
 
   #take(found) {
@@ -127,9 +138,10 @@ function progressText(found, rows) {
   const looked = found.looked_at.toLocaleString("en");
   const time = new Date(found.back_to_ms).toLocaleString("en-GB");
   const back = found.back_to_ms === null ? "" : `, back to ${time}`;
-  const all = found.more === null ? "; that is all" : "";
+  const left = `; ${Math.ceil(100 * found.left)} % of the log is left`;
+  const all = found.more === null ? "; that is all" : left;
   const end = rows.full ? "; narrow the search to see older ones" : all;
-  return `${rows.count === 0 ? "nothing found in " : ""}${looked} entries${back}${end}`;
+  return `${rows.count === 0 ? "nothing found in " : ""}${looked} records${back}${end}`;
 }
 
 // [state, text]: whether the chain holds, as far as it was followed.

@@ -41,7 +41,9 @@ export class ModeChip {
 
 // observe, advise, armed, parked; lost: nobody knows.
 export function modeOf(guard, live) {
-  if (live.state === "lost" || guard === null || guard.silent_s !== null) return "lost";
+  // Another process may serve the page since, which has not heard of a guard yet.
+  const isUntold = live.state === "lost" || live.last("guard") === undefined;
+  if (isUntold || guard === null || guard.silent_s !== null) return "lost";
   return guard.mode in SHAPES ? guard.mode : "lost";
 }
 

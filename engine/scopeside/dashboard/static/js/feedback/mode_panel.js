@@ -105,6 +105,7 @@ export class ModePanel {
     if (this.#page.live.state === "lost") {
       return "The page has lost its server. Use 'scopeside hold'.";
     }
+    if (guard.silent_s === null) return "The page has begun anew, and has not heard the guard yet.";
     const was = guard.was ? ` It was ${guard.was}.` : "";
     const silent = secondsOf(1000 * (guard.silent_s ?? 0));
     return (

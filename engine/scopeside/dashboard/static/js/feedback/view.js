@@ -24,7 +24,7 @@ const KEYS = {
 };
 
 export function mount(root, page) {
-  const audit = new AuditPanel(page);
+  const audit = new AuditPanel();
   const mode = new ModePanel(page);
   const proposals = new Proposals(page);
   const verdicts = new Verdicts(page, (id) => audit.tell(id));

@@ -7,8 +7,9 @@ const LONG_MS = 10_000;
 
 // Return the sentences of the banner: the tab's own, and those of the server that still
 // hold.
-export function sentencesOf({ state, health, ageMs, endedMs }) {
-  const own = ownSentence(state, ageMs, endedMs, health);
+export function sentencesOf({ state, health, ageMs, endedMs, turnedAway }) {
+  const isAway = state === "lost" && turnedAway !== "";
+  const own = isAway ? away(turnedAway, ageMs) : ownSentence(state, ageMs, endedMs, health);
   const said = health?.sentences.filter((one) => one.level !== "ok") ?? [];
   if (own === null) return said;
   if (state !== "silent") return [own]; // of the rest nobody knows whether it still holds
@@ -53,6 +54,15 @@ function ownSentence(state, ageMs, endedMs, health) {
     default:
       return null;
   }
+}
+
+function away(why, ageMs) {
+  return {
+    level: "bad",
+    about: "away",
+    text: `no place for this tab: ${why}; what you see is ${age(ageMs)} old`,
+    what_to_do: "close other tabs, or open the address with the token; tried again every 10 s",
+  };
 }
 
 function lost(ageMs) {

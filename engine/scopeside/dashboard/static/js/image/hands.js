@@ -10,8 +10,8 @@ export class Hands {
   #space = false;
   #drag = null; // {x, y, moved, what: "pan" | "line" | "click"}
 
-  // `does`: {viewport, toImage(x, y), cursorAt(row, col, byKey), leave(), pick(), viewed(),
-  // lineMode(), lineFrom(at), lineTo(at), key(event) → whether it was for somebody}
+  // `does`: {viewport, viewed(), cursor(), cursorAt(row, col), cursorBy(down, right), leave(),
+  // pick(), lineMode(), lineFrom(at), lineTo(at), key(key) → whether it was for somebody}
   constructor(stage, does, { zooms }) {
     this.#stage = stage;
     this.#does = does;
@@ -63,7 +63,7 @@ export class Hands {
       [drag.x, drag.y] = [x, y];
     }
     const { row, col } = this.#does.viewport.toImage(x, y);
-    this.#does.cursorAt(row, col, false);
+    this.#does.cursorAt(row, col);
   }
 
   #up(event) {
@@ -71,7 +71,7 @@ export class Hands {
     this.#drag = null;
     if (drag?.what !== "click" || drag.moved > CLICK_PX || event.defaultPrevented) return;
     const { row, col } = this.#does.viewport.toImage(...this.#at(event));
-    this.#does.cursorAt(row, col, false);
+    this.#does.cursorAt(row, col);
     this.#does.pick();
   }
 

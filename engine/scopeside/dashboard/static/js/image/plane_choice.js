@@ -3,13 +3,11 @@
 import { h } from "../dom.js";
 
 export class PlaneChoice {
-  #image;
   #select = h("select", { title: "which of several images" });
   #shown = "";
   element = h("label.planes", { hidden: true }, this.#select);
 
   constructor(image) {
-    this.#image = image;
     this.#select.addEventListener("change", () => {
       const { value } = this.#select;
       image.setPlane(value === "usual" ? null : Number(value));

@@ -64,8 +64,8 @@ export class Tools {
 
   // A picture was painted.
   painted(values) {
-    this.#contrast.painted(values);
-    this.profile.painted(values);
+    this.#contrast.painted();
+    this.profile.painted();
     this.#planes.painted(values);
   }
 

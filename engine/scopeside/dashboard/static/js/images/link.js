@@ -15,7 +15,7 @@ export class Link {
   #pinned = null; // {row, column, scan, acquisition}
   #wanted = null; // to be asked next
   #isAsking = false;
-  #last = null; // {at, from: {row, column}, exact, number}
+  #last = null; // {at, from: header.pattern or null, exact}
   #timer = null;
 
   constructor(pattern) {
@@ -126,11 +126,13 @@ export class Link {
       const radius = (RADIUS_REM * rem) / (image.pxPerUnit || 1);
       mark.replaceChildren();
       if (at === null) continue;
-      mark.append(...twice("circle", { cx: at.column, cy: at.row, r: radius }));
+      const high = radius / image.viewport.tall; // round also where pixels are not square
+      const ring = { cx: at.column, cy: at.row, rx: radius, ry: high };
+      mark.append(...twice("ellipse", ring));
       const from = this.#last?.from;
       if (from && (from.row !== at.row || from.column !== at.column)) {
         const { row, column } = from;
-        const d = `M${column} ${row - radius}l${radius} ${radius}l${-radius} ${radius}l${-radius} ${-radius}z`;
+        const d = `M${column} ${row - high}l${radius} ${high}l${-radius} ${high}l${-radius} ${-high}z`;
         mark.append(...twice("path", { d }));
       }
     }

@@ -16,6 +16,7 @@ export class Pattern extends EventTarget {
     // It is painted with answers to questions; in the group of what the camera sees.
     this.#image = new LiveImage(page, { key: "pattern", title: "pattern", group: "images:y,x" });
     this.#image.element.hidden = true;
+    this.#image.keep();
     this.#let.title = "follow the pointer again (Esc)";
     this.element = h(
       "section.panel.pattern",

@@ -3,7 +3,8 @@
 
 import { h } from "../dom.js";
 import { put } from "../image/caption.js";
-import { Choice, isScanImage, moved } from "./choice.js";
+import { looks } from "../image/looks.js";
+import { Choice, chosen, isScanImage, moved } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { Grid } from "./grid.js";
 import { Link } from "./link.js";
@@ -35,6 +36,8 @@ class ImagesView {
   #images = new Map(); // entries of the catalogue that are images, by key
   #hasHeard = false;
   #choose = h("button", { "aria-expanded": "false", onclick: () => this.#open(!this.#chooser.isOpen) });
+  #reset = h("button.quiet", { onclick: () => this.#asAtFirst() }, "Reset contrast, zoom and choice");
+  #kept = h("span.kept", { role: "status", hidden: true });
   #nothing = h("p.nothing.dim", {}, WAITS);
   #side;
 
@@ -44,7 +47,9 @@ class ImagesView {
     this.#link = new Link(this.#pattern);
     this.#grid = new Grid(page, room);
     this.#side = h("div.side", {}, this.#pattern.element, this.#values.element);
-    const main = h("div.main", {}, h("div.row.bar", {}, this.#choose), this.#nothing, room);
+    this.#reset.title = "as at first, for all results: this browser keeps them over a reload";
+    const bar = h("div.row.bar", {}, this.#choose, this.#reset, this.#kept);
+    const main = h("div.main", {}, bar, this.#nothing, room);
     root.append(h("div.images-view", {}, this.#chooser.element, main, this.#side));
     for (const [key, what] of KEYS) page.keys.add(key, what, null, { where: "Titles of images" });
     root.addEventListener("keydown", (event) => event.key === "Escape" && this.#link.unpin());
@@ -72,6 +77,8 @@ class ImagesView {
       this.#values.set(values);
       this.#seeSide();
     });
+    for (const one of [looks, chosen]) one.addEventListener("trouble", () => this.#sayKept());
+    this.#sayKept();
     this.#grid.addEventListener("move", ({ detail }) => this.#move(detail));
     this.#grid.addEventListener("remove", ({ detail }) => this.#tick(detail.key, false));
     this.#chooser.addEventListener("move", ({ detail }) => this.#move(detail));
@@ -102,6 +109,19 @@ class ImagesView {
   #set(keys) {
     this.#choice.set(keys);
     this.#arrange();
+  }
+
+  #asAtFirst() {
+    looks.clear();
+    chosen.clear();
+    this.#set(null);
+  }
+
+  // What this browser should have kept, and has not.
+  #sayKept() {
+    const trouble = [looks.trouble, chosen.trouble].filter(Boolean).join("; ");
+    put(this.#kept, trouble);
+    this.#kept.hidden = trouble === "";
   }
 
   #tick(key, on) {

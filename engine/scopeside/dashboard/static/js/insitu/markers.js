@@ -20,7 +20,7 @@ export class Markers {
   #particles = svg("path", { class: "particles", "vector-effect": "non-scaling-stroke" });
   #coasting = svg("path", { class: "particles coasting", "vector-effect": "non-scaling-stroke" });
   #events = new Map(); // uid -> {group, path, text}
-  #drawn = []; // {event, y, x}
+  #drawn = []; // events
   #shows;
   #chosen = null;
 
@@ -51,7 +51,7 @@ export class Markers {
   near({ row, col }) {
     let found = null;
     let least = NEAR_PX / this.#image.pxPerUnit;
-    for (const { event } of this.#drawn) {
+    for (const event of this.#drawn) {
       const at = this.placeOf(event);
       if (at === null) continue;
       const away = Math.hypot(at.row - row, at.col - col);
@@ -82,7 +82,7 @@ export class Markers {
   #shift() {
     const { header } = this.#image;
     if (header === null || header.acq !== this.#record.told?.acq) return null;
-    const { binning = 1, bin = binning, coordinates, drift } = header.meta ?? {};
+    const { binning: bin = 1, coordinates, drift } = header.meta ?? {};
     const [dy, dx] = this.#record.driftAt(header.frame);
     // A view in coordinates of the specimen goes by the drift that its own chain has found.
     const [backY, backX] = coordinates === "specimen" && drift ? drift : [0, 0];
@@ -103,8 +103,8 @@ export class Markers {
 
   // Units of the frame per CSS pixel.
   get #px() {
-    const { binning = 1, bin = binning } = this.#image.header.meta ?? {};
-    return bin / this.#image.pxPerUnit;
+    const { binning = 1 } = this.#image.header.meta ?? {};
+    return binning / this.#image.pxPerUnit;
   }
 
   #drawEvents() {
@@ -123,7 +123,7 @@ export class Markers {
       this.#events.delete(uid);
     }
     for (const event of wanted) this.#drawEvent(event, shows);
-    this.#drawn = wanted.map((event) => ({ event }));
+    this.#drawn = wanted;
   }
 
   #drawEvent(event, shows) {

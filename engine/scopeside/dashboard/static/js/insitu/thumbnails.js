@@ -7,7 +7,7 @@ import { pictureOf } from "../live.js";
 const AT_ONCE = 2;
 
 export class Thumbnails {
-  #waiting = new Map(); // canvas -> {uid, picture}
+  #waiting = new Map(); // canvas -> {uid, wanted}
   #asking = 0;
 
   // Have the picture of an event on a canvas.

@@ -23,7 +23,7 @@ const KEYS = {
 
 export function mount(root, page) {
   const record = new Record();
-  const shows = { ...TOGGLES, ...JSON.parse(localStorage.getItem(KEPT) ?? "{}") };
+  const shows = { ...TOGGLES, ...kept() };
   record.wantsOutlines = shows.outlines;
   const panes = [
     new Pane(page, record, {
@@ -119,6 +119,15 @@ export function mount(root, page) {
       for (const pane of panes) pane.hide();
     },
   };
+}
+
+// What was chosen to be drawn; kept in this browser.
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+  } catch {
+    return {}; // somebody else has written there
+  }
 }
 
 // In words, how to get a picture that there is not.
