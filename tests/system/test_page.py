@@ -28,7 +28,7 @@ from tests.system.page_seen import (
 )
 from tests.system.plugins import lines
 from tests.system.test_feedback import armed
-from tests.system.test_wire_examples import free_endpoint
+from tests.system.test_feedback_example import patient_example
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -43,7 +43,6 @@ CHAIN = [
     },
     {"name": "view", "edge": "latest", "processor": [{"kind": "sum"}]},
 ]
-EXAMPLE = Path(__file__).parents[2] / "examples" / "feedback.toml"
 
 
 def scans(folder: Path) -> Path:
@@ -198,9 +197,7 @@ def test_without_the_token_nothing_changes(chromium: Any, scanning: Running) -> 
 
 
 def test_hold_reaches_the_guard(chromium: Any, tmp_path: Path) -> None:
-    path = tmp_path / "feedback.toml"
-    endpoint = free_endpoint()
-    path.write_text(EXAMPLE.read_text().replace("tcp://127.0.0.1:7799", endpoint))
+    path = patient_example(tmp_path)
     with running(tmp_path, "run", path, "--page", "0", "--headless") as engine:
         armed(engine, tmp_path)
         where = f"{address(engine)}/#token={token(tmp_path)}"
