@@ -41,7 +41,7 @@ class Dashboard:
             Health(self.page),  # the first: whatever fails, it tells
             Catalogue(self.page),
             self._scales,
-            Patterns(self.page),
+            Patterns(self.page, self._closer.keep),
             Values(self.page),
             Steering(self.page),
             InSitu(self.page),

@@ -198,7 +198,7 @@ export class Overlay extends EventTarget {
     event.stopPropagation();
     const { shape, processor, what, at } = this.#drag;
     // How far, not where: a handle does not jump when it is taken, nor if the page shifts.
-    const dy = (event.clientY - at.y) / this.#image.pxPerUnit;
+    const dy = (event.clientY - at.y) / this.#image.viewport.rowScale;
     const dx = (event.clientX - at.x) / this.#image.pxPerUnit;
     const dragged = posed(shape, what, (handle) => handle.drag(handle.y + dy, handle.x + dx));
     processor.drag(valuesOf(shape, dragged ?? moved(shape.pose, dy, dx)));
