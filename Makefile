@@ -3,27 +3,32 @@ MAKEFLAGS += --jobs=4
 
 # The two commands of the README. Each makes what it needs: a machine with
 # Python >= 3.11, make and gcc will do.
+# Without compiled files each of the thousand interpreters of the tests compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # Tests that compute, and those that mostly wait for a peer of their own, share the cores;
-# those that start whole engines (marked: system) have them all, one after the other.
+# those that start whole engines (marked: system) come after them, two at a time.
 ALL = $(BIN)/python -m pytest -n 4 --dist loadgroup \
 	--no-loadscope-reorder -m "not system" && \
-	$(BIN)/python -m pytest -m system --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	-m system --durations=15
 
-.PHONY: demo test browser screenshots format bench faults faults-kills faults-long fuzz clean
+.PHONY: demo test checks browser screenshots format bench faults faults-kills faults-long fuzz clean
 
 demo: $(VENV)/.ready  ## start the simulated microscope with the whole system
 	$(BIN)/scopeside demo $(ARGS)
 
-test: $(VENV)/.ready-dev .venv-tickit .venv-py4dstem .venv-nion browser  ## everything that CI runs
+test: $(VENV)/.ready-dev checks .venv-tickit .venv-py4dstem .venv-nion browser  ## everything that CI runs
+	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(ALL))
+
+checks: $(VENV)/.ready-dev  ## style, types, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(ALL))
 
 faults: $(VENV)/.ready-dev  ## a hundred seeded faults in whole engines, and the table
 	$(BIN)/python -m tests.faults.suite $(ARGS)

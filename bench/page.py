@@ -1,7 +1,11 @@
 """The page beside the microscope: frame to pixel, and what it costs the data path.
 
-    python bench/page.py [--seconds 3] [--rounds 3] [--only pixel cost panel]
+    python bench/page.py [--seconds 3] [--rounds 3] [--only tab pixel cost panel]
 
+tab
+    What opening a tab and what a tab that is there cost, CPU seconds of the page's
+    process and of the browser: first and one more, each view, hidden. No engine: a page
+    that is fed two images of 256 × 256, ten a second (page_fed.py).
 pixel
     A real engine at half its highest rate on 256 × 256 frames, the real page in a
     process of its own, a real chromium without a screen: time from the frame's stamp
@@ -40,10 +44,11 @@ for part in ("engine", "adapters", "processors", "."):
     sys.path.insert(0, str(ROOT / part))
 
 from bench.page_engine import FRAME_BYTES, OURS, PANEL, Engine, engine, server  # noqa: E402
+from bench.page_tab_cost import TabCost  # noqa: E402
 from bench.page_tabs import Browser, cpu_s, program, resident_mb  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-PARTS = ("pixel", "cost", "panel")
+PARTS = ("tab", "pixel", "cost", "panel")
 SETTLE_S = 1.5
 PACED_S = 3.0
 """By then the page has found out how busy the machine is."""
@@ -90,6 +95,8 @@ def main() -> None:
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         playwright = stack.enter_context(sync_playwright())
         bench = Bench(playwright, asked)
+        if "tab" in asked.only:
+            bench.tab()
         if "cost" in asked.only:
             bench.cost()
         if "pixel" in asked.only:
@@ -128,6 +135,14 @@ class Bench:
                 time.sleep(SETTLE_S)
                 self._top = self._rate(running)
         return self._top / 2
+
+    # -- one tab ----------------------------------------------------------------
+
+    def tab(self) -> None:
+        """Measure what opening a tab, and a tab that is there, take of the cores."""
+        with folder() as here, self._browser() as browser:
+            cost = TabCost(browser, self._asked.seconds)
+            console.print(cost.measure(here, self._asked.rounds))
 
     # -- cost -------------------------------------------------------------------
 

@@ -73,6 +73,26 @@ class Browser:
             tab.goto(address)
             self.tabs.append(tab)
 
+    def open_beside(self, address: str) -> None:
+        """Open one more tab in the window of the last one, as a person would."""
+        if self.tabs:
+            context = self.tabs[-1].context
+        else:
+            context = self._browser.new_context(viewport=SIZE)
+        tab = context.new_page()
+        tab.add_init_script(LISTEN)
+        self.tabs.append(tab)
+        tab.goto(address)
+
+    def close_last(self) -> None:
+        """Close the tab that was opened last."""
+        self.tabs.pop().close()
+
+    def view(self, name: str) -> None:
+        """Have all tabs show a view."""
+        for tab in self.tabs:
+            tab.get_by_role("tab", name=name).click()
+
     def until_painted(self, times: int) -> None:
         """Wait until every tab has painted so often since it was opened."""
         for tab in self.tabs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,24 @@ settings.register_profile(
 settings.load_profile("scopeside")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give processes that share the tests short folders: sockets are made in them.
+
+    The path of a socket has 107 bytes at most, and pytest-xdist makes it longer.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        name = f"s-{worker['testrunuid'][:8]}-{worker['workerid']}"
+        config.option.basetemp = str(Path(tempfile.gettempdir()) / name)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove such a folder, unless there is something to look at in it."""
+    if hasattr(session.config, "workerinput") and exitstatus == 0:
+        shutil.rmtree(session.config.option.basetemp, ignore_errors=True)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills",
@@ -28,6 +47,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1,
         help="how often each process is killed in tests/faults (default 1)",
     )
+
+
+SYSTEM = "mark.system"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that start no engine where only those that do are asked for.
+
+    To collect all takes ten seconds of a core, twice that in a new clone.
+    """
+    if config.option.markexpr != "system" or not collection_path.match("test_*.py"):
+        return None
+    return SYSTEM not in collection_path.read_text() or None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -50,6 +82,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # Processes that share the tests take a file each.
         group = "orix" if ORIX.match(item.path.stem) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("system") and SYSTEM not in item.path.read_text():
+            message = f"{item.path} has to name {SYSTEM}: else it is never collected"
+            raise pytest.UsageError(message)
     # Whole engines, real sockets and other people's programs on a machine that does
     # other things too: about one start in 150 has hung, and the cause is not found. A
     # test that fails twice in a row still fails. The summary lists every rerun: each is

@@ -8,7 +8,6 @@ board, and talks to it over one link.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import faulthandler
 import gc
 import json
@@ -28,13 +27,13 @@ from scopeside.board import Board
 from scopeside.link import Link
 from scopeside.messages import validate
 from scopeside.pipeline import Pipeline
+from scopeside.prctl import die_with_parent, set_name
 from scopeside.settings import RawPipeline
 from scopeside.wire import Kind
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +155,15 @@ def main(run: Callable[[Child], None], *, outlives_parent: bool = False) -> None
     # At the exit Python looks three times through all that was loaded, for cycles: a
     # quarter of what a short-lived process costs. The kernel takes it all anyway.
     atexit.register(gc.freeze)
-    if not outlives_parent:
-        _die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # A thread that fills slots and one that sends descriptors share the interpreter:
     # the usual 5 ms between switches would be felt in every batch.
     sys.setswitchinterval(0.0005)
+    # Only when this has come are we the supervisor's child, and not the fork server's.
     spec = Spec.from_json(sys.stdin.read())
+    set_name(spec.name)
+    if not outlives_parent:
+        die_with_parent()
     child = Child(spec, outlives_parent=outlives_parent)
     # The supervisor asks with this signal where a process hangs before it kills it.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -174,8 +175,3 @@ def main(run: Callable[[Child], None], *, outlives_parent: bool = False) -> None
         child.close()
         sys.exit(1)
     child.close()
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -32,6 +32,7 @@ _NEEDS = {
     Order.ORDERED: (),
     Order.KEYED: ("merge", "context", "resume"),
 }
+_imported: set[str] = set()
 GROUPS = (DETECTORS, PROCESSORS, CHANNELS, CONTROLS, POLICIES, SINKS)
 
 
@@ -125,6 +126,15 @@ def processor_class(kind: str) -> type[Processor]:
     return cast("type[Processor]", found)
 
 
+def imported() -> frozenset[str]:
+    """Return the modules of our own plug-ins that this process has imported so far.
+
+    Of those we know that they start nothing when they are imported: a process may
+    import them and fork. A user's are loaded where they are used, as they are then.
+    """
+    return frozenset(_imported)
+
+
 def look_in(folder: Path) -> None:
     """Let ``module:Class`` find modules beside the pipeline file as well."""
     if str(folder) not in sys.path:
@@ -147,6 +157,8 @@ def _load(group: str, what: str, kind: str, required: tuple[str, ...]) -> Any:
         point = known[kind]
     try:
         found = point.load()
+        if ":" not in kind and (point.dist is None or point.dist.name == "scopeside"):
+            _imported.add(point.module)
     except Exception as error:
         # Whatever a plug-in does when it is imported, the file's author must see it.
         raise PluginError(

@@ -138,7 +138,12 @@ def prepare(processors: Iterable[type[Processor]], lock: Path) -> None:
 
 @runtime_checkable
 class Adjustable(Protocol):
-    """A processor that takes new parameters in the middle of an acquisition."""
+    """A processor that takes new parameters in the middle of an acquisition.
+
+    Parameters that `change` never takes it may name in a class attribute ``fixed``, a
+    tuple of keys, so that a person is told before: they hold from the next acquisition
+    on.
+    """
 
     def change(self, params: Any) -> None:
         """Use `params` for the frames from now on, and for what is worked out of all.

@@ -154,14 +154,15 @@ def movie() -> Iterator[Running]:
 
 @contextmanager
 def acting() -> Iterator[Running]:
-    """The example of feedback, armed."""
+    """The example of feedback, not armed: its proposals wait for a person."""
     text = (ROOT / "examples" / "feedback.toml").read_text()
     text = text.replace("tcp://127.0.0.1:7799", free_endpoint())
     with started(
         "run", "feedback.toml", "--page", "0", "--headless", text=text
     ) as engine:
         engine.until(lambda s: s.get("control", {}).get("connected"), "was connected")
-        scopeside(engine.folder, "arm", "--for", "10m", "--yes")
+        said = scopeside(engine.folder, "advise")
+        assert said.returncode == 0, said.stdout + said.stderr
         yield engine
 
 

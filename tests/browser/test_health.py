@@ -166,7 +166,9 @@ def test_after_ten_seconds_it_is_not_promised_that_a_lost_page_comes_back(
         """async () => {
           const { sentencesOf } = await import("/js/health/local.js");
           return [9_000, 40_000].map((ageMs) => {
-            const [one] = sentencesOf({ state: "lost", health: null, ageMs });
+            const [one] = sentencesOf({
+              state: "lost", health: null, turnedAway: "", ageMs,
+            });
             return `${one.text}; ${one.what_to_do}`;
           });
         }"""

@@ -6,16 +6,19 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.browser.seen import Seen
 
+from scopeside.dashboard.closer import Closer
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.scale import Scales
 from scopeside.dashboard.server import Server
+from scopeside.dashboard.shelf import Shown
 from scopeside.result import Result, invalid
 
 pytestmark = pytest.mark.browser
@@ -45,6 +48,7 @@ CANVAS = """(() => {
 
 CLEAR = """(() => {
   for (const one of [window.image, window.other]) one?.hide();
+  localStorage.clear(); // how these were looked at
   for (const box of document.querySelectorAll("body > div.tried")) box.remove();
   window.image = window.other = window.told = null;
 })()"""
@@ -121,12 +125,13 @@ def opened(chromium: Any) -> Iterator[Fed]:
     """One tab for all: to load the page takes longer than most of these tests."""
     page = Page()
     scales = Scales(page)
-    server = Server(
-        page,
-        0,
-        "tests",
-        lambda one: {"meta": plain(one.result.meta), "pixel": scales.of(one)},
-    )
+    closer = Closer(page)
+
+    def beside(one: Shown) -> dict[str, Any]:
+        closer.keep(one)
+        return {"meta": plain(one.result.meta), "pixel": scales.of(one)}
+
+    server = Server(page, 0, "tests", beside)
     server.start()
     tab = chromium.new_page(viewport={"width": 1366, "height": 768})
     seen = Seen(tab)
@@ -525,11 +530,112 @@ def test_a_plane_is_chosen_in_the_tab(fed: Fed) -> None:
     assert first == 0
 
 
+def wide(add: int = 0) -> np.ndarray:
+    """Return an image that is too wide to be sent whole; every pixel is another."""
+    return np.arange(300 * 4100, dtype=np.int64).reshape(300, 4100) + add
+
+
+def zoom_in(fed: Fed) -> None:
+    """Zoom to where a pixel of the image is larger than one of the screen."""
+    fed.focus()
+    for _ in range(9):
+        fed.tab.keyboard.press("+")
+
+
 def test_of_a_huge_image_coordinates_stay_those_of_the_image(fed: Fed) -> None:
     fed.make()
-    fed.hear(np.arange(4100 * 8, dtype=np.int64).reshape(8, 4100))
-    assert fed.tab.evaluate("[image.rows, image.columns]") == [8, 4100]
-    assert fed.tab.evaluate("image.valueAt(3, 3000)") == 3 * 4100 + 3000
+    fed.hear(wide(), units="counts")
+    assert fed.tab.evaluate("[image.rows, image.columns]") == [300, 4100]
+    mean = 4 * 4100 + 3001  # of rows 3 to 5, columns 3000 to 3002
+    assert fed.tab.evaluate("image.valueAt(3, 3000)") == mean
+    assert fed.tab.evaluate("image.values.text(3, 3000)").endswith(
+        "counts (mean of 3 × 3)"
+    )
+    assert fed.words(".block") == "mean of 3 × 3 px"
+
+
+def test_who_zooms_into_a_huge_image_sees_and_reads_every_pixel(fed: Fed) -> None:
+    fed.make()
+    fed.hear(wide(), units="counts")
+    zoom_in(fed)
+    fed.seen.until(
+        "image.element.querySelector('.block').textContent === 'every pixel'"
+    )
+    fed.tab.keyboard.press("ArrowRight")
+    at = fed.tab.evaluate("image.element.querySelector('.readout').textContent")
+    # From the middle, row 149.5 and column 2049.5.
+    assert at.startswith(f"{150 * 4100 + 2051:,} counts")
+    assert not fed.tab.locator("body > div.tried canvas.finer").is_hidden()
+
+
+def test_a_version_that_comes_while_one_is_close_comes_with_its_pixels(
+    fed: Fed,
+) -> None:
+    fed.make()
+    fed.hear(wide())
+    zoom_in(fed)
+    fed.seen.until("image.values.finer")
+    fed.hear(wide(add=7))
+    same = "image.values.finer.header.number === image.header.number"
+    assert fed.tab.evaluate(same)
+    assert fed.tab.evaluate("image.valueAt(150, 2050)") == 150 * 4100 + 2050 + 7
+
+
+def test_what_is_frozen_can_be_looked_at_closely_when_others_have_come(
+    fed: Fed,
+) -> None:
+    fed.make()
+    fed.make()
+    fed.hear(wide())
+    fed.focus()
+    with fed.tab.expect_response("**/api/part*"):
+        fed.tab.keyboard.press("f")
+    for add in (1, 2, 3):
+        fed.hear(wide(add))  # which the other one shows
+    zoom_in(fed)
+    fed.seen.until("image.values.finer")
+    assert fed.tab.evaluate("image.valueAt(150, 2050)") == 150 * 4100 + 2050
+
+
+def test_a_part_that_cannot_be_had_is_said_and_the_means_stay(fed: Fed) -> None:
+    fed.make()
+    fed.hear(wide())
+    fed.page.shelf.clear()
+    fed.page.attached(Path("another"))  # nothing is kept any more
+    zoom_in(fed)
+    fed.seen.until(
+        "image.element.querySelector('.block').textContent.includes("
+        "'no closer: this version of the picture is no longer kept')"
+    )
+    assert fed.words(".block").startswith("mean of 3 × 3 px")
+
+
+def test_pixels_that_are_not_square_are_drawn_so_and_both_sizes_are_said(
+    fed: Fed,
+) -> None:
+    fed.status(scan_step_m=[2e-9, 1e-9])
+    fed.make()
+    fed.hear(np.zeros((20, 40), np.uint8), axes=SCAN)
+    fed.seen.until("image.header.pixel")
+    box = fed.tab.locator("body > div.tried .stage").bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(1, abs=0.01)  # 40 × 40 nm
+    assert fed.words(".caption .pixel") == "pixel 2 nm high, 1 nm wide"
+    assert fed.words(".scale-bar") == "10 nm across"
+    bar = "image.element.querySelector('.scale-bar .line').getBoundingClientRect()"
+    assert fed.tab.evaluate(f"{bar}.width") == pytest.approx(box["width"] / 4)
+    at = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 4]
+    found = fed.tab.evaluate(AT, at)
+    assert (found["row"], found["col"]) == pytest.approx((4.5, 19.5), abs=0.1)
+
+
+def test_labels_have_colours_of_their_own_and_are_read_as_names(fed: Fed) -> None:
+    fed.make("stem.virtual.labels")
+    fed.hear(np.array([[0, 1, 22, -1]]), "labels", axes=SCAN)
+    orange, blue = [230, 159, 0], [86, 180, 233]  # Okabe & Ito
+    assert fed.canvas[0, :, :3].tolist() == [orange, blue, blue, [74, 74, 74]]
+    assert fed.words(".colour-bar .names") == "none0122"
+    words = [fed.tab.evaluate(f"image.values.text(0, {k})") for k in (1, 3)]
+    assert words == ["label 1", "no label (−1)"]
 
 
 def test_a_painted_image_says_when_it_was_on_the_screen(fed: Fed) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.browser.seen import Seen
+from tests.engine.small_runs import Recording, batch, movie
 
 from scopeside.dashboard.parts import Dashboard
 from scopeside.result import Result
@@ -224,6 +225,81 @@ def test_the_choice_and_the_order_are_kept_for_the_pipeline(
     shows(seen, USUAL)
 
 
+LOOK = """(() => {
+  const tile = document.querySelector("[data-key='stem.virtual.bf']");
+  return [tile.querySelector(".strip").parentElement.title,
+          tile.querySelector(".overlay").getAttribute("viewBox").split(" ")[2]];
+})()"""
+
+
+def look(seen: Seen) -> list[str]:
+    """Return it once the layout rests: the part shown goes by the size of the tile."""
+    before, now = None, seen.tab.evaluate(LOOK)
+    while now != before:
+        seen.tab.wait_for_timeout(150)
+        before, now = now, seen.tab.evaluate(LOOK)
+    return list(now)
+
+
+def test_contrast_colours_and_zoom_are_kept_over_a_reload_until_they_are_reset(
+    seen: Seen, served: Dashboard
+) -> None:
+    hear_a_scan(served)
+    painted(seen, 4)
+    first = look(seen)
+    tile = seen.tab.locator("[data-key='stem.virtual.bf']")
+    tile.locator(".stage").press("c")
+    tile.get_by_role("combobox", name="colours").select_option("magma")
+    tile.get_by_label("gamma").fill("0.3")
+    tile.locator(".stage").press("+")
+    changed = look(seen)
+    assert changed[0].startswith("magma, gamma 2")
+    assert float(changed[1]) < float(first[1])
+    seen.tab.reload()
+    painted(seen, 4)
+    assert look(seen) == changed
+    seen.tab.get_by_role("button", name="Reset contrast").click()
+    assert look(seen) == first
+    seen.tab.reload()
+    painted(seen, 4)
+    assert look(seen) == first
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "{",
+        '{"version": 99, "entries": []}',
+        '{"version": 1, "entries": [["stem.virtual.bf", {"contrast": {"gamma": 0}}]]}',
+    ],
+)
+def test_what_cannot_be_read_of_what_was_kept_is_said_and_all_is_as_usual(
+    seen: Seen, served: Dashboard, kept: str
+) -> None:
+    seen.tab.evaluate("text => localStorage.setItem('scopeside.looks', text)", kept)
+    hear_a_scan(served)
+    seen.tab.reload()
+    painted(seen, 4)
+    seen.tab.locator(".images-view .kept", has_text="contrast and zoom").wait_for()
+    assert seen.tab.evaluate(LOOK)[0] == "gray, range follows"
+
+
+def test_so_much_is_kept_and_no_more(seen: Seen) -> None:
+    kept = seen.tab.evaluate(
+        """async () => {
+          const { looks } = await import("/js/image/looks.js");
+          for (let k = 0; k < 70; k += 1) {
+            looks.set(`a.b.${k}`, { view: { zoom: 2, centre: { row: 1, col: 1 },
+                                            rows: 4, columns: 4 } });
+            looks.flush();
+          }
+          return JSON.parse(localStorage.getItem("scopeside.looks")).entries
+            .map(([key]) => key);
+        }"""
+    )
+    assert (len(kept), kept[0], kept[-1]) == (64, "a.b.6", "a.b.69")
+
+
 def test_an_image_is_moved_enlarged_and_taken_away_by_keyboard(
     seen: Seen, served: Dashboard
 ) -> None:
@@ -284,8 +360,48 @@ def test_pointing_at_a_position_shows_the_nearest_pattern_of_the_sample(
     says(seen, "2 positions of scan-1")
     seen.tab.mouse.move(*middle_of(seen, "stem.virtual.bf", 6, 10))
     says(seen, "Pattern at row 6, column 10, exactly the one you point at")
-    marks = "document.querySelectorAll('.tile .overlay .position circle.over')"
+    marks = "document.querySelectorAll('.tile .overlay .position ellipse.over')"
     seen.until(f"[...{marks}].filter(c => c.cx.baseVal.value === 10).length === 3")
+
+
+def test_positions_that_have_a_pattern_are_shown_when_they_are_asked_for(
+    seen: Seen, served: Dashboard
+) -> None:
+    hear_a_scan(served)
+    scan = {"shape": list(SCAN), "pattern": "raster"}
+    known = {"acquisition": {"kind": "scan4d", "scan": scan}}
+    served.page.hear_status({**status_of("a.toml"), "open": {"scan-1": known}})
+    for column in (3, 4, 9):
+        served.page.hear(frame_of(2, column, 7))
+    painted(seen, 5)
+    drawn = "document.querySelector('.tile .overlay path.where').getAttribute('d')"
+    assert seen.tab.evaluate(drawn) is None
+    box = seen.tab.get_by_role("checkbox", name="which positions have a pattern")
+    box.check()
+    says(seen, "3 of 96 positions in the sample")
+    seen.until(f"{drawn} === 'M3 2h1M9 2h0'")
+    box.uncheck()
+    seen.until(f"{drawn} === null")
+
+
+def test_a_frame_of_the_recording_of_a_movie_is_chosen_by_its_number(
+    seen: Seen, served: Dashboard, tmp_path: Path
+) -> None:
+    run = Recording(tmp_path / "m1", movie()).add(batch(*range(10)))
+    known = {"acquisition": {"kind": "movie", "scan": None}}
+    record = {"open": {"m1": {"folder": str(run.folder)}}}
+    status = {**status_of("a.toml"), "open": {"m1": known}, "record": record}
+    served.page.hear_status(status)
+    panel = seen.tab.locator(".recorded")
+    number = panel.get_by_label("number of the frame")
+    seen.until("document.querySelector('.recorded input').max === '9'")
+    number.fill("7")
+    panel.get_by_text("Frame 7 of the recording of m1").wait_for()
+    assert panel.locator(".live-image").is_visible()
+    assert panel.locator("input.range").input_value() == "7"
+    number.fill("12")
+    panel.get_by_text("it is frame 12, and 10 frames are recorded so far").wait_for()
+    run.close()
 
 
 def test_a_click_keeps_a_position_and_a_new_acquisition_is_asked_for_it(

@@ -216,7 +216,7 @@ def test_nothing_is_asked_of_any_other_machine(
     seen.tab.keyboard.press("t")
     here = f"127.0.0.1:{served.server.port}/"
     ours = (f"http://{here}", f"ws://{here}", "data:", f"blob:http://{here}")
-    assert len(asked) > 20
+    assert [url for url in asked if url.endswith("/bokeh/bokeh.min.js")] != []
     assert [url for url in asked if not url.startswith(ours)] == []
     assert seen.complaints == []
     tab.close()

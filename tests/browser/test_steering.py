@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.browser.seen import Seen
+from tests.browser.seen import PATIENCE_S, Seen
 
 from scopeside import pipeline_tables
 from scopeside.dashboard.parts import Dashboard
@@ -25,13 +25,14 @@ DETECTORS: dict[str, Any] = {
     "bf": {"disk": [30.0, 30.0, 10]},
     "adf": {"annulus": [30.0, 30.0, 15, 25]},
     "box": {"rectangle": [40.0, 5.0, 60.0, 20.0]},
+    "free": {"polygon": [[4.0, 40.0], [4.0, 60.0], [20.0, 60.0], [20.0, 40.0]]},
 }
 RAW = {
     "detector": {"kind": "simulator", "mode": "scan4d", "scan": [8, 8]},
     "chain": [
         {
             "name": "stem",
-            "processor": [{"kind": "virtual", "detectors": DETECTORS}],
+            "processor": [{"kind": "virtual", "detectors": DETECTORS}, {"kind": "ssb"}],
         },
         {"name": "view", "edge": "latest", "processor": [{"kind": "sum"}]},
     ],
@@ -91,6 +92,7 @@ class Engine:
                 "phase": "running",
                 "params": {
                     "stem.virtual": {**one, **waits},
+                    "stem.ssb": {**idle, "params": {}, "waiting": False},
                     "view.sum": {**idle, "waiting": False},
                 },
                 "open": {"scan-1": {"state": state, "acquisition": acquisition}},
@@ -133,6 +135,13 @@ def steered(engine: Engine, seen: Seen) -> Seen:
     dot = "document.querySelector('[data-shape=bf] .dot')"
     seen.until(f"{dot}.getBoundingClientRect().width > 4")
     return seen
+
+
+def until(found: Callable[[], Any]) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while not found():
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.01)
 
 
 def knob(seen: Seen, shape: str, handle: str) -> Any:
@@ -238,6 +247,56 @@ def test_a_corner_of_a_rectangle_is_dragged(steered: Seen, engine: Engine) -> No
         "document.querySelector('[data-shape=box]').dataset.state === 'holds'"
     )
     assert engine.asked == [{"detectors.box.rectangle": [40, 5, 61, 20]}]
+
+
+CORNERS = DETECTORS["free"]["polygon"]
+
+
+def corners_after(steered: Seen, engine: Engine, n_asked: int) -> Any:
+    """Return the corners of the polygon when so many changes were asked for."""
+    free = "document.querySelector('[data-shape=free]')"
+    steered.until(f"{free}.dataset.state === 'holds'")
+    until(lambda: len(engine.asked) == n_asked)
+    return engine.asked[-1]["detectors.free.polygon"]
+
+
+def test_corners_of_a_polygon_come_go_and_are_taken_back(
+    steered: Seen, engine: Engine
+) -> None:
+    row(steered, "free").get_by_role("button").click()
+    knob(steered, "free", "p0").focus()
+    press = steered.tab.keyboard.press
+    press("Insert")
+    added = [CORNERS[0], [4, 50], *CORNERS[1:]]
+    assert corners_after(steered, engine, 1) == added
+    focused = "document.activeElement.dataset.handle"
+    steered.until(f"{focused} === 'p1'")
+    press("ArrowUp")
+    assert corners_after(steered, engine, 2)[1] == [3, 50]
+    press("Control+z")
+    assert corners_after(steered, engine, 3) == added
+    press("Delete")
+    assert corners_after(steered, engine, 4) == CORNERS
+    steered.until(f"{focused} === 'p0'")
+    press("Delete")
+    assert corners_after(steered, engine, 5) == CORNERS[1:]
+    press("Delete")
+    row(steered, "free").get_by_text("a polygon keeps three corners").wait_for()
+    for n_asked, before in ((6, CORNERS), (7, added), (8, CORNERS)):
+        press("Control+z")
+        assert corners_after(steered, engine, n_asked) == before
+    press("Control+z")
+    assert len(engine.asked) == 8
+
+
+def test_a_double_click_on_an_edge_makes_a_corner_there(
+    steered: Seen, engine: Engine
+) -> None:
+    row(steered, "free").get_by_role("button").click()
+    (x0, y), (x1, _) = (middle(knob(steered, "free", what)) for what in ("p0", "p1"))
+    steered.tab.mouse.dblclick(x0 + (x1 - x0) / 4, y)
+    found = corners_after(steered, engine, 1)
+    assert found == [CORNERS[0], pytest.approx([4, 45], abs=0.3), *CORNERS[1:]]
 
 
 def test_the_mean_pattern_is_taken_unless_another_is_chosen(
@@ -348,7 +407,35 @@ def test_a_new_detector_waits_for_the_end_of_the_acquisition(
     engine.open = False
     engine.tell()
     row(steered, "haadf").wait_for()
-    assert list(engine.asked[0]["detectors"]) == [*DETECTORS, "haadf"]
+    assert list(engine.asked[0]) == ["detectors.haadf"]
+    box.get_by_text("add haadf: version 2, from the next acquisition on").wait_for()
+    box.get_by_label("detector", exact=True).select_option("haadf")
+    engine.open = True
+    engine.tell()
+    box.get_by_role("button", name="Remove").click()
+    box.get_by_text("remove haadf: waits for the end").wait_for()
+    box.get_by_role("button", name="Cancel").click()
+    box.get_by_text("remove haadf: cancelled, nothing was changed").wait_for()
+    assert len(engine.asked) == 1
+
+
+def test_what_holds_from_the_next_acquisition_on_says_so_and_waits(
+    steered: Seen, engine: Engine
+) -> None:
+    cutoff = steered.tab.locator("[data-processor='stem.ssb'] [data-key=cutoff]")
+    assert "from the next acquisition on" in cutoff.inner_text()
+    bf = steered.tab.locator("[data-key='detectors.bf.disk']")
+    assert "from the next acquisition on" not in bf.inner_text()
+    cutoff.locator("input").fill("0.1")
+    cutoff.locator("input").press("Enter")
+    form = steered.tab.locator("[data-processor='stem.ssb']")
+    form.get_by_text("cutoff = 0.1: waits for the end of the acq").wait_for()
+    assert cutoff.locator("input").input_value() == "0.015"
+    assert engine.asked == []
+    engine.open = False
+    engine.tell()
+    form.get_by_text("cutoff = 0.1: version 2, from the next acq").wait_for()
+    assert engine.asked == [{"cutoff": 0.1}]
 
 
 def test_the_pipeline_is_saved_as_a_file(steered: Seen) -> None:

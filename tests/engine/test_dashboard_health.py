@@ -187,7 +187,7 @@ def test_a_full_slab_is_told_after_a_second():
     assert after(full, full, 0.9) == []
     (said,) = after(full, full, 1.0)
     assert (said.about, said.level) == ("slab", "warn")
-    assert "is full since 1.0 s" in said.text
+    assert "has been full for 1.0 s" in said.text
 
 
 def test_a_detector_that_is_made_to_wait_is_told():

@@ -15,11 +15,11 @@ from tests.engine.test_dashboard_live import header_of
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.websocket import websocket_connect
 
-from scopeside.dashboard import catalogue, feed
+from scopeside.dashboard import catalogue, feed, rules
 from scopeside.dashboard import server as serving
 from scopeside.dashboard.catalogue import Catalogue
+from scopeside.dashboard.encodings import message_of
 from scopeside.dashboard.feed import Feed
-from scopeside.dashboard.live import Encoded
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.parts import Dashboard
 from scopeside.dashboard.shelf import Shown
@@ -34,6 +34,10 @@ META = {"chain": "c", "processor": "p", "acq": "a"}
 
 def image(name="bf", **meta):
     return Result(name, np.ones((4, 4)), units="counts", meta={**META, **meta})
+
+
+def nothing_beside(_shown):
+    return {"meta": {}, "pixel": None}
 
 
 def told(page, topic):
@@ -65,23 +69,24 @@ def test_a_table_without_rows_is_shown_and_takes_no_other_value_away():
 
 
 def test_parameters_that_are_no_number_are_none_in_an_images_header():
-    encodings = Encoded(lambda _shown: {"meta": {}, "pixel": None})
     shown = Shown("c.p.bf", image(params={"most": float("inf")}), 1, 1)
-    assert header_of(b"\0" * 8 + encodings.of(shown))["params"] == {"most": None}
+    assert header_of(b"\0" * 8 + message_of(shown, nothing_beside))["params"] == {
+        "most": None
+    }
 
 
 def test_an_image_that_cannot_be_painted_says_so_in_its_place():
-    encodings = Encoded(lambda _shown: {"meta": {}, "pixel": None})
     texts = Result("bf", np.array([["a", "b"]]), meta={**META, "t_frame_ns": "now"})
-    header = header_of(b"\0" * 8 + encodings.of(Shown("c.p.bf", texts, 7, 1)))
+    header = header_of(
+        b"\0" * 8 + message_of(Shown("c.p.bf", texts, 7, 1), nothing_beside)
+    )
     assert (header["valid"], header["number"], header["acq"]) == (False, 7, "a")
     assert header["reason"].startswith("it cannot be painted: ")
 
 
 def test_an_image_without_pixels_says_so_instead_of_looking_live():
-    encodings = Encoded(lambda _shown: {"meta": {}, "pixel": None})
     empty = Shown("c.p.bf", Result("bf", np.empty((0, 5)), meta=META), 1, 1)
-    header = header_of(b"\0" * 8 + encodings.of(empty))
+    header = header_of(b"\0" * 8 + message_of(empty, nothing_beside))
     assert (header["valid"], header["reason"]) == (False, "it has no pixels")
 
 
@@ -269,6 +274,32 @@ def test_changes_and_holds_do_not_wait_for_questions(served):
         assert ask("hold", b"{}") == 200
         assert not any(one.done() for one in slow)
         go_on.set()
+
+
+def test_a_hold_does_not_wait_for_those_who_try_tokens(served, monkeypatch):
+    monkeypatch.setattr(rules, "WRONG_S", 1000.0)
+    served.page.urgent["hold"] = lambda _body: {"state": "done"}
+    where = ("127.0.0.1", served.server.port)
+    head = f"POST /api/hold HTTP/1.1\r\nHost: {where[0]}:{where[1]}\r\n"
+    rest = "Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+
+    async def ask(token):
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(f"{head}Authorization: Bearer {token}\r\n{rest}".encode())
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async def scene():
+        async with asyncio.TaskGroup() as persons:
+            wrong = [persons.create_task(ask("wrong")) for _ in range(40)]
+            assert b'{"state": "done"}' in await ask(TOKEN)
+            assert not any(one.done() for one in wrong)
+            for one in wrong:
+                one.cancel()
+
+    asyncio.run(asyncio.wait_for(scene(), 20))
 
 
 async def gone(link):

@@ -55,8 +55,8 @@ class Tab:
         want = {"images": wanted, "topics": list(topics)}
         await self._link.write_message(json.dumps({"want": want}))
 
-    async def painted(self, header):
-        said = {"painted": ["i1", header["number"]]}
+    async def painted(self, header, ident="i1"):
+        said = {"painted": [ident, header["number"]]}
         await self._link.write_message(json.dumps(said))
 
     async def next(self, what):

@@ -169,3 +169,103 @@ def test_of_several_scans_the_newest_frame_is_shown_or_that_of_one_scan():
         sample.hear(frame(index, scan=scan))
     assert sample.nearest("m1", 0, 0).at.scan == 1
     assert sample.nearest("m1", 0, 0, scan=0).result.frame == 0
+
+
+def patterns(*index, scan=SCAN, acquisition="m1"):
+    """What a processor of the kind ``frame`` says with ``sample``."""
+    places = scan.position_of(np.array(index))
+    rows, columns = np.divmod(places, scan.shape[1])
+    meta = {"acq": acquisition, "chain": "view", "processor": "frame", "binning": 2}
+    meta |= {"index": list(index), "t_ns": [1_000_000 * k for k in index]}
+    meta |= {"scan": [0] * len(index), "row": rows.tolist()}
+    meta |= {"column": columns.tolist(), "every": 1}
+    data = np.stack([np.full((2, 3), k, np.float32) for k in index])
+    return Result("patterns", data, used=len(index), units="counts", meta=meta)
+
+
+def test_small_patterns_fill_the_sample_and_say_how_they_are_binned(page):
+    page.hear(patterns(0, 1, 7))
+    header, pixels = ask(page, row=1, column=2, acquisition="m1")
+    assert pixels.tolist() == [[7, 7, 7], [7, 7, 7]]
+    source = header["pattern"]
+    assert (source["binning"], source["kept"], source["away"]) == (2, 3, 0)
+    assert (header["meta"]["binning"], header["t_frame_ms"]) == (2, 7)
+    assert (header["frame"], header["axes"]) == (7, ["y", "x"])
+
+
+def test_a_frame_with_all_pixels_stays_where_a_small_one_of_it_comes():
+    sample = Sample()
+    sample.hear(frame(7))
+    sample.hear(patterns(7, 8))
+    assert sample.nearest("m1", 1, 2).result.data.shape == frames_of([0])[0].shape
+    sample.hear(frame(8))
+    assert sample.nearest("m1", 1, 3).result.data.shape == frames_of([0])[0].shape
+
+
+def test_of_many_patterns_in_one_result_only_those_kept_stay_in_memory():
+    sample = Sample(most_bytes=2 * 24)
+    heard = patterns(0, 1, 2, 3)
+    sample.hear(heard)
+    near = sample.nearest("m1", 0, 3).result
+    assert len(sample) == 2
+    assert near.data.base is None
+    assert not np.shares_memory(near.data, heard.data)
+
+
+@pytest.mark.parametrize("wrong", [{"row": [0]}, {"row": [0.5, 1.0]}, {"index": None}])
+def test_patterns_without_positions_are_no_sample(page, wrong):
+    one = patterns(0, 1)
+    page.hear(Result("patterns", one.data, used=2, meta={**one.meta, **wrong}))
+    assert page.failed_parts == {}
+    with pytest.raises(RunError, match="no diffraction pattern"):
+        ask(page, row=0, column=0, acquisition="m1")
+
+
+def there(page, **asked):
+    return page.questions["patterns"]({k: str(v) for k, v in asked.items()})
+
+
+def with_scan(recorded=None, acquisition="m1"):
+    """A status that says of a scan, and perhaps where it is recorded."""
+    known = {"acquisition": {"scan": SCAN.to_dict()}}
+    return {**(recorded or {}), "acquisitions": {}, "open": {acquisition: known}}
+
+
+def test_which_positions_have_a_pattern_in_the_sample(page):
+    for index in (0, 1, 2, 7):
+        page.hear(frame(index))
+    page.hear_status(with_scan())
+    found = there(page)
+    assert found["runs"] == [(0, 2), (6, 6)]  # the fly-back has no position
+    assert (found["from"], found["kept"], found["of"]) == ("sample", 4, 12)
+    assert found["shape"] == [3, 4]
+
+
+def test_which_positions_are_recorded_so_far(page, recording):
+    page.hear_status(with_scan(recorded_in(recording.folder)))
+    found = there(page, acquisition="m1")
+    assert (found["from"], found["runs"], found["kept"]) == ("recording", [(0, 7)], 8)
+    recording.add(batch(11, 12))
+    assert there(page, acquisition="m1")["runs"] == [(0, 7), (9, 10)]
+
+
+def test_of_what_is_no_scan_it_is_said(page):
+    with pytest.raises(RunError, match="m7 is no scan"):
+        there(page, acquisition="m7")
+
+
+def test_a_frame_of_a_growing_movie_is_found_by_its_number(page, tmp_path):
+    run = Recording(tmp_path / "m1", movie()).add(batch(*range(10)))
+    page.hear_status(recorded_in(run.folder))
+    assert page.questions["recording"]({"acquisition": "m1"})["last"] == 9
+    with pytest.raises(RunError, match="it is frame 10, and 10 frames are recorded so"):
+        ask(page, frame=10, acquisition="m1")
+    run.add(batch(10, 11))
+    header, pixels = ask(page, frame=10, acquisition="m1")
+    np.testing.assert_array_equal(pixels, frames_of([10])[0])
+    assert (header["pattern"]["from"], header["frame"]) == ("recording", 10)
+
+
+def test_without_a_recording_no_frame_has_a_number(page):
+    with pytest.raises(RunError, match="m1 is not recorded"):
+        ask(page, frame=0, acquisition="m1")

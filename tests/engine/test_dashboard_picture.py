@@ -11,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from scopeside.dashboard import blocks
+from scopeside.dashboard.blocks import means
 from scopeside.dashboard.picture import (
     LONGEST,
+    Part,
     addressed,
     encoded,
+    is_labels,
     narrowed,
     pictured,
 )
@@ -124,12 +128,94 @@ def test_an_invalid_result_is_sent_empty_with_its_reason():
     assert pixels.size == 0
 
 
-def test_of_a_huge_image_every_nth_pixel_is_sent_exactly():
+def test_of_a_huge_image_means_are_sent():
     image = np.arange(3 * (2 * LONGEST + 1), dtype=np.int64).reshape(3, -1)
     header, pixels = read(pictured(image, KNOWN))
     assert header["shape"] == [3, 2 * LONGEST + 1]
-    assert (header["step"], header["sent"]) == (3, [1, 1366])
-    np.testing.assert_array_equal(pixels[0] + header["offset"], image[0, ::3])
+    sent = (header["step"], header["sent"], header["block"], header["dtype"])
+    assert sent == (3, [1, 1366], "mean", "f4")
+    assert header["whole_numbers"]
+    assert (pixels[0, 0], pixels[0, 1]) == (image[:, :3].mean(), image[:, 3:6].mean())
+    assert pixels[0, -1] == image[:, -2:].mean()  # the last block has fewer columns
+
+
+def test_a_fringe_of_two_pixels_is_no_other_fringe_in_the_means():
+    fringe = np.tile(np.array([0, 100], np.uint16), LONGEST)[None].repeat(4, axis=0)
+    _, pixels = read(pictured(fringe, KNOWN))
+    assert np.unique(pixels).tolist() == [50]
+
+
+def test_a_single_bright_pixel_keeps_its_counts_in_the_means():
+    image = np.zeros((5, LONGEST + 1), np.uint8)
+    image[3, 1001] = 200
+    _, pixels = read(pictured(image, KNOWN))
+    assert pixels.sum() == 50
+    assert pixels[1, 500] == 50
+
+
+def test_means_are_of_what_was_seen():
+    image = np.full((2, 2 * LONGEST), 7.0)
+    mask = np.ones(image.shape, bool)
+    mask[:, 2:4] = False
+    mask[0, 0], image[0, 0], image[0, 4] = False, 1e9, np.nan
+    _, pixels = read(pictured(image, KNOWN, mask))
+    assert np.isnan(pixels[0, 1])
+    assert np.delete(pixels[0], 1).tolist() == [7] * (LONGEST - 1)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", ">u2", "u4", "i8", "f2", ">f4", "f8"])
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_means_are_those_of_numpy_whatever_the_type(dtype, n, monkeypatch):
+    monkeypatch.setattr(blocks, "_BAND", 2 * 7 * 23)
+    image = np.random.default_rng(4).integers(0, 90, (29, 23)).astype(dtype)
+    expected = [
+        [image[y : y + n, x : x + n].mean(dtype="f8") for x in range(0, 23, n)]
+        for y in range(0, 29, n)
+    ]
+    np.testing.assert_allclose(means(image, None, n), expected, rtol=1e-6)
+
+
+def test_of_names_of_classes_the_middle_one_of_a_block_is_sent():
+    names = np.tile(np.array([0, 5, 9]), LONGEST)[None].repeat(3, axis=0)
+    header, pixels = read(pictured(names, {**KNOWN, "labels": True}))
+    assert (header["step"], header["block"]) == (3, "middle")
+    assert np.unique(pixels + header["offset"]).tolist() == [5]
+
+
+def test_what_is_named_labels_or_says_so_has_names():
+    whole, real = np.zeros((2, 2), np.int64), np.zeros((2, 2))
+    assert is_labels(Result("labels", whole))
+    assert is_labels(Result("grains", whole, meta={"labels": True}))
+    assert not is_labels(Result("labels", real))
+    assert not is_labels(Result("bf", whole))
+
+
+def test_colours_and_vectors_of_a_huge_image_are_means_of_what_was_seen():
+    colours = np.full((2, 2 * LONGEST, 3), 40, np.uint8)
+    colours[0, 0], colours[1, 0] = 0, 80
+    mask = np.ones(colours.shape[:2], bool)
+    mask[:, 2:4] = False
+    header, pixels = read(pictured(colours, KNOWN, np.dstack([mask] * 3)))
+    assert header["form"] == "rgb"
+    assert pixels[0, :3].tolist() == [
+        [40, 40, 40, 255],
+        [0, 0, 0, 0],
+        [40, 40, 40, 255],
+    ]
+    field = np.ones((2, 2 * LONGEST, 2))
+    field[0, 0] = 3, 5
+    header, pixels = read(pictured(field, KNOWN))
+    assert header["form"] == "vector"
+    assert pixels[0, :2].tolist() == [[1.5, 2.0], [1.0, 1.0]]
+
+
+def test_a_part_of_a_huge_image_is_sent_exactly():
+    image = np.arange(4 * (LONGEST + 7), dtype=np.int64).reshape(4, -1)
+    part = Part(1, 2000, 2, 1000)
+    header, pixels = read(pictured(image, KNOWN, part=part))
+    assert (header["step"], header["origin"]) == (1, [1, 2000])
+    assert (header["shape"], header["of_shape"]) == ([2, 55], [4, LONGEST + 7])
+    np.testing.assert_array_equal(pixels + header["offset"], image[1:3, 2000:])
 
 
 def test_colours_are_transparent_where_nothing_was_seen():

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from tests.engine.small import pipeline
 from scopeside import pipeline_tables
 from scopeside.cli.demo import MOVIE, SCAN
 from scopeside.dashboard import saved
+from scopeside.dashboard.catalogue import Catalogue
 from scopeside.dashboard.fields import fields_of
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.steering import Steering, form_of, forms_of
@@ -27,6 +29,7 @@ from scopeside.params import Params
 from scopeside.pipeline import Pipeline
 from scopeside.pipeline_tables import Tables
 from scopeside.plugins import PROCESSORS, installed, processor_class
+from scopeside.result import Result
 
 CONTROLS = {
     "number", "whole", "switch", "choice", "several", "numbers", "text", "file",
@@ -317,3 +320,55 @@ def test_without_an_engine_nothing_is_set_or_saved(page: Page) -> None:
 def test_what_is_no_change_is_refused(page: Page, body: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError)):
         page.commands["set_params"](body)
+
+
+def test_a_form_says_which_parameters_hold_from_the_next_acquisition_on() -> None:
+    fixed = {one["key"] for one in form_of("com")["fields"] if one["fixed"]}
+    assert fixed == {"mask", "dead", "margin_px", "saturation"}
+    assert not any(one["fixed"] for one in form_of("virtual")["fields"])
+
+
+OTHERS = {
+    "com": {"margin_px": 2.0},
+    "dpc": {"start_deg": 3.0},
+    "nucleation": {"min_radius_px": 4.0},
+    "orientation": {"step_deg": 3.0},
+    "ssb": {"cutoff": 0.1},
+    "strain": {"max_disks": 7},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(installed(PROCESSORS)))
+def test_what_a_processor_of_ours_says_is_fixed_are_parameters_of_it(kind: str) -> None:
+    cls = processor_class(kind)
+    fixed = getattr(cls, "fixed", ())
+    assert set(fixed) <= set(cls.Params.model_fields)
+    assert (kind in OTHERS) == bool(fixed)
+    assert not fixed or set(OTHERS[kind]) <= set(fixed)
+
+
+@pytest.mark.parametrize("kind", sorted(OTHERS))
+def test_what_is_said_to_be_fixed_is_refused_in_mid_acquisition(kind: str) -> None:
+    cls: Any = processor_class(kind)
+    running = cls.__new__(cls)  # what it measures does not matter
+    running._params = cls.Params.model_construct()
+    with pytest.raises(ConfigError):
+        running.change(cls.Params.model_construct(**OTHERS[kind]))
+
+
+def test_what_a_detector_has_seen_goes_with_it(page: Page, tmp_path: Path) -> None:
+    def tell(version: int, *names: str) -> None:
+        params = {"detectors": {name: {"disk": [1, 1, 1]} for name in names}}
+        one = {"version": version, "params": params, "acquisition": "", "frame": 0}
+        page.hear_status({"folder": str(tmp_path), "params": {"stem.virtual": one}})
+
+    Catalogue(page)
+    tell(1, "bf", "extra")
+    for name in ("bf", "extra", "extra_inpainted", "other"):
+        meta = {"chain": "stem", "processor": "virtual"}
+        page.hear(Result(name, np.zeros((2, 2)), meta=meta))
+    tell(2, "bf")
+    assert [one.key for one in page.shelf.all()] == [
+        "stem.virtual.bf", "stem.virtual.other"
+    ]  # fmt: skip
+    assert "extra" not in page.topic("catalogue")[1]

@@ -10,6 +10,7 @@ from tests.engine.small import eventually
 from scopeside.board import Board
 from scopeside.child import Spec
 from scopeside.supervise import member as module
+from scopeside.supervise.forks import Forks
 from scopeside.supervise.member import START_S, Member, RestartBudget, State
 
 
@@ -21,8 +22,15 @@ class Clock:
         return self.now
 
 
+@pytest.fixture(scope="module")
+def forks():
+    found = Forks(())
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def make(monkeypatch):
+def make(monkeypatch, forks):
     monkeypatch.setattr(module, "MODULES", {"worker": "tests.engine.mortal"})
     made = []
 
@@ -39,7 +47,7 @@ def make(monkeypatch):
             parent=os.getpid(),
             chain=how,
         )
-        made.append(Member(spec, RestartBudget(3, 60), clock or Clock()))
+        made.append(Member(spec, RestartBudget(3, 60), forks, clock or Clock()))
         return made[-1]
 
     yield build

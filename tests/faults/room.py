@@ -15,6 +15,7 @@ from scopeside.board import Board
 from scopeside.child import Spec
 from scopeside.control.proposal import Evidence, Proposal
 from scopeside.link import Link
+from scopeside.supervise.forks import Forks
 from scopeside.supervise.member import Member, RestartBudget
 from scopeside.wire import Kind
 
@@ -72,7 +73,9 @@ class Room:
         self.said = {name: [] for name in ("control", "adviser", "person", "stop")}
         self.beats = True
         self.degraded = []
-        self.member = Member(self.spec, RestartBudget(9, 60))
+        forks = Forks(())
+        closing.callback(forks.close)
+        self.member = Member(self.spec, RestartBudget(9, 60), forks)
         closing.callback(self._end)
         self._numbers = itertools.count(1)
 

@@ -15,9 +15,6 @@ from scopeside_adapters.microscope.epics.instrument import EpicsInstrument
 from scopeside_adapters.microscope.epics.parameters import EpicsParams
 
 pytestmark = pytest.mark.peers
-pytest.importorskip("softioc", reason="softioc is not installed (extra dev)")
-pytest.importorskip("aioca", reason="aioca is not installed (extra epics)")
-pytest.importorskip("p4p", reason="p4p is not installed (extra epics)")
 
 QUANTITIES = {
     "image_shift_x_m": {"put": "TEM:SHIFT:X", "read": "TEM:SHIFT:X:RBV", "scale": 1e9},
@@ -32,6 +29,14 @@ CALLS = [
     Call("set_image_shift", {"x_m": 1e-7, "y_m": -2e-7}),
     Call("set_defocus", {"defocus_m": -1.5e-6}),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needed():
+    """Loaded with the first test, not by each process that looks for tests."""
+    pytest.importorskip("softioc", reason="softioc is not installed (extra dev)")
+    pytest.importorskip("aioca", reason="aioca is not installed (extra epics)")
+    pytest.importorskip("p4p", reason="p4p is not installed (extra epics)")
 
 
 @pytest.fixture(scope="module")

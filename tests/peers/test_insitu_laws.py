@@ -14,11 +14,20 @@ pytestmark = [
     # What trackpy and pandas say to each other is not ours to mend.
     pytest.mark.filterwarnings("ignore"),
 ]
-motion = pytest.importorskip("trackpy.motion", reason="trackpy is not installed")
-pandas = pytest.importorskip("pandas", reason="pandas is not installed")
 
 
-def test_mean_squares_are_those_of_trackpy():
+@pytest.fixture
+def motion():
+    """Loaded with the first test, not by each process that looks for tests."""
+    return pytest.importorskip("trackpy.motion", reason="trackpy is not installed")
+
+
+@pytest.fixture
+def pandas():
+    return pytest.importorskip("pandas", reason="pandas is not installed")
+
+
+def test_mean_squares_are_those_of_trackpy(motion, pandas):
     rng = np.random.default_rng(0)
     track = walks.brownian(120, rng, 0.5)
     table = pandas.DataFrame(
@@ -29,7 +38,7 @@ def test_mean_squares_are_those_of_trackpy():
     np.testing.assert_allclose(ours, theirs["msd"], rtol=1e-9)
 
 
-def test_with_missing_frames_too():
+def test_with_missing_frames_too(motion, pandas):
     rng = np.random.default_rng(1)
     track = walks.brownian(120, rng, 0.5)
     seen = np.flatnonzero(rng.random(120) < 0.8)

@@ -125,7 +125,7 @@ def test_a_large_frame_is_shown_in_bins_with_counts_per_pixel():
     frames[1, 0, 0] = 7
     found = fed(denoiser(frames, every=1, correct_drift=False), frames)[-1]
     assert found.data.shape == (20, 550)
-    assert found.meta["bin"] == 2
+    assert found.meta["binning"] == 2
     assert found.data[0, 0] == 3.5
     assert np.all(found.data[1:] == 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import urllib.error
 import urllib.request
@@ -27,7 +28,7 @@ from tests.system.page_seen import (
 )
 from tests.system.plugins import lines
 from tests.system.test_feedback import armed
-from tests.system.test_wire_examples import free_endpoint
+from tests.system.test_feedback_example import patient_example
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -42,7 +43,6 @@ CHAIN = [
     },
     {"name": "view", "edge": "latest", "processor": [{"kind": "sum"}]},
 ]
-EXAMPLE = Path(__file__).parents[2] / "examples" / "feedback.toml"
 
 
 def scans(folder: Path) -> Path:
@@ -131,6 +131,7 @@ def test_a_dragged_detector_changes_the_image_and_the_version_in_it(
     knob.wait_for()
     dot = "document.querySelector('[data-shape=bf] .dot')"
     seen.until(f"{dot}.getBoundingClientRect().width > 4")
+    knob.hover()  # waits until it moves no more: the pattern finds its place first
     box = knob.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     mouse = seen.tab.mouse
@@ -140,7 +141,7 @@ def test_a_dragged_detector_changes_the_image_and_the_version_in_it(
     mouse.move(x + 40, y)
     mouse.up()
     row = seen.tab.locator(".shapes li", has_text="bf").first
-    row.get_by_text("holds: version").wait_for()
+    row.get_by_text(re.compile(r"holds: version [2-9]")).wait_for()
 
     def after() -> list[dict[str, Any]]:
         later = [p for p in paints(seen, BF) if p["params"] > before["params"]]
@@ -150,6 +151,22 @@ def test_a_dragged_detector_changes_the_image_and_the_version_in_it(
     (new, *_) = eventually(after, "the next scan had the new version")
     # A disk that is larger by half holds more of the direct beam.
     assert new["first"] > 1.1 * before["first"]
+
+
+def test_a_detector_is_added_and_removed_between_two_scans(seen: Seen) -> None:
+    seen.view("Steering")
+    box = seen.tab.locator("details.detectors")
+    box.locator("summary").click()
+    box.get_by_label("name of the new detector").fill("more")
+    box.get_by_role("button", name="Add").click()
+    (new, *_) = eventually(lambda: paints(seen, "stem.virtual.more"), "its image came")
+    said = box.get_by_text("add more: version")
+    version = int(said.inner_text(timeout=20_000).split("version ")[1].split(",")[0])
+    assert new["params"] == version
+    box.get_by_label("detector", exact=True).select_option("more")
+    box.get_by_role("button", name="Remove").click()
+    of_it = seen.tab.locator("[data-shape=more], [data-version-of='stem.virtual.more']")
+    eventually(lambda: of_it.count() == 0, "the shape and its image went")
 
 
 def test_two_tabs_at_once_both_live(
@@ -180,9 +197,7 @@ def test_without_the_token_nothing_changes(chromium: Any, scanning: Running) -> 
 
 
 def test_hold_reaches_the_guard(chromium: Any, tmp_path: Path) -> None:
-    path = tmp_path / "feedback.toml"
-    endpoint = free_endpoint()
-    path.write_text(EXAMPLE.read_text().replace("tcp://127.0.0.1:7799", endpoint))
+    path = patient_example(tmp_path)
     with running(tmp_path, "run", path, "--page", "0", "--headless") as engine:
         armed(engine, tmp_path)
         where = f"{address(engine)}/#token={token(tmp_path)}"

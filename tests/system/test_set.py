@@ -50,8 +50,12 @@ def pipeline_of(folder: Path, detector: dict, acquisition: dict) -> Path:
 
 @pytest.fixture
 def pipeline(tmp_path: Path, recorded: Path) -> Path:
-    detector = {"kind": "file", "path": recorded, "fps": 1500.0}
-    return pipeline_of(tmp_path, detector, {"scan": list(SCAN)})
+    return scan_at(1500.0, tmp_path, recorded)
+
+
+def scan_at(fps: float, folder: Path, recorded: Path) -> Path:
+    detector = {"kind": "file", "path": recorded, "fps": fps}
+    return pipeline_of(folder, detector, {"scan": list(SCAN)})
 
 
 def start(folder: Path, pipeline: Path, *more: object):
@@ -101,7 +105,7 @@ def assert_bf(folder: Path, recorded: Path, *since) -> None:
 
 
 def in_mid_scan(engine):
-    return engine.until(lambda s: s["rates"]["frames"] > 400, "in mid-scan")
+    return engine.until(lambda s: s["rates"]["frames"] > 300, "in mid-scan")
 
 
 @pytest.mark.parametrize("killed", [None, "worker.stem.0", "collector"])
@@ -175,9 +179,9 @@ def test_changes_may_follow_each_other_quickly(tmp_path, pipeline, recorded):
     assert_bf(tmp_path, recorded, *steps)
 
 
-def test_what_is_not_allowed_is_refused_and_changes_nothing(
-    tmp_path, pipeline, recorded
-):
+def test_what_is_not_allowed_is_refused_and_changes_nothing(tmp_path, recorded):
+    # Six seconds: the command alone may take two where other work shares the cores.
+    pipeline = scan_at(500.0, tmp_path, recorded)
     refused = [
         ("stem.virtual", {KEY: [1, 2]}, "stem.virtual.detectors.bf"),
         ("stem.virtual", {"centre": "middle"}, "stem.virtual.centre"),

@@ -223,7 +223,8 @@ class Microscope:
     def _state(self) -> State:
         if self._placement is None:
             return self._history.last
-        return self._history.at(self._now_ns())
+        # A wall clock that was set back does not bring back what was before.
+        return self._history.at(max(self._now_ns(), self._placement.since_ns))
 
     def _act(self, name: str | int, request: Mapping[str, Any]) -> Answer:
         before = self._state()

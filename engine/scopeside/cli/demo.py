@@ -40,7 +40,7 @@ SCAN: dict[str, Any] = {
         {
             "name": "view",
             "edge": "latest",
-            "processor": [{"kind": "sum"}, {"kind": "frame"}],
+            "processor": [{"kind": "sum"}, {"kind": "frame", "sample": 32}],
         },
     ],
 }

@@ -33,6 +33,7 @@ class Catalogue:
         self._timer: threading.Timer | None = None
         page.on_result(self._hear)
         page.on_engine(lambda _engine: self._forget())
+        page.on_gone(lambda _key: self._tell())
 
     def _forget(self) -> None:
         with self._lock:

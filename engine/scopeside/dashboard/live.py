@@ -13,20 +13,20 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from scopeside.dashboard import picture
+from scopeside.dashboard.encodings import Encodings, Made
 from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Page
 from scopeside.dashboard.rules import environ_of, headers
 from scopeside.dashboard.said import MOST_WANTED, heard
 from scopeside.dashboard.seats import NO_PLACE, PROTOCOL, shows, who_leaves
-from scopeside.dashboard.shelf import Shown
 from scopeside.security.http import refusal
 
 log = logging.getLogger(__name__)
@@ -37,18 +37,19 @@ MOST_TABS = 32
 EARLY = 0.8
 """Of the time between two images: one that is due soon and there already is sent, as it
 would only grow older."""
+TOGETHER_S = 0.02
+"""An image that is there waits so long for another that is being made."""
 LOST_S = 2.0
 """A tab that has not said for so long that it has painted is sent the next one."""
 _URGENT = ("engine", "guard", "guard_verdicts", "pace")
 """Topics that are told at once, however busy the machine is."""
 BEAT_S = 1.0
 """A tab hears from us so often, and knows by that that we live."""
-_NAMES = ("acq", "chain", "processor")
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """An image that a tab shows."""
+    """An image that a tab shows; `making`: its next version, once it was asked for."""
 
     key: str
     every_s: float
@@ -56,43 +57,8 @@ class _Wanted:
     sent: int = 0
     sent_at: float = 0.0
     under_way: bool = False
-
-
-@dataclass(slots=True)
-class Encoded:
-    """The last encoding of each result: made once, sent to every tab."""
-
-    beside: Callable[[Shown], Mapping[str, Any]]
-    _kept: dict[tuple[str, int | None], tuple[int, bytes]] = field(default_factory=dict)
-
-    def of(self, shown: Shown, plane: int | None = None) -> bytes:
-        """Return a result, or one plane of it, as a message."""
-        name = (shown.key, plane)
-        kept = self._kept.pop(name, None)
-        if kept is None or kept[0] != shown.number:
-            kept = (shown.number, self._encoded(shown, plane))
-        self._kept[name] = kept
-        if len(self._kept) > MOST_WANTED:  # the one not asked for for longest goes
-            del self._kept[next(iter(self._kept))]
-        return kept[1]
-
-    def _encoded(self, shown: Shown, plane: int | None) -> bytes:
-        """Return the message, or one that says why there is none: no tab is cut off."""
-        try:
-            return picture.encoded(shown, self.beside(shown), plane)
-        except Exception as error:  # noqa: BLE001 - a plug-in's; told where it is shown
-            reason = f"it cannot be painted: {type(error).__name__}: {error}"[:300]
-            meta = {name: shown.result.meta.get(name) for name in _NAMES}
-            result = replace(
-                shown.result,
-                data=None,
-                mask=None,
-                valid=False,
-                reason=reason,
-                meta=meta,
-            )
-            nothing: dict[str, Any] = {"meta": {}, "pixel": None}
-            return picture.encoded(replace(shown, result=result), nothing)
+    painted: bool = False
+    making: asyncio.Future[Made] | None = None
 
 
 class Live(WebSocketHandler):
@@ -110,7 +76,7 @@ class Live(WebSocketHandler):
 
     page: Page
     tabs: set[Live]
-    encodings: Encoded
+    encodings: Encodings
     pace: Pace
     greeting: Mapping[str, Any]
 
@@ -118,7 +84,7 @@ class Live(WebSocketHandler):
         self,
         page: Page,
         tabs: set[Live],
-        encodings: Encoded,
+        encodings: Encodings,
         pace: Pace,
         greeting: Mapping[str, Any],
     ) -> None:
@@ -130,6 +96,7 @@ class Live(WebSocketHandler):
         self._topics: dict[str, int] = {}
         self._new = asyncio.Event()
         self._sent_at = 0.0
+        self._gathers_since: float | None = None
         self._sender: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
@@ -237,7 +204,7 @@ class Live(WebSocketHandler):
     def _painted(self, ident: str, number: int) -> None:
         wanted = self._images.get(ident)
         if wanted is not None and wanted.sent == number:
-            wanted.under_way = False
+            wanted.under_way, wanted.painted = False, True
 
     async def _send(self) -> None:
         """Send until the tab is gone; one that we fail comes back by itself."""
@@ -294,23 +261,63 @@ class Live(WebSocketHandler):
                 )
 
     async def _send_images(self) -> float:
-        wait_s = BEAT_S
+        """Send what has been made, have made what is due; return when to look again."""
+        idle = [one for one in self._images.values() if one.making is None]
+        wait_s = min((self._ask_for(one) for one in idle), default=BEAT_S)
+        rest_s = self._gathers_s()
+        if rest_s > 0:
+            return min(wait_s, rest_s)
         for ident, wanted in list(self._images.items()):
-            shown = self.page.shelf.get(wanted.key)
-            if shown is None or shown.number == wanted.sent:
-                continue
-            since = time.monotonic() - wanted.sent_at
-            rest_s = EARLY * self.pace.every_s(wanted.every_s)
-            if since < rest_s:
-                wait_s = min(wait_s, rest_s - since)
-                continue
-            if wanted.under_way and since < LOST_S:
-                continue
-            wanted.sent, wanted.sent_at = shown.number, time.monotonic()
-            wanted.under_way = True
-            message = self.encodings.of(shown, wanted.plane)
-            await self.write_message(
-                picture.addressed(ident, message),
-                binary=True,
-            )
+            if wanted.making is not None and wanted.making.done():
+                made, wanted.making = wanted.making.result(), None
+                wanted.sent, wanted.sent_at = made.number, time.monotonic()
+                wanted.under_way = True
+                message = picture.addressed(ident, made.message)
+                await self.write_message(message, binary=True)
         return wait_s
+
+    def _gathers_s(self) -> float:
+        """Return how long what is made waits for what is being made, s.
+
+        What comes together the browser draws at once: most of what a tab costs is to
+        draw it anew, however much of it has changed.
+        """
+        making = [one.making.done() for one in self._images.values() if one.making]
+        if all(making) or not any(making):
+            self._gathers_since = None
+            return 0.0
+        now = time.monotonic()
+        self._gathers_since = self._gathers_since or now
+        return self._gathers_since + TOGETHER_S - now
+
+    def _ask_for(self, wanted: _Wanted) -> float:
+        """Have the newest made if it is due; return how long it is not, s."""
+        shown = self.page.shelf.get(wanted.key)
+        if shown is None or shown.number == wanted.sent:
+            return BEAT_S
+        since = time.monotonic() - wanted.sent_at
+        rest_s = EARLY * self.pace.every_s(wanted.every_s)
+        if since < rest_s:
+            return rest_s - since
+        if wanted.under_way and since < LOST_S:
+            return BEAT_S
+        if not wanted.sent and self._begins():
+            return BEAT_S
+        wanted.making = self.encodings.of(shown, wanted.plane)
+        wanted.making.add_done_callback(self._is_made)
+        return BEAT_S
+
+    def _begins(self) -> bool:
+        """Whether an image is on its way that this tab has not painted yet.
+
+        A tab that was just opened is given its images one after another.
+        """
+        lost = time.monotonic() - LOST_S
+        return any(
+            one.making is not None or (one.under_way and one.sent_at > lost)
+            for one in self._images.values()
+            if not one.painted
+        )
+
+    def _is_made(self, _made: asyncio.Future[Made]) -> None:
+        self._new.set()

@@ -71,6 +71,7 @@ class Page:
         self._on_result: list[Callable[[Shown], None]] = []
         self._on_status: list[Callable[[dict[str, Any]], None]] = []
         self._on_engine: list[Callable[[Path | None], None]] = []
+        self._on_gone: list[Callable[[str], None]] = []
         self.wake: Callable[[], None] = _nobody
         """Called when there is something new, by any thread; returns at once."""
         self.tabs: Callable[[], int] = _no_tabs
@@ -105,6 +106,15 @@ class Page:
     def on_engine(self, function: Callable[[Path | None], None]) -> None:
         """Have `function` called when another engine is looked at, or none."""
         self._on_engine.append(function)
+
+    def on_gone(self, function: Callable[[str], None]) -> None:
+        """Have `function` called with the key of a result that will not come again."""
+        self._on_gone.append(function)
+
+    def drop(self, key: str) -> None:
+        """Show a result no more: what made it was taken away."""
+        self.shelf.drop(key)
+        self._pass_on(self._on_gone, key)
 
     # -- for the feed -----------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scopeside.dashboard.catalogue import Catalogue
+from scopeside.dashboard.closer import Closer
 from scopeside.dashboard.feed import Feed
 from scopeside.dashboard.feedback import Feedback
 from scopeside.dashboard.health import Health
@@ -35,11 +36,12 @@ class Dashboard:
     def __init__(self, folder: Path | None, port: int, token: str) -> None:
         self.page = Page()
         self._scales = Scales(self.page)
+        self._closer = Closer(self.page)
         self.parts = [
             Health(self.page),  # the first: whatever fails, it tells
             Catalogue(self.page),
             self._scales,
-            Patterns(self.page),
+            Patterns(self.page, self._closer.keep),
             Values(self.page),
             Steering(self.page),
             InSitu(self.page),
@@ -51,7 +53,8 @@ class Dashboard:
         )
 
     def _beside(self, shown: Shown) -> dict[str, object]:
-        """Return what belongs to an image beside the result's own."""
+        """Return what belongs to an image that a tab gets, beside the result's own."""
+        self._closer.keep(shown)
         return {"meta": plain(shown.result.meta), "pixel": self._scales.of(shown)}
 
     def start(self) -> None:

@@ -7,22 +7,27 @@ numbers that span less than 2^32 travel exactly, as ``u1``, ``u2`` or ``u4`` abo
 number of its type, or NaN. Colours are red, green, blue and 255, or 0 where there is
 none.
 
-Of an image that is larger than `LONGEST` every `step`-th pixel is sent; ``shape`` is
-that of the whole image, ``sent`` that of the pixels.
+Of an image that is larger than `LONGEST` the means of ``step`` × ``step`` pixels are
+sent (``block``: ``mean``), or of names of classes the middle ones (``middle``);
+``shape`` is that of the whole image, ``sent`` that of the pixels. Of a part of an image
+(`Part`) ``shape`` is that of the part, and ``origin`` where it begins.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from scopeside.dashboard.blocks import means, middles
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.planes import Mask, Plane, plane_of
 from scopeside.dashboard.shelf import Shown
+from scopeside.result import Result
 
 Pixels = npt.NDArray[Any]
 
@@ -31,6 +36,15 @@ LONGEST = 2048
 _EXACT = (np.uint8, np.uint16, np.uint32)
 _SAFE = 1 << 53
 """From here on JavaScript's numbers are no longer exact."""
+
+
+class Part(NamedTuple):
+    """A part of an image: its first pixel, and how many; the rest is cut off."""
+
+    row: int
+    column: int
+    rows: int
+    columns: int
 
 
 class Narrow(NamedTuple):
@@ -78,14 +92,29 @@ def header_of(shown: Shown) -> dict[str, Any]:
     return dict(plain(said))
 
 
-def encoded(shown: Shown, beside: Mapping[str, Any], plane: int | None = None) -> bytes:
+def is_labels(result: Result) -> bool:
+    """Whether an image's whole numbers are names, of classes or particles.
+
+    A processor says so by ``labels`` in ``meta``; what is called ``labels`` is some.
+    """
+    data = result.data
+    is_whole = isinstance(data, np.ndarray) and data.dtype.kind in "iub"
+    return is_whole and bool(result.meta.get("labels", result.name == "labels"))
+
+
+def encoded(
+    shown: Shown,
+    beside: Mapping[str, Any],
+    plane: int | None = None,
+    part: Part | None = None,
+) -> bytes:
     """Return a result as a message; `beside` goes into its header."""
     result = shown.result
-    header = {**header_of(shown), **beside}
+    header = {**header_of(shown), "labels": is_labels(result), **beside}
     data = result.data if isinstance(result.data, np.ndarray) else np.empty((0, 0))
     if result.valid and not data.size:
         header |= {"valid": False, "reason": "it has no pixels"}
-    return pictured(data, header, result.mask, result.axes, plane)
+    return pictured(data, header, result.mask, result.axes, plane, part=part)
 
 
 def pictured(
@@ -94,23 +123,32 @@ def pictured(
     mask: Mask | None = None,
     axes: tuple[str, ...] = (),
     plane: int | None = None,
+    *,
+    part: Part | None = None,
 ) -> bytes:
     """Return any array as a message, such as the answer to a question.
 
     Parameters
     ----------
     header
-        What else is known of it; ``key`` and ``number`` at least.
+        What else is known of it; ``key`` and ``number`` at least. With ``labels`` its
+        numbers are names.
     mask : shape of `data`, True where there is a value
     axes
         Names of the axes of `data`, slowest first.
     plane
         Which one of more than two dimensions, see `plane_of`.
+    part
+        Of that plane; None: all of it.
     """
     cut = plane_of(data, mask, axes, plane)
+    whole = cut.pixels.shape[:2]
+    if part is not None:
+        cut = _part_of(cut, part)
     rows, columns = cut.pixels.shape[:2]
     step = max(1, -(-max(rows, columns) // LONGEST))
-    pixels, offset, unseen = _small(cut, step)
+    block = "" if step == 1 else "middle" if header.get("labels") else "mean"
+    pixels, offset, unseen = _small(cut if step == 1 else _blocks(cut, step, block))
     about = {
         "shape": [rows, columns, *pixels.shape[2:]],
         "sent": list(pixels.shape),
@@ -120,7 +158,11 @@ def pictured(
         "unseen": unseen,
         "form": cut.form,
         "axes": list(cut.axes),
+        "block": block,
+        "whole_numbers": cut.pixels.dtype.kind in "iub",
     }
+    if part is not None:
+        about |= {"origin": [part.row, part.column], "of_shape": list(whole)}
     if abs(offset) >= _SAFE:
         about["offset_exact"] = str(offset)
     if cut.sizes:
@@ -172,9 +214,28 @@ def narrowed(data: Pixels, mask: Mask | None = None) -> Narrow:
     return Narrow(values, 0, None)
 
 
-def _small(cut: Plane, step: int) -> Narrow:
-    pixels = cut.pixels[::step, ::step]
-    mask = None if cut.mask is None else cut.mask[::step, ::step]
+def _part_of(cut: Plane, part: Part) -> Plane:
+    rows = slice(part.row, part.row + part.rows)
+    columns = slice(part.column, part.column + part.columns)
+    mask = None if cut.mask is None else cut.mask[rows, columns]
+    return replace(cut, pixels=cut.pixels[rows, columns], mask=mask)
+
+
+def _blocks(cut: Plane, step: int, block: str) -> Plane:
+    """Return one pixel for each `step` × `step` of a plane."""
+    if block == "middle":
+        there = None if cut.mask is None else middles(cut.mask, step)
+        return replace(cut, pixels=middles(cut.pixels, step), mask=there)
+    found = means(cut.pixels, cut.mask, step)
+    if cut.form != "rgb":
+        return replace(cut, pixels=found, mask=None)
+    seen: Mask = np.isfinite(found[..., 0])  # all three, or none
+    colours = np.rint(np.nan_to_num(found)).astype(np.uint8)
+    return replace(cut, pixels=colours, mask=seen)
+
+
+def _small(cut: Plane) -> Narrow:
+    pixels, mask = cut.pixels, cut.mask
     if cut.form == "rgb":
         alpha = np.full(pixels.shape[:2], 255, np.uint8)
         if mask is not None:

@@ -54,16 +54,43 @@ class Recordings:
             If there is no such run, position or frame; the message says why.
         """
         with self._lock:
-            run = self._opened(folder)
-            if run.growing:
-                run.refresh()
+            run = self._fresh(folder)
             number = _number_of(run, row, column, scan)
-            if run.growing and number >= run.length:
-                many = f"{run.length:,} frames are"
-                raise RunError(f"it is frame {number:,}, and {many} recorded so far")
+            _check_there(run, number)
             return Recorded(run.at(row, column, scan), number, _time_of(run, number))
 
+    def frame(self, folder: Path, number: int) -> Recorded:
+        """Return a frame of the run in `folder` by its number.
+
+        Raises
+        ------
+        RunError
+            If there is no such run or frame; the message says why.
+        """
+        with self._lock:
+            run = self._fresh(folder)
+            _check_there(run, number)
+            return Recorded(run.frame(number), number, _time_of(run, number))
+
+    def there(self, folder: Path) -> list[tuple[int, int]]:
+        """Return the frames that are there by now, as runs (first, last).
+
+        Raises
+        ------
+        RunError
+            If there is no such run.
+        """
+        with self._lock:
+            return self._fresh(folder).present()
+
     # ---------------------------------------------------------------------------
+
+    def _fresh(self, folder: Path) -> Run:
+        """Return the run as far as it has come."""
+        run = self._opened(folder)
+        if run.growing:
+            run.refresh()
+        return run
 
     def _opened(self, folder: Path) -> Run:
         if self._run is None or self._run.folder != folder:
@@ -83,6 +110,14 @@ def folder_of(status: Mapping[str, Any], acquisition: str) -> Path | None:
     under_way = (record.get("open") or {}).get(acquisition) or {}
     folder = under_way.get("folder") or (record.get("folders") or {}).get(acquisition)
     return None if folder is None else Path(folder)
+
+
+def _check_there(run: Run, number: int) -> None:
+    if number >= run.length or number < 0:
+        so_far = " so far" if run.growing else ""
+        raise RunError(
+            f"it is frame {number:,}, and {run.length:,} frames are recorded{so_far}"
+        )
 
 
 def _number_of(run: Run, row: int, column: int, scan: int) -> int:

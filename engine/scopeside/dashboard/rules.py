@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +20,10 @@ POLICY = (
 )
 """What the page may load: nothing from anywhere else. BokehJS writes styles."""
 
+WRONG_S = 0.2
+"""A wrong token is answered so late: whoever tries one after another, on as many
+connections as there are, leaves the loop free for a hold."""
+
 
 class Ruled(RequestHandler):
     """A request that was let through by the rules."""
@@ -30,10 +35,12 @@ class Ruled(RequestHandler):
         """Take what the rules need; without a token nothing can be changed."""
         self.port, self.token = port, token
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Answer what may not pass."""
         refused = refusal(environ_of(self), self.port, self.token)
         if refused is not None:
+            if refused.status is HTTPStatus.UNAUTHORIZED:
+                await asyncio.sleep(WRONG_S)
             self.set_status(refused.status.value)
             self.finish({"error": refused.reason})
 
@@ -61,7 +68,7 @@ class NotThere(Ruled):
 
 
 class RuledFiles(Ruled, StaticFileHandler):
-    """Files of the page; names with other letters than ours have do not get here."""
+    """Files of the page; names with letters that ours do not have never get here."""
 
     def initialize(  # type: ignore[override]
         self, path: str, port: int, default_filename: str | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +35,10 @@ class Near(NamedTuple):
 class Sample:
     """Frames by position, of the acquisition heard last; used by several threads.
 
-    A processor of the kind ``frame`` says where the beam was (`position_of`). What is
-    kept is bounded: the frames heard first are let go.
+    A processor of the kind ``frame`` says where the beam was (`frames_of`), of the
+    newest frame, and with ``sample`` of the last patterns, which are small. A picture
+    with all its pixels stays where a small one of the same frame comes. What is kept is
+    bounded: the frames heard first are let go.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -53,18 +57,12 @@ class Sample:
         return len(self._frames)
 
     def hear(self, result: Result) -> None:
-        """Keep a result if it is a frame with a position."""
-        position = position_of(result)
-        if position is None:
-            return
-        with self._lock:
-            if result.meta.get("acq") != self._acquisition:
-                self._forget(str(result.meta.get("acq")))
-            self._let_go(position)
-            self._frames[position] = result
-            self._bytes += result.data.nbytes
-            while self._bytes > self._most_bytes or len(self._frames) > MOST:
-                self._let_go(next(iter(self._frames)))
+        """Keep a result if it is a frame with a position, or several."""
+        for position, frame in frames_of(result):
+            with self._lock:
+                if result.meta.get("acq") != self._acquisition:
+                    self._forget(str(result.meta.get("acq")))
+                self._keep(position, frame)
 
     def forget(self) -> None:
         """Keep nothing, as when another engine is looked at."""
@@ -90,7 +88,28 @@ class Sample:
             at = known[found]
             return Near(at, self._frames[at], float(away[found]))
 
+    def positions(self, acquisition: str, scan: int | None = None) -> list[Position]:
+        """Return those that are kept of an acquisition, or of one of its scans."""
+        with self._lock:
+            if acquisition != self._acquisition:
+                return []
+            return [at for at in self._frames if scan is None or at.scan == scan]
+
     # ---------------------------------------------------------------------------
+
+    def _keep(self, position: Position, frame: Result) -> None:
+        known = self._frames.get(position)
+        # The small ones come again with each picture until newer ones are the last.
+        is_same = known is not None and known.frame == frame.frame
+        if known is not None and is_same and known.data.size >= frame.data.size:
+            return
+        self._let_go(position)
+        if frame.data.base is not None:  # a part of many would keep all of them alive
+            frame = replace(frame, data=frame.data.copy())
+        self._frames[position] = frame
+        self._bytes += frame.data.nbytes
+        while self._bytes > self._most_bytes or len(self._frames) > MOST:
+            self._let_go(next(iter(self._frames)))
 
     def _forget(self, acquisition: str) -> None:
         self._acquisition, self._frames, self._bytes = acquisition, {}, 0
@@ -99,6 +118,40 @@ class Sample:
         gone = self._frames.pop(position, None)
         if gone is not None:
             self._bytes -= gone.data.nbytes
+
+
+def frames_of(result: Result) -> Iterator[tuple[Position, Result]]:
+    """Yield the frames with a position that a result has; nothing of any other."""
+    position = position_of(result)
+    if position is not None:
+        yield position, result
+    data, meta = result.data, result.meta
+    lists: list[Any] = [meta.get(name) for name in ("index", "t_ns", *Position._fields)]
+    if not (result.valid and isinstance(data, np.ndarray) and data.ndim == 3):
+        return
+    if not all(isinstance(one, list) and len(one) == len(data) for one in lists):
+        return
+    for k, frame in enumerate(data):
+        numbers: list[Any] = [one[k] for one in lists]
+        if not all(type(n) is int for n in numbers):
+            return
+        index, t_ns, *place = numbers
+        at = Position(*place)
+        about = {**meta, "index": index, "t_frame_ns": t_ns, **at._asdict()}
+        yield (
+            at,
+            Result(
+                "frame",
+                frame,
+                frame=index,
+                first=index,
+                used=1,
+                expected=1,
+                units=result.units,
+                axes=("y", "x"),
+                meta=about,
+            ),
+        )
 
 
 def position_of(result: Result) -> Position | None:

@@ -88,7 +88,7 @@ def pixel_of(
     frame = known["frame"]
     if frame is None or not set(_FRAME) <= set(axes):
         return None
-    binning = meta.get("binning", meta.get("bin", 1))
+    binning = meta.get("binning", 1)
     if not isinstance(binning, int) or binning == 1:
         return frame
     binned = {**frame, "size": [one * binning for one in frame["size"]]}

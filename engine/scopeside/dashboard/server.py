@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import logging
 import re
@@ -21,7 +20,9 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, url
 
-from scopeside.dashboard.live import Encoded, Live
+from scopeside.dashboard.encodings import Encodings
+from scopeside.dashboard.files import Front, KeptFiles, VersionedFiles, bundle
+from scopeside.dashboard.live import Live
 from scopeside.dashboard.pace import Pace
 from scopeside.dashboard.page import Blob, Page
 from scopeside.dashboard.place import address, bokeh_scripts
@@ -50,6 +51,7 @@ HEAD_S = 60.0
 BODY_S = 10.0
 """A body is here by then, or the connection is cut."""
 _FILE = r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+_BOKEH = rf"({_FILE}\.min\.js)"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -225,8 +227,9 @@ class Server:
     ) -> None:
         self.page = page
         self.tabs: set[Live] = set()
-        self._asked_port, self._token, self._beside = port, token, beside
+        self._asked_port, self._token = port, token
         self._pools = Pools()
+        self._encodings = Encodings(beside)
         self._ready = threading.Event()
         self._failure: Exception | None = None
         self._over = asyncio.Event()
@@ -260,6 +263,7 @@ class Server:
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
         self._pools.close()
+        self._encodings.close()
 
     # ---------------------------------------------------------------------------
 
@@ -295,17 +299,18 @@ class Server:
         await server.close_all_connections()
 
     def _application(self, bokeh: Path) -> Application:
+        ours = bundle(bokeh)
         rules = {"port": self.port, "token": self._token}
         shared = {
             "page": self.page,
             "tabs": self.tabs,
-            "encodings": Encoded(self._beside),
+            "encodings": self._encodings,
             "pace": Pace(lambda stretch: self.page.tell("pace", {"stretch": stretch})),
-            "greeting": {"page": secrets.token_hex(8), "version": version_of_files()},
+            "greeting": {"page": secrets.token_hex(8), "version": ours.version},
         }
         files = {"port": self.port}
-        bokehs = {"path": str(bokeh)}
-        ours = {"path": str(STATIC), "default_filename": "index.html"}
+        bokehs = {"path": str(bokeh), **files}
+        loaded = {"bundle": ours, **files}
         asked = {"page": self.page, "pools": self._pools, **rules}
         urgent = self._pools.urgent
         stops = {"page": self.page, "urgent": urgent, "token": self._token}
@@ -314,8 +319,11 @@ class Server:
                 url(r"/live", Live, shared),
                 url(r"/stop", StopSocket, stops),
                 url(r"/api/([a-z_]{1,40})", Commands, asked),
-                url(rf"/bokeh/({_FILE}\.min\.js)", RuledFiles, {**bokehs, **files}),
-                url(rf"/({_FILE}|)", RuledFiles, {**ours, **files}),
+                url(r"/(?:index\.html)?", Front, loaded),
+                url(rf"/v/{ours.version}/bokeh/{_BOKEH}", VersionedFiles, bokehs),
+                url(rf"/v/([0-9a-f]+)/({_FILE})", KeptFiles, loaded),
+                url(rf"/bokeh/{_BOKEH}", RuledFiles, bokehs),
+                url(rf"/({_FILE})", RuledFiles, {"path": str(STATIC), **files}),
             ],
             default_handler_class=NotThere,
             default_handler_args={"port": self.port, "token": None},
@@ -340,15 +348,6 @@ class Server:
         self._waking = False
         for tab in self.tabs:
             tab.wake()
-
-
-def version_of_files() -> str:
-    """Return what changes when the page's files do: tabs then load them anew."""
-    hashed = hashlib.sha256()
-    for path in sorted(STATIC.rglob("*")):
-        if path.is_file():
-            hashed.update(path.read_bytes())
-    return hashed.hexdigest()[:16]
 
 
 def _silent(_handler: Any) -> None:

@@ -62,6 +62,11 @@ class Shelf:
         with self._lock:
             return [self._shown[key] for key in sorted(self._shown)]
 
+    def drop(self, key: str) -> None:
+        """Forget one, which will not come again."""
+        with self._lock:
+            self._shown.pop(key, None)
+
     def clear(self) -> None:
         """Forget all, as when another engine is looked at."""
         with self._lock:

@@ -14,8 +14,10 @@ from scopeside import adjust, pipeline_tables
 from scopeside.dashboard.fields import fields_of
 from scopeside.dashboard.page import Blob, Page
 from scopeside.dashboard.saved import name_of, text_of
+from scopeside.dashboard.steering_next import Next
 from scopeside.dashboard.versions import Versions
 from scopeside.errors import EngineNotFoundError, ScopesideError
+from scopeside.messages import validate
 from scopeside.pipeline_tables import Tables
 from scopeside.plugins import look_in, processor_class
 
@@ -29,6 +31,7 @@ class Steering:
 
     Topics: ``steering_forms`` (what there is to set; once for each engine) and
     ``steering`` (what holds). Command: ``set_params``. Question: ``pipeline_file``.
+    `Next` has those for what waits for the end of an acquisition.
     """
 
     def __init__(self, page: Page) -> None:
@@ -39,6 +42,7 @@ class Steering:
         page.on_status(self._hear_status)
         page.on_engine(self._attached)
         page.commands["set_params"] = self._set
+        Next(page, self._check)
         page.questions["pipeline_file"] = self._pipeline_file
 
     # -- telling ------------------------------------------------------------------
@@ -56,7 +60,18 @@ class Steering:
                 target=self._tell_forms, args=(folder,), name="forms", daemon=True
             ).start()
         self._versions.hear(status.get("params", {}), time.time() * 1e3)
+        self._drop_removed(status.get("params", {}))
         self._tell(running=True)
+
+    def _drop_removed(self, said: Mapping[str, Any]) -> None:
+        """Show no more what detectors have seen that were taken away since."""
+        for name, one in said.items():
+            before = [found["params"] for found in self._versions.of(name)]
+            gone = set().union(*map(_detectors, before)) - _detectors(one["params"])
+            for shown in self._page.shelf.all() if gone else ():
+                chain, _, result = shown.key.rpartition(".")
+                if chain == name and result.removesuffix("_inpainted") in gone:
+                    self._page.drop(shown.key)
 
     def _tell_forms(self, folder: str) -> None:
         try:
@@ -114,6 +129,21 @@ class Steering:
         taken = adjust.set_params(processor, values, run=engine, timeout=HOLDS_S)
         return asdict(taken)
 
+    def _check(self, processor: str, values: Mapping[str, Any]) -> None:
+        """Refuse parameters that a processor can never have.
+
+        Raises
+        ------
+        ConfigError
+            It names the key.
+        """
+        running = self._tables_of(str(self._page.status["folder"]))
+        for chain in running.tables["chain"]:
+            for step in chain["processor"]:
+                if name_of(chain["name"], step) == processor:
+                    model = processor_class(step["kind"]).Params
+                    validate(model, values, where=processor, folder=running.folder)
+
     def _pipeline_file(self, _asked: Mapping[str, str]) -> Blob:
         """Return the running pipeline as a file."""
         status = self._page.status
@@ -151,6 +181,9 @@ def form_of(kind: str) -> dict[str, Any]:
         return {**said, "why_not": f"{type(error).__name__}: {error}"}
     about = inspect.getdoc(cls) or ""
     said["about"] = about.partition("\n\n")[0].replace("\n", " ")
+    fixed = getattr(cls, "fixed", ())
+    for one in said["fields"]:
+        one["fixed"] = one["key"] in fixed
     if not hasattr(cls, "change"):
         why = (
             f"a processor of kind {kind!r} cannot change while the engine runs: save "
@@ -158,6 +191,12 @@ def form_of(kind: str) -> dict[str, Any]:
         )
         return {**said, "why_not": why}
     return {**said, "live": True, "why_not": ""}
+
+
+def _detectors(params: Mapping[str, Any]) -> set[str]:
+    """Return the names of virtual detectors."""
+    found = params.get("detectors")
+    return set(found) if isinstance(found, Mapping) else set()
 
 
 def newest_of(status: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from scopeside.board import Board
 from scopeside.child import Spec
 from scopeside.pipeline import Pipeline
+from scopeside.supervise.forks import Forks
 from scopeside.supervise.member import Member, RestartBudget
 from scopeside.supervise.memory import Memory
 
@@ -18,6 +19,7 @@ from scopeside.supervise.memory import Memory
 def members(
     pipeline: Pipeline,
     memory: Memory,
+    forks: Forks,
     run_folder: Path,
     *,
     results_folder: Path | None,
@@ -98,7 +100,7 @@ def members(
     feedback = _feedback(pipeline, common)
     frames = (collector, *channels, *workers, *recorder, adapter)
     return {
-        spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s))
+        spec.name: Member(spec, RestartBudget(engine.restarts, engine.window_s), forks)
         for spec in (*feedback, *frames, *page)
     }
 

@@ -29,16 +29,19 @@ from typing import Any
 
 import zmq
 
+from scopeside import plugins
 from scopeside.link import Link
 from scopeside.pipeline import Pipeline
 from scopeside.record.settings import EDGE
 from scopeside.runfolder import RunFolder
 from scopeside.supervise import crew
 from scopeside.supervise.books import Books, book_of
+from scopeside.supervise.deaths import Deaths
 from scopeside.supervise.ending import GRACE_S, Ending
 from scopeside.supervise.fences import Fences
+from scopeside.supervise.forks import Forks
 from scopeside.supervise.marks import Marks
-from scopeside.supervise.member import Member, State
+from scopeside.supervise.member import MODULES, Member, State
 from scopeside.supervise.memory import Memory
 from scopeside.supervise.parameters import Parameters
 from scopeside.supervise.phase import Phase
@@ -46,6 +49,7 @@ from scopeside.supervise.processes import Processes
 from scopeside.supervise.pulse import Pulse
 from scopeside.supervise.recording import Recording
 from scopeside.supervise.recovery import Recovery
+from scopeside.supervise.underway import UnderWay
 from scopeside.supervise.welcome import Welcome
 from scopeside.wire import Kind, Message
 
@@ -96,6 +100,7 @@ class Engine:
         self.failure = ""
         self.adapter_error = ""
         self._limit = limit
+        self._forks = Forks(("numba", *MODULES.values(), *plugins.imported()))
         self._memory = Memory(pipeline)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = Link.listen(self._context, f"ipc://{folder.path}/control")
@@ -104,7 +109,6 @@ class Engine:
         self._stop_asked = ""
         self._deadline: float | None = None
         self._abandoned = False
-        self._blind: set[str] = set()
         self._resumes = getattr(
             pipeline.detector_cls(pipeline.detector_params, pipeline.acquisition),
             "resumes",
@@ -113,6 +117,7 @@ class Engine:
         self.members = crew.members(
             pipeline,
             self._memory,
+            self._forks,
             folder.path,
             results_folder=results_folder,
             quarantine_folder=quarantine_folder,
@@ -135,10 +140,16 @@ class Engine:
             pipeline.engine.drain_s,
             adviser=self._who_decides(),
         )
-        self.parameters = Parameters(
-            pipeline, self._say, self._answer, self.note, self._running
+        under_way = UnderWay(self.members["adapter"].board, self.books)
+        self._deaths = Deaths(
+            self._processes, self._recovery, self._fences, self.recording, self._say
         )
-        self._marks = Marks(pipeline.record, self._say, self._answer_mark, self._newest)
+        self.parameters = Parameters(
+            pipeline, self._say, self._answer, self.note, under_way.running
+        )
+        self._marks = Marks(
+            pipeline.record, self._say, self._answer_mark, under_way.newest
+        )
         self.servers: dict[str, str] = {}
         self._welcome = Welcome(
             self._processes,
@@ -147,9 +158,10 @@ class Engine:
             self.recording,
             self.parameters,
             self.servers,
-            self._blind,
+            self._deaths.blind,
         )
         self.on_status_asked: Callable[[int | None], dict[str, Any]] | None = None
+        self._forks.prepare()  # it imports while we do other things
 
     # -- for whoever runs it ----------------------------------------------------
 
@@ -197,6 +209,7 @@ class Engine:
     def close(self) -> None:
         """Kill what still runs and give everything back."""
         self._processes.kill()
+        self._forks.close()
         self._control.close()
         self._context.destroy(linger=0)
         self._memory.close()
@@ -237,7 +250,7 @@ class Engine:
         """Do what the death of a process asks for."""
         match member.spec.role:
             case "worker":
-                self._worker_died(member)
+                self._deaths.worker(member, recovering=self.phase is Phase.RECOVERING)
             case "collector":
                 self._collector_died(member)
             case "channels" | "adviser" | "guard":
@@ -246,41 +259,15 @@ class Engine:
                 if not self._processes.restart(member):
                     self.servers.pop("page", None)
             case "recorder":
-                self._recorder_died(member)
+                self._deaths.recorder(member)
             case _:
                 self._adapter_died(member)
-
-    def _worker_died(self, member: Member) -> None:
-        self._recovery.drained(member.name)
-        self._fences.put(member, self._processes.epoch)
-        if self.phase is Phase.RECOVERING:
-            member.state = State.ENDED  # started again with the next adapter
-            return
-        chain = member.spec.chain
-        left = (State.STARTING, State.RUNNING, State.ENDED)
-        if not self._processes.restart(member) and not self._processes.workers_of(
-            chain, *left
-        ):
-            self._degrade(chain)
-
-    def _degrade(self, chain: str) -> None:
-        """Tell that nobody works for a chain any more."""
-        self._blind.add(chain)
-        self._say("adapter", Kind.DEGRADE, chain=chain)
-        self._say("collector", Kind.DEGRADE, chain=chain)
 
     def _collector_died(self, member: Member) -> None:
         if self._processes.restart(member):
             return
         self.members["adapter"].kill()
         self._fail("the collector could not be kept alive")
-
-    def _recorder_died(self, member: Member) -> None:
-        self._recovery.drained(member.name)
-        self._say("adapter", Kind.FENCE, worker=member.spec.identity)
-        if not self._processes.restart(member):
-            self._say("adapter", Kind.DEGRADE, chain=EDGE)
-            self.recording.lost()
 
     def _adapter_died(self, member: Member) -> None:
         """Let the workers finish, then close what was open as failed."""
@@ -357,24 +344,6 @@ class Engine:
     def _answer_mark(self, client: bytes, header: dict[str, Any]) -> None:
         self._control.send(Kind.KEEP, header, to=client)
 
-    def _newest(self) -> dict[str, int]:
-        """Return the time stamp of the newest frame of each open acquisition, ns."""
-        found = self.members["adapter"].board.read().get("newest", {})
-        return {
-            name: t_ns
-            for name, t_ns in found.items()
-            if t_ns is not None and name not in self.books
-        }
-
-    def _running(self) -> list[dict[str, Any]]:
-        """Return the acquisitions that the adapter has open and not ended."""
-        found = self.members["adapter"].board.read().get("open", {})
-        return [
-            one["acquisition"]
-            for name, one in found.items()
-            if one["state"] == "running" and name not in self.books
-        ]
-
     def _closed(self, header: dict[str, Any]) -> None:
         name = header["acq"]
         aborted = self._recovery.closed(name)
@@ -439,7 +408,7 @@ class Engine:
                 workers[EDGE] = int(states["recorder"] is State.RUNNING)
             for chain, n in workers.items():
                 if n == 0:
-                    self._degrade(chain)
+                    self._deaths.degrade(chain)
             self._say("adapter", Kind.GO, workers=workers)
             self.phase = Phase.RUNNING
 

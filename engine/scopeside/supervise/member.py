@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from typing import Any
 
 from scopeside.board import Board
 from scopeside.child import Spec
+from scopeside.supervise.forks import Forked, Forks
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +72,16 @@ class Member:
         self,
         spec: Spec,
         budget: RestartBudget,
+        forks: Forks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec = spec
         self.budget = budget
         self.board = Board(spec.board_fd)
         self.state = State.STARTING
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | None = None
         self.last_words: deque[str] = deque(maxlen=30)
+        self._forks = forks
         self._clock = clock
         self._partial = b""
         self._unread: list[str] = []
@@ -105,7 +106,6 @@ class Member:
     def stderr(self) -> int:
         """The descriptor on which it complains."""
         assert self.process is not None
-        assert self.process.stderr is not None
         return self.process.stderr.fileno()
 
     def start(self, **changes: Any) -> None:
@@ -116,22 +116,9 @@ class Member:
         self._partial = b""
         spec = self.spec
         fds = [spec.board_fd, spec.slab_fd, spec.spool_fd, *spec.journal_fds]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", MODULES[self.spec.role]],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[fd for fd in fds if fd >= 0],
-            # In a group of its own: Ctrl-C at the terminal is for the supervisor.
-            process_group=0,
-            env=_environment(),
+        self.process = self._forks.start(
+            MODULES[spec.role], [fd for fd in fds if fd >= 0], spec.to_json().encode()
         )
-        os.set_blocking(self.stderr, False)
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(self.spec.to_json().encode())
-            self.process.stdin.close()
-        except BrokenPipeError:
-            log.warning("%s died before it was told what to do", self.name)
 
     def read_stderr(self) -> list[str]:
         """Return the lines it has written since the last call."""
@@ -189,8 +176,7 @@ class Member:
             rest.append(self._partial.decode(errors="replace"))
             self.last_words.append(rest[-1])
             self._partial = b""
-        if self.process.stderr is not None:
-            self.process.stderr.close()
+        self.process.stderr.close()
         self._unread = rest  # for the next `read_stderr`
         if code >= 0:
             return f"exited with code {code}"
@@ -198,13 +184,3 @@ class Member:
             return f"was killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"was killed by signal {-code}"
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment with our import path, so that children find the same.
-
-    Processes share the cores among themselves; a BLAS that started a thread a core in
-    each of them would only get in their way.
-    """
-    path = os.pathsep.join(p for p in sys.path if p)
-    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}

@@ -30,7 +30,7 @@ Float32Array = npt.NDArray[np.float32]
 
 NAME = "denoised"
 _SCREEN = 1024
-"""Pixels a side that a view has at most, unless `bin` says otherwise."""
+"""Pixels a side that a view has at most, unless `binning` says otherwise."""
 _LOST = "the frame is not found on those before"
 
 
@@ -67,7 +67,7 @@ class Denoise:
         """frame: content lies as in the present frame; specimen: as in frame 0."""
         smooth_px: Annotated[float, Field(ge=0, le=32)] = 0.0
         """Standard deviation of a Gaussian over the view, pixels of the view."""
-        bin: Annotated[int, Field(ge=1, le=64)] | None = None
+        binning: Annotated[int, Field(ge=1, le=64)] | None = None
         """Pixels of a frame to one of the view, each way; none: so that the view has
         1024 a side at most."""
         shift: Literal["linear", "cubic", "integer"] = "linear"
@@ -92,13 +92,13 @@ class Denoise:
     ) -> None:
         self._params = params
         height, width = acquisition.frame_shape
-        self._bin = params.bin or 2 ** max(
+        self._binning = params.binning or 2 ** max(
             0, math.ceil(math.log2(max(height, width) / _SCREEN))
         )
-        self._bin = min(self._bin, height, width)
+        self._binning = min(self._binning, height, width)
         self._incoming = Incoming(acquisition)
         self._stabiliser = Stabiliser(acquisition)
-        field = height // self._bin, width // self._bin
+        field = height // self._binning, width // self._binning
         self._mean = RunningMean(field, params.memory, params.shift)
         self._binned = np.empty(field, np.float32)
         self._segment = 0
@@ -169,10 +169,10 @@ class Denoise:
         if drift.segment != self._segment or self._first < 0:
             self._mean.forget()
             self._segment, self._first, self._used = drift.segment, index, 0
-        if self._bin > 1:
-            frame = binning.binned(frame, self._bin, self._binned)
-            frame *= np.float32(1 / self._bin**2)
-        place = drift.dy / self._bin, drift.dx / self._bin
+        if self._binning > 1:
+            frame = binning.binned(frame, self._binning, self._binned)
+            frame *= np.float32(1 / self._binning**2)
+        place = drift.dy / self._binning, drift.dx / self._binning
         self._mean.take(frame, place)
         self._used += 1
         if self._due == 0:
@@ -214,6 +214,6 @@ class Denoise:
             "effective_frames": float(worth.mean(dtype=np.float64)),
             "effective_frames_min": float(worth.min()),
             "coordinates": self._params.coordinates,
-            "bin": self._bin,
+            "binning": self._binning,
             "segment": self._segment,
         }

@@ -54,7 +54,7 @@ class Nucleation:
         """What nuclei are on their background."""
         correct_drift: bool = True
         """Whether drift is taken out; false: frames stand still already."""
-        bin: Annotated[int, Field(ge=1, le=16)] | Literal["auto"] = "auto"
+        binning: Annotated[int, Field(ge=1, le=16)] | Literal["auto"] = "auto"
         """Width of a cell, px; auto: two thirds of the smallest radius."""
         absorbance_per_px: Annotated[float, Field(gt=0)] | None = None
         """Loss per px of thickness, -d ln I/dz; none: learnt from the nuclei."""
@@ -68,6 +68,10 @@ class Nucleation:
             if (self.max_radius_px or self.min_radius_px) < self.min_radius_px:
                 raise ValueError("max_radius_px is less than min_radius_px")
             return self
+
+    fixed: ClassVar[tuple[str, ...]] = tuple(
+        key for key in Params.model_fields if key != "alarms_per_hour"
+    )
 
     @classmethod
     def prepare(cls, acquisition: Acquisition | None = None) -> None:
@@ -101,7 +105,7 @@ class Nucleation:
             max_radius_px=params.max_radius_px,
             false_alarms=self._rate(params),
             contrast=params.contrast,
-            size=None if params.bin == "auto" else params.bin,
+            size=None if params.binning == "auto" else params.binning,
             offset=camera.offset,
             scale=1.0 / camera.gain,
         )

@@ -75,8 +75,6 @@ _IMAGES: dict[str, Image] = {
     "icom": "phase",
     "charge": "charge",
 }
-_COUNTED = ("mask", "dead", "margin_px", "saturation")
-"""Parameters that say what is measured: they cannot change once it is."""
 
 
 def centre_of_mass(
@@ -140,6 +138,8 @@ class CentreOfMass:
     """Maps the centre of mass over one scan."""
 
     order: ClassVar[Order] = Order.ANY
+    fixed: ClassVar[tuple[str, ...]] = ("mask", "dead", "margin_px", "saturation")
+    """They say what is measured."""
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
 
     class Params(FieldParams):
@@ -220,7 +220,7 @@ class CentreOfMass:
             If they change what was measured: the pixels that count, and which frames
             are invalid.
         """
-        refuse_change("com", self._params, params, _COUNTED)
+        refuse_change("com", self._params, params, self.fixed)
         if params.mask is not None and params.mask.lacks_centre:
             refuse_change("com", self._params, params, ("centre",))
         self._show(params)

@@ -59,8 +59,6 @@ _IMAGES: dict[str, Image] = {
     "idpc": "phase",
     "ddpc": "charge",
 }
-_COUNTED = ("segments", "inner_px", "outer_px", "start_deg", "centre", "saturation")
-"""Parameters that say what is measured: they cannot change once it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +88,10 @@ class Dpc:
     """Maps the deflection of the beam that the segments of a ring see."""
 
     order: ClassVar[Order] = Order.ANY
+    fixed: ClassVar[tuple[str, ...]] = (
+        "segments", "inner_px", "outer_px", "start_deg", "centre", "saturation"
+    )  # fmt: skip
+    """They say what is measured."""
 
     class Params(FieldParams):
         """The segments, the disk that moves over them, and what is wanted."""
@@ -172,7 +174,7 @@ class Dpc:
             If they change what was measured: the segments, and which frames are
             invalid; or if they do not fit the acquisition.
         """
-        refuse_change("dpc", self._params, params, _COUNTED)
+        refuse_change("dpc", self._params, params, self.fixed)
         self._show(params)
 
     def process(self, batch: Batch) -> None:

@@ -16,8 +16,10 @@ from scopeside.processor import Device, Order
 from scopeside.result import Result, invalid
 from scopeside.scan import Scan
 from scopeside.state import pack, unpack
-from scopeside_processors.kernels import USUAL_PIXELS, binning
+from scopeside_processors.kernels import USUAL_PIXELS
+from scopeside_processors.kernels import binning as kernel
 from scopeside_processors.stem.frames import check_frames
+from scopeside_processors.stem.recent import Recent
 
 Array = npt.NDArray[Any]
 
@@ -48,14 +50,17 @@ class Frame:
     class Params(Base):
         """How large the picture is."""
 
-        bin: Annotated[int, Field(ge=1, le=64)] = 1
+        binning: Annotated[int, Field(ge=1, le=64)] = 1
         """Pixels of the camera to one of the picture, each way; they are summed."""
+        sample: Annotated[int, Field(ge=0, le=256)] = 0
+        """Patterns of the last positions of a scan that come with each picture, 64
+        pixels a side at most; 0: none."""
 
     @classmethod
     def prepare(cls, acquisition: Acquisition | None = None) -> None:
         """Load what bins an acquisition, or what cameras usually deliver."""
         for dtype in USUAL_PIXELS if acquisition is None else [acquisition.dtype]:
-            binning.warm(dtype)
+            kernel.warm(dtype)
 
     def __init__(
         self,
@@ -64,10 +69,13 @@ class Frame:
         device: Device = "cpu",  # noqa: ARG002 - there is nothing to compute
     ) -> None:
         self._acquisition = acquisition
-        self._bin = min(params.bin, *acquisition.frame_shape)
+        self._binning = min(params.binning, *acquisition.frame_shape)
         self._index = _UNSEEN
         self._time_ns = 0
         self._frame: Array | None = None
+        self._recent: Recent | None = None
+        if params.sample and acquisition.scan is not None:
+            self._recent = Recent(acquisition, acquisition.scan, params.sample)
 
     def process(self, batch: Batch) -> None:
         """Keep the newest frame of `batch`, if it is newer than what is kept.
@@ -80,12 +88,16 @@ class Frame:
         check_frames(batch, self._acquisition)
         if not len(batch):
             return
+        if self._recent is not None:
+            self._recent.take(batch)
         newest = int(np.argmax(batch.index))
         index = int(batch.index[newest])
         if index > self._index:
             frame = batch.pixels[newest]
-            binned = self._bin > 1
-            self._frame = binning.binned(frame, self._bin) if binned else frame.copy()
+            binned = self._binning > 1
+            self._frame = (
+                kernel.binned(frame, self._binning) if binned else frame.copy()
+            )
             self._index, self._time_ns = index, int(batch.timestamp_ns[newest])
 
     def merge(self, other: Self) -> None:
@@ -93,22 +105,29 @@ class Frame:
         if other._index > self._index:
             self._index, self._time_ns = other._index, other._time_ns
             self._frame = other._frame
+        if self._recent is not None and other._recent is not None:
+            self._recent.merge(other._recent)
 
     def results(self) -> Iterator[Result]:
         """Yield ``frame``: (height, width), counts, in the dtype of the camera.
 
-        Binned: (height // bin, width // bin) float32. ``meta``: ``index`` of the frame
-        and its time ``t_ns``; ``scan``, ``row`` and ``column`` where the beam was,
-        absent where it was at no position; ``binning``. Invalid before the first frame.
+        Binned: (height // binning, width // binning) float32. ``meta``: ``index`` of
+        the frame and its time ``t_ns``; ``scan``, ``row`` and ``column`` where the beam
+        was, absent where it was at no position; ``binning``. Invalid before the first
+        frame. With `sample` also ``patterns``, see `Recent.result`.
         """
+        yield self._newest()
+        if self._recent is not None:
+            yield self._recent.result()
+
+    def _newest(self) -> Result:
         if self._frame is None:
-            yield invalid(NAME, "no frame yet", expected=1)
-            return
+            return invalid(NAME, "no frame yet", expected=1)
         about: dict[str, Any] = {"index": self._index, "t_ns": self._time_ns}
         about |= place_in(self._acquisition.scan, self._index)
-        if self._bin > 1:
-            about["binning"] = self._bin
-        yield Result(
+        if self._binning > 1:
+            about["binning"] = self._binning
+        return Result(
             NAME,
             self._frame.copy(),
             frame=self._index,
@@ -125,6 +144,8 @@ class Frame:
         state: dict[str, Any] = {"index": self._index, "time_ns": self._time_ns}
         if self._frame is not None:
             state["frame"] = self._frame
+        if self._recent is not None:
+            state["recent"] = self._recent.to_values()
         return pack(state)
 
     def restore(self, state: bytes) -> None:
@@ -132,3 +153,5 @@ class Frame:
         found = unpack(state)
         self._index, self._time_ns = found["index"], found["time_ns"]
         self._frame = found.get("frame")
+        if self._recent is not None:
+            self._recent.from_values(found["recent"])

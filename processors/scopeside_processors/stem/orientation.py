@@ -33,6 +33,7 @@ class Orientation:
     """Maps orientations over one scan."""
 
     order: ClassVar[Order] = Order.ANY
+    fixed: ClassVar[tuple[str, ...]] = ("method", "fold", "crystal", "step_deg")
 
     class Params(OrientationParams):
         """Which angle is wanted, and from what."""
@@ -69,7 +70,7 @@ class Orientation:
             If method, fold, crystal or step_deg are others, which values of earlier
             frames depend on.
         """
-        for key in ("method", "fold", "crystal", "step_deg"):
+        for key in self.fixed:
             if getattr(params, key) != getattr(self._params, key):
                 raise ConfigError(
                     f"orientation: {key} can be changed only between acquisitions"

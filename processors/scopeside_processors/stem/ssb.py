@@ -51,6 +51,7 @@ class SingleSideBand:
     """Maps the phase and the amplitude of a thin sample's transmission."""
 
     order: ClassVar[Order] = Order.ORDERED
+    fixed: ClassVar[tuple[str, ...]] = ("binning", "positions_per_s", "cutoff")
 
     class Params(params.Params):
         """What is wanted, what the lens does, and how fast it has to be."""
@@ -147,7 +148,7 @@ class SingleSideBand:
         ConfigError
             If something else than aberrations, `of` or `every_rows` is to change.
         """
-        for key in ("binning", "positions_per_s", "cutoff"):
+        for key in self.fixed:
             if getattr(params, key) != getattr(self._params, key):
                 raise ConfigError(
                     f"{WHO}.{key} cannot be changed during an acquisition"

@@ -114,6 +114,10 @@ class Strain:
                 raise ValueError("range_px is [least, most]")
             return self
 
+    fixed: ClassVar[tuple[str, ...]] = tuple(
+        key for key in Params.model_fields if key not in _LIVE
+    )
+
     @classmethod
     def prepare(cls, acquisition: Acquisition | None = None) -> None:
         """Load the kernels for an acquisition, or for what cameras usually deliver."""
@@ -177,10 +181,8 @@ class Strain:
         ConfigError
             If anything but reference, reference_lattice and of has changed.
         """
-        for name in type(params).model_fields:
-            if name not in _LIVE and getattr(params, name) != getattr(
-                self._params, name
-            ):
+        for name in self.fixed:
+            if getattr(params, name) != getattr(self._params, name):
                 raise ConfigError(
                     f"strain: {name} cannot change during an acquisition; only "
                     f"{', '.join(sorted(_LIVE))} can"

@@ -320,6 +320,18 @@ def test_a_command_for_another_session_is_refused_unless_it_blanks():
     assert Microscope().session != microscope.session
 
 
+def test_a_clock_that_is_set_back_does_not_bring_back_what_was_before():
+    clock = Clock()
+    microscope = Microscope(scans=True, now_ns=clock)
+    assert ask(microscope, "blank", "a", on=True).ok
+    clock.now_ns += 1_000_000
+    assert ask(microscope, "blank", "b", on=False).ok
+    placed = place(microscope)
+    assert placed.ok
+    clock.now_ns -= 1_000_000
+    assert microscope.state == placed.state
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["place_beam", "blank", "unblank", "set_defocus", "wait"]),

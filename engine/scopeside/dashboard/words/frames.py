@@ -81,7 +81,7 @@ def _full(now: Now) -> Iterator[Sentence]:
     share = now.rates.blocked_share()
     full_s = 0.0 if since is None else now.now_s - since
     if full_s >= FULL_S:
-        how = f"is full since {duration(full_s)}"
+        how = f"has been full for {duration(full_s)}"
     elif share >= WAITS_SHARE:
         how = f"was full for {100 * share:.0f} % of the last seconds"
     else:

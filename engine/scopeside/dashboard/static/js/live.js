@@ -17,7 +17,7 @@ const NO_PLACE_RETRY_MS = 10_000;
 export class Live extends EventTarget {
   #socket = null;
   #images = new Map(); // id -> {key, hz, paint, plane}
-  #topics = new Map(); // name -> {listeners: Set, value}
+  #topics = new Map(); // name -> {listeners: Set, value, unseen}
   #next = 0;
   #heardMs = Date.now(); // also counts while the machine sleeps, unlike performance.now()
   #openedMs = 0;
@@ -42,7 +42,7 @@ export class Live extends EventTarget {
     for (const name of ["online", "pageshow"]) addEventListener(name, () => this.#check());
     document.addEventListener("visibilitychange", () => {
       this.#check();
-      this.#want(); // a hidden tab paints nothing, so it wants no images
+      this.#want(); // a hidden tab paints nothing, so it wants next to nothing
     });
   }
 
@@ -61,13 +61,16 @@ export class Live extends EventTarget {
 
   // Have `listener(value)` called with what is said under a topic, and at once with what
   // was said last. Returns a function that ends it.
-  topic(name, listener) {
+  // `unseen`: also while nobody sees the tab, as for its title.
+  topic(name, listener, { unseen = false } = {}) {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = { listeners: new Set(), value: undefined };
+      topic = { listeners: new Set(), value: undefined, unseen };
       this.#topics.set(name, topic);
       this.#want();
     }
+    if (unseen && !topic.unseen) this.#want();
+    topic.unseen ||= unseen;
     topic.listeners.add(listener);
     if (topic.value !== undefined) listener(topic.value);
     return () => {
@@ -153,7 +156,9 @@ export class Live extends EventTarget {
       if (!document.hidden) {
         for (const [id, { key, hz, plane }] of this.#images) images[id] = { key, hz, plane };
       }
-      this.#say({ want: { images, topics: [...this.#topics.keys()] } });
+      // What was said last of all others is said again when the tab is seen.
+      const topics = [...this.#topics].filter(([, { unseen }]) => unseen || !document.hidden);
+      this.#say({ want: { images, topics: topics.map(([name]) => name) } });
     });
   }
 

@@ -19,10 +19,11 @@ export class Standing extends EventTarget {
   constructor(live) {
     super();
     this.#live = live;
-    live.topic("health", (health) => {
+    const hear = (health) => {
       this.health = health;
       this.#look();
-    });
+    };
+    live.topic("health", hear, { unseen: true }); // the title says how things are
     live.addEventListener("state", () => {
       if (live.state === "lost") this.#look();
     });

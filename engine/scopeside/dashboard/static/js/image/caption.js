@@ -1,7 +1,8 @@
 // What an image says of itself: how many frames it stands on, and how old it is.
 
 import { h } from "../dom.js";
-import { ageWords, whole } from "./units.js";
+import { ageWords, quantity, whole } from "./units.js";
+import { tallOf } from "./viewport.js";
 
 const OLD_MS = 2000;
 const OLD_UPDATES = 5;
@@ -66,8 +67,9 @@ export class Caption {
   #title = h("strong.title");
   #frames = h("span.frames.number");
   #version = h("span.version.number");
+  #pixel = h("span.pixel.number");
   #state = h("span.state.number");
-  element = h("div.caption", {}, this.#title, this.#frames, this.#version, this.#state);
+  element = h("div.caption", {}, this.#title, this.#frames, this.#version, this.#state, this.#pixel);
 
   title(text) {
     this.#title.textContent = text;
@@ -81,8 +83,19 @@ export class Caption {
     this.#version.title =
       typeof header.params_from === "number" ? `from frame ${whole(header.params_from)}` : "";
     put(this.#state, stateWords(header, ageMs, letGo));
+    put(this.#pixel, pixelWords(header.pixel));
     this.element.title = [header.key, header.acq].filter(Boolean).join(" · ");
   }
+}
+
+// Of pixels that are not square, "pixel 0.2 nm high, 0.1 nm wide"; empty for all others.
+export function pixelWords(pixel) {
+  if (!pixel) return "";
+  const [high, wide] = pixel.size;
+  if (Math.abs(high - wide) < 0.01 * wide) return "";
+  const [down, across] = pixel.size.map((size) => quantity(size, pixel.unit));
+  const drawn = tallOf(pixel) === 1 ? ", drawn square" : "";
+  return `pixel ${down} high, ${across} wide${drawn}`;
 }
 
 // Change a text only if it is another one: the browser then lays out nothing.

@@ -2,11 +2,13 @@
 
 import { h } from "../dom.js";
 import { put } from "./caption.js";
-import { colourAt } from "./colour_maps.js";
+import { colourAt, css } from "./colour_maps.js";
+import { labelColour } from "./labels.js";
 import { number, whole } from "./units.js";
 import { wheelCanvas } from "./wheel.js";
 
 const STEPS = 256;
+const MOST_NAMES = 8;
 
 export class ColourBar {
   #strip = h("canvas.strip", { width: STEPS, height: 1, "aria-hidden": "true" });
@@ -14,11 +16,43 @@ export class ColourBar {
   #low = h("span.number");
   #high = h("span.number");
   #curve = h("span.curve-said.dim");
+  #names = h("span.names", { hidden: true });
   #drawn = "";
-  element = h("div.colour-bar", {}, this.#low, this.#strip, this.#wheel, this.#high, this.#curve);
+  element = h(
+    "div.colour-bar",
+    {},
+    this.#low,
+    this.#strip,
+    this.#wheel,
+    this.#high,
+    this.#curve,
+    this.#names,
+  );
 
   // Show the levels of these values.
   draw(values, levels) {
+    this.element.classList.toggle("of-names", values.isLabels);
+    this.#names.hidden = !values.isLabels;
+    if (values.isLabels) this.#drawNames(values);
+    else this.#drawLevels(values, levels);
+  }
+
+  // The colours of the names that there are.
+  #drawNames(values) {
+    const found = [...new Set(values.sorted())];
+    const drawn = `names ${found.slice(0, MOST_NAMES + 1)}`;
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    this.element.title = "each label has a colour; they repeat after 21";
+    const shown = found.slice(0, MOST_NAMES).map((one) => {
+      const swatch = h("i.swatch", { "aria-hidden": "true" });
+      swatch.style.background = css(labelColour(one));
+      return h("span.number", {}, swatch, one < 0 ? "none" : String(one));
+    });
+    this.#names.replaceChildren(...shown, found.length > MOST_NAMES ? "…" : "");
+  }
+
+  #drawLevels(values, levels) {
     const turns = values.form !== "scalar";
     this.#wheel.hidden = !turns;
     this.#strip.hidden = turns;
@@ -35,10 +69,10 @@ export class ColourBar {
     ]
       .filter(Boolean)
       .join(", ");
-    if (!turns) this.#strips(levels, values.isWhole);
+    if (!turns) this.#strips(levels, values.isCounted);
   }
 
-  #strips(levels, isWhole) {
+  #strips(levels, isCounted) {
     const { gamma, log } = levels.settings;
     const drawn = `${levels.map} ${gamma} ${log} ${log ? levels.high - levels.low : ""}`;
     if (drawn === this.#drawn) return;
@@ -47,7 +81,7 @@ export class ColourBar {
     const out = new Uint32Array(image.data.buffer);
     for (let i = 0; i < STEPS; i += 1) {
       const value = levels.low + (i / (STEPS - 1)) * (levels.high - levels.low);
-      out[i] = colourAt(levels.map, levels.place(value, isWhole));
+      out[i] = colourAt(levels.map, levels.place(value, isCounted));
     }
     this.#strip.getContext("2d").putImageData(image, 0, 0);
   }

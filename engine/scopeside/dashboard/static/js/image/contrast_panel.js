@@ -31,6 +31,7 @@ export class ContrastPanel {
     h("option", { value: "auto" }, "automatic"),
     ...MAPS.map((name) => h("option", { value: name }, name)),
   );
+  #names = h("p", { hidden: true }, "Labels have a colour each: there is no contrast to set.");
   #ends = [0, 1]; // of the handles
   element;
 
@@ -50,6 +51,7 @@ export class ContrastPanel {
     this.element = h(
       "div.contrast",
       { hidden: true, role: "group", "aria-label": "contrast" },
+      this.#names,
       h("div.range", {}, plot, this.#lowHandle, this.#highHandle),
       h("div.fields", {}, this.#low, "to", this.#high, h("span.unit")),
       h(
@@ -72,6 +74,10 @@ export class ContrastPanel {
 
   // Show what holds now; what a person has the hand on is left alone.
   refresh() {
+    const isNames = this.#image.values?.isLabels ?? false;
+    this.element.classList.toggle("of-names", isNames);
+    this.#names.hidden = !isNames;
+    if (isNames) return;
     const { settings, sorted, low, high, map } = this.#levels;
     const units = this.#image.header?.units ?? "";
     this.element.querySelector(".unit").textContent = units;

@@ -66,7 +66,7 @@ export class Cursor {
   }
 
   #hover(row, col) {
-    const at = { row: this.#snap(row), col: this.#snap(col) };
+    const at = { row: Math.round(row), col: Math.round(col) };
     if (this.#image.valueAt(at.row, at.col) === undefined) this.#leave();
     else if (this.at?.row !== at.row || this.at?.col !== at.col) this.set(at);
   }
@@ -79,8 +79,10 @@ export class Cursor {
     const { values } = this.#image;
     if (values === null) return;
     const { row, col } = this.at ?? this.#middle();
-    const { step, rows, columns } = values;
-    const inside = (at, size) => this.#snap(Math.min(size - 1, Math.max(0, at)));
+    const { rows, columns } = values;
+    // Where means were sent one key goes from one to the next, unless one looks closer.
+    const { step } = values.finest({ row, col }, { row, col });
+    const inside = (at, size) => Math.min(size - 1, Math.max(0, at));
     const at = { row: inside(row + down * step, rows), col: inside(col + right * step, columns) };
     if (this.#stage.viewport.reveal(at.row, at.col)) this.#image.viewed();
     this.set(at, { isMarked: true });
@@ -90,11 +92,5 @@ export class Cursor {
   #middle() {
     const { row, col } = this.#stage.viewport.centre;
     return { row: Math.round(row), col: Math.round(col) };
-  }
-
-  // Where every second pixel was sent, the cursor stands on one of these.
-  #snap(at) {
-    const step = this.#image.values?.step ?? 1;
-    return step * Math.floor(Math.round(at) / step);
   }
 }

@@ -39,7 +39,7 @@ export class Levels {
 
   // Follow the values of a picture, unless the range is held.
   follow(values) {
-    if (values.form === "rgb") return;
+    if (values.form === "rgb" || values.isLabels) return;
     this.zero = values.form === "vector" ? zeroOf(values) : [0, 0];
     this.sorted = values.sorted(this.zero);
     const { held, map, low, high, percent } = this.settings;
@@ -64,8 +64,8 @@ export class Levels {
   // Colours between low and high, evenly.
   ramp(values) {
     const size = this.settings.log ? RAMP_LOG : RAMP;
-    this.#make(`ramp ${size} ${values.isWhole}`, size, values, (i) =>
-      this.#curve(i / (size - 1), values.isWhole),
+    this.#make(`ramp ${size} ${values.isCounted}`, size, values, (i) =>
+      this.#curve(i / (size - 1), values.isCounted),
     );
     return this.#table;
   }

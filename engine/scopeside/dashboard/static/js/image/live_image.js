@@ -2,36 +2,38 @@
 // it is, and lets one look closer. All views use it; what it is made of stands beside it.
 
 import { h } from "../dom.js";
-import { Caption, Freshness } from "./caption.js";
+import { Closer } from "./closer.js";
 import { ColourBar } from "./colour_bar.js";
 import { Cursor } from "./cursor.js";
 import { others, join } from "./group.js";
 import { Levels } from "./levels.js";
+import { Look } from "./looks.js";
+import { Saying } from "./saying.js";
 import { Scales } from "./scales.js";
 import { Stage } from "./stage.js";
-import { everyTick, presented } from "./ticking.js";
+import { presented } from "./ticking.js";
 import { tellKeys, Tools } from "./tools.js";
-import { ageWords, clock } from "./units.js";
 import { Values } from "./values.js";
 
 export class LiveImage extends EventTarget {
   #page;
   #options;
   #stage = new Stage();
+  #closer = new Closer(this.#stage, () => this.repaint());
   #levels = new Levels();
-  #caption = new Caption();
-  #fresh = new Freshness();
+  #look = new Look(this.#levels, this.#stage.viewport, () => this.#asKept());
+  #saying;
   #bar = new ColourBar();
   #scales;
   #tools = null;
   #ends = []; // what to call to want no more updates
-  #tick = null;
   #values = null; // of what is painted
   #invalid = null; // header of an invalid result that came after it
   #waiting = null; // {header, pixels} that came while frozen
   #frozenAt = null;
   #cursor;
   #plane = null;
+  #turn = 0; // counts what was to be painted
 
   // In pixels of the image: x is the column, y the row; (0, 0) is the centre of the first.
   overlay = this.#stage.overlay;
@@ -49,6 +51,7 @@ export class LiveImage extends EventTarget {
     const { compact, controls } = this.#options;
     const kind = compact ? "figure.live-image.compact" : "figure.live-image";
     this.element = h(kind, { "data-key": this.key });
+    this.#saying = new Saying(this.element, this.#stage, page.live, this.#scales);
     this.title = options.title ?? this.key;
     if (controls && !compact) this.#tools = new Tools(this, this.#levels, this.#stage);
     tellKeys(page);
@@ -58,12 +61,15 @@ export class LiveImage extends EventTarget {
       viewed: () => this.viewed(),
       zooms: !compact,
     });
-    const head = h("div.head", {}, this.#caption.element, this.#tools?.element);
+    const head = h("div.head", {}, this.#saying.caption, this.#tools?.element);
     const foot = h("div.foot", {}, this.#bar.element, this.#cursor.readout);
     this.element.append(head, ...(this.#tools ? [this.#tools.planes] : []), this.#stage.element);
     if (!compact) this.element.append(foot);
     if (this.#tools) this.element.append(this.#tools.panels);
-    this.#stage.addEventListener("layout", () => this.dispatchEvent(new Event("zoom")));
+    this.#stage.addEventListener("layout", () => {
+      this.dispatchEvent(new Event("zoom"));
+      this.#closer.look();
+    });
     this.#say();
   }
 
@@ -74,14 +80,21 @@ export class LiveImage extends EventTarget {
     const paint = (header, pixels) => this.paint(header, pixels);
     this.#ends.push(this.#page.live.image(this.key, hz, paint, this.#plane), this.#scales.follow());
     if (group !== null) this.#ends.push(join(group, this));
-    this.#watch();
+    if (this.#tools !== null) this.#ends.push(this.keep());
+    this.#saying.watch(() => this.#say(), () => this.#isSeen);
+  }
+
+  // Look as this browser has kept it, and keep how one looks; returns a function that ends it.
+  keep() {
+    const end = this.#look.begin(this.key);
+    if (this.#values !== null) this.#asKept();
+    return end;
   }
 
   // Want none.
   hide() {
     for (const end of this.#ends.splice(0)) end();
-    this.#tick?.();
-    this.#tick = null;
+    this.#saying.rest();
   }
 
   // Show another result.
@@ -90,7 +103,8 @@ export class LiveImage extends EventTarget {
     this.key = key;
     this.element.dataset.key = key;
     this.#plane = null;
-    this.#fresh = new Freshness();
+    this.#turn += 1;
+    this.#saying.begin();
     // What is painted belongs to another result.
     this.header = this.pixels = this.#values = this.#invalid = this.#waiting = null;
     delete this.element.dataset.number;
@@ -100,11 +114,7 @@ export class LiveImage extends EventTarget {
   }
 
   set title(text) {
-    this.#caption.title(text);
-    this.#stage.element.setAttribute(
-      "aria-label",
-      `${text}: arrow keys move the cursor, Enter picks, plus and minus zoom`,
-    );
+    this.#saying.title = text;
   }
 
   // Choose a plane of a result with several (a class, a scan); null: the usual one.
@@ -115,15 +125,21 @@ export class LiveImage extends EventTarget {
 
   // Paint a message of picture.py; resolves when it is on the screen.
   async paint(header, pixels) {
-    if (this.#ends.length > 0) this.#fresh.heard(header);
-    this.#watch();
+    if (this.#ends.length > 0) this.#saying.heard(header);
+    this.#saying.watch(() => this.#say(), () => this.#isSeen);
+    const turn = (this.#turn += 1);
+    const isPicture = header.valid !== false && pixels.length > 0;
+    const values = isPicture ? new Values(header, pixels) : null;
+    if (isPicture && !this.frozen && this.#closer.looks(values)) await this.#closer.refine(values);
+    if (turn !== this.#turn) return presented(); // a newer one was quicker
     if (this.frozen && this.#values !== null) {
       this.#waiting = { header, pixels };
       this.#say();
       return presented();
     }
-    if (header.valid === false || pixels.length === 0) this.#invalidate(header);
-    else this.#take(header, pixels);
+    if (isPicture) this.#take(values);
+    else this.#invalid = header;
+    this.element.dataset.number = header.number;
     this.#say();
     await presented();
     const t_painted_ms = performance.timeOrigin + performance.now();
@@ -132,8 +148,8 @@ export class LiveImage extends EventTarget {
 
   // {row, col} of the image, floats, of a place on the screen.
   toImage(clientX, clientY) {
-    const box = this.#stage.element.getBoundingClientRect();
-    return this.#stage.viewport.toImage(clientX - box.left, clientY - box.top);
+    const { left, top } = this.#stage.element.getBoundingClientRect();
+    return this.viewport.toImage(clientX - left, clientY - top);
   }
 
   // What stands at a pixel: a number (NaN: not seen), or a list of vectors and colours;
@@ -142,20 +158,24 @@ export class LiveImage extends EventTarget {
     return this.#values?.at(row, col);
   }
 
-  // Pixels of the screen per pixel of the image; the event "zoom" says that it has changed.
+  // Which part is seen, and how; the event "zoom" says that it has changed.
+  get viewport() {
+    return this.#stage.viewport;
+  }
+
+  // Pixels of the screen per pixel of the image, along a row.
   get pxPerUnit() {
-    return this.#stage.viewport.scale;
+    return this.viewport.scale;
   }
 
   get rows() {
-    return this.#stage.viewport.rows;
+    return this.viewport.rows;
   }
 
   get columns() {
-    return this.#stage.viewport.columns;
+    return this.viewport.columns;
   }
 
-  // All that can be asked of the picture itself.
   get values() {
     return this.#values;
   }
@@ -170,6 +190,7 @@ export class LiveImage extends EventTarget {
     this.#frozenAt = wanted ? Date.now() : null;
     const waiting = this.#waiting;
     this.#waiting = null;
+    if (wanted) this.#closer.hold();
     if (!wanted && waiting !== null) this.paint(waiting.header, waiting.pixels);
     this.#say();
   }
@@ -181,11 +202,11 @@ export class LiveImage extends EventTarget {
 
   set contrast(settings) {
     Object.assign(this.#levels.settings, settings);
+    this.#look.keep();
     this.repaint();
     this.tell("contrast", this.contrast);
   }
 
-  // What is black and white now, and the colours between.
   get range() {
     const { low, high, map } = this.#levels;
     return { low, high, map };
@@ -196,6 +217,7 @@ export class LiveImage extends EventTarget {
     if (this.#values === null) return;
     this.#levels.follow(this.#values);
     this.#stage.paint(this.#values, this.#levels);
+    this.#closer.painted(this.#values);
     this.#bar.draw(this.#values, this.#levels);
     this.#tools?.painted(this.#values);
     this.#cursor.read();
@@ -210,15 +232,15 @@ export class LiveImage extends EventTarget {
   follow(viewport) {
     this.#stage.viewport.follow(viewport);
     this.#stage.layout();
+    this.#look.keep();
   }
 
   // The view was moved by a person: others of the group follow.
   viewed() {
-    this.#stage.layout();
+    this.follow(this.viewport);
     for (const other of this.#others()) other.follow(this.#stage.viewport);
   }
 
-  // Tell those who listen.
   tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
@@ -228,20 +250,22 @@ export class LiveImage extends EventTarget {
     return group === null ? [] : others(group, this);
   }
 
-  #take(header, pixels) {
+  #take(values) {
+    const { header, pixels } = values;
     this.header = header;
     this.pixels = pixels;
     this.#invalid = null;
-    this.#values = new Values(header, pixels);
+    this.#values = values;
     this.repaint();
+    if (this.#look.shown()) this.#stage.layout();
     this.#measure();
-    this.element.dataset.number = header.number;
     this.element.classList.remove("empty");
   }
 
-  #invalidate(header) {
-    this.#invalid = header;
-    this.element.dataset.number = header.number;
+  #asKept() {
+    this.repaint();
+    this.#look.shown();
+    this.#stage.layout();
   }
 
   #restart() {
@@ -258,42 +282,18 @@ export class LiveImage extends EventTarget {
     this.#cursor.read();
   }
 
-  #watch() {
-    this.#tick ??= everyTick(() => {
-      this.#say();
-      if (this.element.isConnected || this.#ends.length > 0) return;
-      this.#tick?.();
-      this.#tick = null;
-    });
+  get #isSeen() {
+    return this.element.isConnected || this.#ends.length > 0;
   }
 
   // Say how things are: caption, age, grey.
   #say() {
-    const header = this.#invalid ?? this.header;
-    if (header === null) {
-      this.element.classList.add("empty");
-      this.#stage.notice("nothing yet", "");
-      return;
-    }
-    const { live } = this.#page;
-    const shown = this.header ?? header;
-    const seen = shown.t_frame_ms || shown.t_published_ms;
-    const ageMs = seen ? live.ageMs(seen) : null;
-    const isLive = this.#ends.length > 0 && !this.frozen;
-    const isOld = isLive && (live.state === "lost" || this.#fresh.isOverdue(header));
-    const age = ageMs === null ? "old" : ageWords(ageMs);
-    const letGo = this.#scales.letGo(header);
-    const reason = header.valid === false ? header.reason || "invalid" : "";
-    this.element.toggleAttribute("data-stale", isOld);
-    this.element.toggleAttribute("data-invalid", reason !== "");
-    this.#caption.say(header, isOld || this.frozen ? Math.max(ageMs, 2000) : ageMs, letGo);
-    const notice = [reason, isOld ? age : ""].filter(Boolean).join(" · ");
-    this.#stage.notice(notice, this.#frozenWords());
-  }
-
-  #frozenWords() {
-    if (!this.frozen) return "";
-    const missed = this.#waiting === null ? "" : " · newer is there";
-    return `FROZEN since ${clock(this.#frozenAt)}${missed}`;
+    this.#saying.say({
+      header: this.header,
+      invalid: this.#invalid,
+      isShown: this.#ends.length > 0,
+      frozenAt: this.#frozenAt,
+      hasNewer: this.#waiting !== null,
+    });
   }
 }

@@ -1,11 +1,13 @@
 // From values to the pixels of a canvas: one pass, nothing allocated for a pixel. What has
 // not been seen is transparent: the hatching behind the canvas shows.
 
+import { paintLabels } from "./labels.js";
 import { WHEEL_SHARES, WHEEL_STEPS, wheelTable } from "./wheel.js";
 
 // Paint `values` into the Uint32Array view of an ImageData of their size.
 export function paint(values, levels, out) {
   if (values.form === "rgb") paintColours(values, out);
+  else if (values.isLabels) paintLabels(values, out);
   else if (values.form === "vector") paintVectors(values, levels, out);
   else if (values.header.dtype === "u1" || values.header.dtype === "u2") {
     const table = levels.direct(values);

@@ -94,6 +94,7 @@ export function alongLine(values, from, to, width, pixel) {
   const whole = Math.hypot(down * perRow, right * perColumn);
   const distances = [];
   const means = [];
+  const known = values.finest(from, to);
   for (let i = 0; i < count; i += 1) {
     const share = i / (count - 1);
     let sum = 0;
@@ -101,7 +102,7 @@ export function alongLine(values, from, to, width, pixel) {
     for (let k = 0; k < width; k += 1) {
       const across = (k - (width - 1) / 2) / length;
       const row = from.row + share * down + across * right;
-      const value = between(values, row, from.col + share * right - across * down);
+      const value = between(known, row, from.col + share * right - across * down);
       if (Number.isNaN(value)) continue;
       sum += value;
       seen += 1;
@@ -114,16 +115,17 @@ export function alongLine(values, from, to, width, pixel) {
 
 // The value between pixels, from the four around; of vectors their length.
 function between(values, row, col) {
-  const { step } = values;
-  const y = Math.floor(row / step);
-  const x = Math.floor(col / step);
-  const [down, right] = [row / step - y, col / step - x];
+  const { step, top, left } = values;
+  const inMiddle = (step - 1) / 2; // where what was sent for so many pixels lies
+  const [atRow, atColumn] = [(row - top - inMiddle) / step, (col - left - inMiddle) / step];
+  const [y, x] = [Math.floor(atRow), Math.floor(atColumn)];
+  const [down, right] = [atRow - y, atColumn - x];
   let sum = 0;
   let weights = 0;
   for (const [dy, wy] of [[0, 1 - down], [1, down]]) {
     for (const [dx, wx] of [[0, 1 - right], [1, right]]) {
       if (wy * wx === 0) continue;
-      const value = scalar(values.at((y + dy) * step, (x + dx) * step));
+      const value = scalar(values.sent(y + dy, x + dx));
       if (Number.isNaN(value)) continue;
       sum += wy * wx * value;
       weights += wy * wx;

@@ -25,6 +25,8 @@ export function facts(image) {
     saved: new Date().toISOString(),
     units: header.units,
     shape: header.shape,
+    block: header.step > 1 ? [header.step, header.step] : null, // pixels for each of the file
+    block_value: header.step > 1 ? header.block : null,
     plane: header.planes ?? null,
     pixel_size: header.pixel?.size ?? null,
     pixel_unit: header.pixel?.unit ?? null,
@@ -69,7 +71,8 @@ export async function saveSnapshot(image) {
 function drawn(image) {
   const source = image.element.querySelector("canvas");
   const times = Math.max(1, Math.ceil(SHORTEST / Math.min(source.width, source.height)));
-  const large = h("canvas", { width: source.width * times, height: source.height * times });
+  const high = Math.round(source.height * times * image.viewport.tall);
+  const large = h("canvas", { width: source.width * times, height: high });
   const context = large.getContext("2d");
   hatch(context, large.width, large.height);
   context.imageSmoothingEnabled = false;

@@ -1,66 +1,59 @@
-// Where an image is seen: the canvas, the hatching behind what was not seen yet, marks, the
+// Where an image is seen: the picture, the hatching behind what was not seen yet, marks, the
 // overlay, the scale bar, and what is written over a picture that is old or invalid.
 
 import { h, svg } from "../dom.js";
 import { put } from "./caption.js";
-import { paint } from "./paint.js";
+import { Layer } from "./layer.js";
 import { ScaleBar } from "./scale_bar.js";
-import { Viewport } from "./viewport.js";
+import { tallOf, Viewport } from "./viewport.js";
 
 const NARROWEST = 0.4; // width over height of a stage; beyond, the image is not as wide
 const WIDEST = 3;
+// Where pixels are not square what lies over them is stretched as they are.
+const OVER = { preserveAspectRatio: "none" };
 
 export class Stage extends EventTarget {
   viewport = new Viewport();
-  canvas = h("canvas");
-  overlay = svg("svg", { class: "overlay" });
-  #hatch = h("div.hatch");
+  #picture = new Layer();
+  #finer = new Layer(".finer"); // a part of it, over the picture
+  overlay = svg("svg", { class: "overlay", ...OVER });
   #cross = svg("path", { class: "cross", "vector-effect": "non-scaling-stroke" });
   #line = svg("path", { class: "profile-line", "vector-effect": "non-scaling-stroke" });
-  #marks = svg("svg", { class: "marks", "aria-hidden": "true" }, this.#line, this.#cross);
+  #marks = svg("svg", { class: "marks", "aria-hidden": "true", ...OVER }, this.#line, this.#cross);
   #bar = new ScaleBar();
   #notice = h("div.notice", { hidden: true });
   #badge = h("div.badge.number", { hidden: true });
-  #image = null; // ImageData of the canvas
-  #step = 1;
+  #block = h("div.block.number", { hidden: true });
   #pixel = null;
   element = h(
     "div.stage",
     {},
-    this.#hatch,
-    this.canvas,
+    this.#picture.hatch,
+    this.#picture.canvas,
+    this.#finer.hatch,
+    this.#finer.canvas,
     this.#marks,
     this.overlay,
     this.#bar.element,
+    this.#block,
     this.#badge,
     this.#notice,
   );
 
   constructor() {
     super();
+    this.#finer.hidden = true;
     new ResizeObserver(() => this.#resized()).observe(this.element);
   }
 
-  // Paint values; returns whether the image has another shape than before.
+  // Paint values, and what is finer than these; returns whether the image has another shape.
   paint(values, levels) {
-    const { canvas } = this;
-    const { sentRows, sentColumns } = values;
-    if (this.#image?.width !== sentColumns || this.#image?.height !== sentRows) {
-      canvas.width = sentColumns;
-      canvas.height = sentRows;
-      canvas.style.width = `${sentColumns}px`;
-      canvas.style.height = `${sentRows}px`;
-      this.#image = new ImageData(sentColumns, sentRows);
-    }
-    paint(values, levels, new Uint32Array(this.#image.data.buffer));
-    canvas.getContext("2d").putImageData(this.#image, 0, 0);
+    this.#picture.paint(values, levels);
+    this.#finer.hidden = values.finer === null;
+    if (values.finer !== null) this.#finer.paint(values.finer, levels);
     const reshaped = this.viewport.fit(values.rows, values.columns);
-    if (reshaped || this.#step !== values.step) {
-      this.#step = values.step;
-      const aspect = Math.min(WIDEST, Math.max(NARROWEST, values.columns / values.rows));
-      this.element.style.aspectRatio = String(aspect);
-      this.#resized();
-    }
+    if (reshaped) this.#reshape();
+    else this.#lay();
     return reshaped;
   }
 
@@ -68,28 +61,24 @@ export class Stage extends EventTarget {
   measure(pixel) {
     if (pixel === this.#pixel && pixel !== null) return;
     this.#pixel = pixel;
-    this.#bar.draw(pixel, this.viewport);
+    const tall = tallOf(pixel);
+    if (tall === this.viewport.tall) this.#bar.draw(pixel, this.viewport);
+    else {
+      this.viewport.tall = tall;
+      this.#reshape();
+    }
   }
 
   // Put everything where the viewport says.
   layout() {
+    this.#lay();
     const { viewport } = this;
-    const { scale } = viewport;
-    const corner = viewport.toStage(-0.5, -0.5);
-    const perSent = scale * this.#step;
-    this.canvas.style.transform = `translate(${corner.x}px, ${corner.y}px) scale(${perSent})`;
-    // A pixel smaller than one of the screen is averaged with its neighbours.
-    const isLarge = perSent * devicePixelRatio >= 1;
-    this.canvas.style.imageRendering = isLarge ? "pixelated" : "auto";
-    Object.assign(this.#hatch.style, {
-      left: `${corner.x}px`,
-      top: `${corner.y}px`,
-      width: `${viewport.columns * scale}px`,
-      height: `${viewport.rows * scale}px`,
-    });
     for (const one of [this.overlay, this.#marks]) one.setAttribute("viewBox", viewport.box);
     this.#bar.draw(this.#pixel, viewport);
-    this.#bar.element.style.translate = `${Math.max(0, corner.x)}px ${-Math.max(0, corner.y)}px`;
+    const corner = viewport.toStage(-0.5, -0.5);
+    const inside = [Math.max(0, corner.x), Math.max(0, corner.y)];
+    this.#bar.element.style.translate = `${inside[0]}px ${-inside[1]}px`;
+    this.#block.style.translate = `${-inside[0]}px ${-inside[1]}px`;
     this.dispatchEvent(new Event("layout"));
   }
 
@@ -120,6 +109,23 @@ export class Stage extends EventTarget {
     this.#notice.hidden = text === "";
     put(this.#badge, badge);
     this.#badge.hidden = badge === "";
+  }
+
+  // Say what one number stands for; an empty text says nothing.
+  stands(text) {
+    put(this.#block, text);
+    this.#block.hidden = text === "";
+  }
+
+  #lay() {
+    this.#picture.layout(this.viewport);
+    if (!this.#finer.canvas.hidden) this.#finer.layout(this.viewport);
+  }
+
+  #reshape() {
+    const aspect = Math.min(WIDEST, Math.max(NARROWEST, this.viewport.aspect));
+    this.element.style.aspectRatio = String(aspect);
+    this.#resized();
   }
 
   #resized() {

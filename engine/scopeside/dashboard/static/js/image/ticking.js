@@ -8,6 +8,7 @@ let timer = null;
 export function everyTick(listener) {
   listeners.add(listener);
   timer ??= setInterval(() => {
+    if (document.hidden) return; // the next tick that is seen says how old all is
     for (const one of listeners) one();
   }, EVERY_MS);
   return () => {

@@ -1,5 +1,6 @@
 // The values of a picture: what stands at a pixel, exactly, and how they are distributed.
 
+import { labelWords } from "./labels.js";
 import { number, whole } from "./units.js";
 
 const SAMPLE = 4096; // values that percentiles are taken of
@@ -11,6 +12,7 @@ export class Values {
     this.pixels = pixels;
     [this.rows, this.columns] = header.shape;
     this.step = header.step ?? 1;
+    [this.top, this.left] = header.origin ?? [0, 0]; // of a part of an image
     [this.sentRows, this.sentColumns] = header.sent ?? header.shape;
     const depth = (header.sent ?? header.shape)[2] ?? 1;
     this.form = header.form ?? (depth === 2 ? "vector" : depth > 2 ? "rgb" : "scalar");
@@ -18,12 +20,40 @@ export class Values {
     this.offset = header.offset ?? 0;
     this.unseen = header.unseen ?? null;
     this.isWhole = header.dtype !== "f4";
+    // Counts have a least step also where means of them were sent.
+    this.isCounted = this.isWhole || (this.step > 1 && header.whole_numbers === true);
+    // Whole numbers that are names, which have no order.
+    this.isLabels = header.labels === true && this.isWhole && this.form === "scalar";
   }
+
+  finer = null; // the same for a part of it, pixel by pixel
+  refused = false; // whether that cannot be had
 
   // The value at a pixel: a number (NaN: not seen), [row, column] of a vector, or [red,
   // green, blue]; undefined beyond the image.
   at(row, column) {
+    if (this.#isFiner(row, column)) return this.finer.at(row, column);
     const place = this.#place(row, column);
+    return this.#valuesAt(place);
+  }
+
+  // What is known best about both places, to be read between pixels.
+  finest(from, to) {
+    const isFiner = this.#isFiner(from.row, from.col) && this.#isFiner(to.row, to.col);
+    return isFiner ? this.finer : this;
+  }
+
+  // The value that was sent in a row and column of those that were sent.
+  sent(y, x) {
+    const isInside = y >= 0 && x >= 0 && y < this.sentRows && x < this.sentColumns;
+    return this.#valuesAt(isInside ? y * this.sentColumns + x : undefined);
+  }
+
+  #isFiner(row, column) {
+    return this.finer !== null && this.finer.#place(row, column) !== undefined;
+  }
+
+  #valuesAt(place) {
     if (place === undefined) return undefined;
     if (this.depth === 1) return this.#value(place);
     const count = Math.min(this.depth, 3);
@@ -32,12 +62,21 @@ export class Values {
 
   // The same in words, whole numbers to the last digit.
   text(row, column) {
+    if (this.#isFiner(row, column)) return this.finer.text(row, column);
+    const { step } = this;
+    const one = this.#text(row, column);
+    if (step === 1 || one === "") return one;
+    return `${one} (${this.header.block || "mean"} of ${step} × ${step})`;
+  }
+
+  #text(row, column) {
     const place = this.#place(row, column);
     if (place === undefined) return "";
     if (this.form === "rgb") return this.#colourText(place);
     if (this.form === "vector") return vectorText(this.at(row, column), this.header.units);
     const raw = this.pixels[place];
     if (raw === this.unseen || Number.isNaN(raw)) return "not seen yet";
+    if (this.isLabels) return labelWords(raw + this.offset);
     const { units, offset_exact: exact } = this.header;
     const about =
       exact !== undefined && this.isWhole
@@ -68,8 +107,8 @@ export class Values {
   }
 
   #place(row, column) {
-    const y = Math.floor((Math.round(row) + 0.0) / this.step);
-    const x = Math.floor((Math.round(column) + 0.0) / this.step);
+    const y = Math.floor((Math.round(row) - this.top) / this.step);
+    const x = Math.floor((Math.round(column) - this.left) / this.step);
     const inside = y >= 0 && x >= 0 && y < this.sentRows && x < this.sentColumns;
     return inside ? y * this.sentColumns + x : undefined;
   }

@@ -1,5 +1,6 @@
 // Which part of an image a stage shows: from pixels of the image to those of the screen.
 
+const MOST_TALL = 20; // and as little as 1/20; beyond, a pixel is drawn square
 const CLOSEST = 4; // image pixels along the shorter side, when zoomed in as far as it goes
 
 export class Viewport {
@@ -7,6 +8,7 @@ export class Viewport {
   columns = 1;
   width = 1; // of the stage, CSS pixels
   height = 1;
+  tall = 1; // height of a pixel over its width
   zoom = 1; // 1: the whole image fits
   centre = { row: 0, col: 0 };
 
@@ -24,9 +26,19 @@ export class Viewport {
     this.centre = { row: (this.rows - 1) / 2, col: (this.columns - 1) / 2 };
   }
 
-  // CSS pixels per pixel of the image.
+  // CSS pixels per column of the image, and per row.
   get scale() {
-    return this.zoom * Math.min(this.width / this.columns, this.height / this.rows);
+    const { rows, columns, tall } = this;
+    return this.zoom * Math.min(this.width / columns, this.height / (rows * tall));
+  }
+
+  get rowScale() {
+    return this.scale * this.tall;
+  }
+
+  // Width over height of the whole image.
+  get aspect() {
+    return this.columns / (this.rows * this.tall);
   }
 
   // Zoom by a factor so that what lies at (x, y) of the stage stays there.
@@ -42,7 +54,7 @@ export class Viewport {
 
   // Move the image by so many CSS pixels.
   panBy(dx, dy) {
-    this.centre.row -= dy / this.scale;
+    this.centre.row -= dy / this.rowScale;
     this.centre.col -= dx / this.scale;
     this.#keepInside();
   }
@@ -67,7 +79,7 @@ export class Viewport {
 
   toImage(x, y) {
     return {
-      row: this.centre.row + (y - this.height / 2) / this.scale,
+      row: this.centre.row + (y - this.height / 2) / this.rowScale,
       col: this.centre.col + (x - this.width / 2) / this.scale,
     };
   }
@@ -75,18 +87,30 @@ export class Viewport {
   toStage(row, col) {
     return {
       x: this.width / 2 + (col - this.centre.col) * this.scale,
-      y: this.height / 2 + (row - this.centre.row) * this.scale,
+      y: this.height / 2 + (row - this.centre.row) * this.rowScale,
     };
   }
 
   // The viewBox of an SVG that covers the stage, in image pixels.
   get box() {
     const { row, col } = this.toImage(0, 0);
-    return `${col} ${row} ${this.width / this.scale} ${this.height / this.scale}`;
+    return `${col} ${row} ${this.width / this.scale} ${this.height / this.rowScale}`;
+  }
+
+  // The pixels that are seen, and as many more on each side as `margin`, a share of these.
+  seen(margin) {
+    const [halfRows, halfColumns] = this.#half().map((half) => half * (1 + 2 * margin));
+    const first = (middle, half) => Math.max(0, Math.floor(middle - half + 0.5));
+    const last = (middle, half, size) => Math.min(size, Math.ceil(middle + half + 0.5));
+    const row = first(this.centre.row, halfRows);
+    const column = first(this.centre.col, halfColumns);
+    const rows = last(this.centre.row, halfRows, this.rows) - row;
+    const columns = last(this.centre.col, halfColumns, this.columns) - column;
+    return { row, column, rows, columns };
   }
 
   #half() {
-    return [this.height / this.scale / 2, this.width / this.scale / 2];
+    return [this.height / this.rowScale / 2, this.width / this.scale / 2];
   }
 
   #keepInside() {
@@ -99,4 +123,13 @@ export class Viewport {
 function inside(at, half, size) {
   if (2 * half >= size) return (size - 1) / 2;
   return Math.min(size - 0.5 - half, Math.max(half - 0.5, at));
+}
+
+// How tall pixels of this size are drawn, over their width; 1 where nobody has said.
+export function tallOf(pixel) {
+  if (!pixel) return 1;
+  const [down, across] = pixel.size;
+  const tall = down / across;
+  const isSquare = Math.abs(tall - 1) < 0.01;
+  return isSquare || tall > MOST_TALL || tall < 1 / MOST_TALL ? 1 : tall;
 }

@@ -1,12 +1,20 @@
 // Which images are shown, and in which order: what a person has chosen for this pipeline, or
 // what is usually worth looking at.
 
+import { KeptTable } from "../kept_table.js";
+
 const MOST_USUAL = 6;
 const MOST_DETECTORS = 4; // virtual detectors among them
-const PREFIX = "scopeside.images.";
+
+export const chosen = new KeptTable("scopeside.chosen", {
+  what: "the choice of images",
+  version: 1,
+  most: 32, // pipelines
+  isGood: (keys) => Array.isArray(keys) && keys.every((key) => typeof key === "string"),
+});
 
 // Results that are steps on the way to others, or checks: to be ticked, not shown unasked.
-const ASIDE = new Set(["max", "variance", "validity", "total", "com", "com_y", "com_x", "segments"]);
+const ASIDE = new Set(["max", "variance", "validity", "total", "com", "com_y", "com_x", "segments", "patterns"]);
 // Left out where the other of the pair is there: it shows the same, better.
 const BETTER = { sum: "mean", field: "field_colour" };
 // What is looked at first; results that are not named here come before the last two.
@@ -40,10 +48,9 @@ export class Choice {
 
   // Take up what was chosen for the pipeline of that name; whether it is another one.
   of(pipeline) {
-    const name = PREFIX + pipeline;
-    if (name === this.#name) return false;
-    this.#name = name;
-    this.#keys = read(name);
+    if (pipeline === this.#name) return false;
+    this.#name = pipeline;
+    this.#keys = chosen.get(pipeline) ?? null;
     return true;
   }
 
@@ -58,9 +65,7 @@ export class Choice {
 
   set(keys) {
     this.#keys = keys;
-    if (this.#name === null) return;
-    if (keys === null) localStorage.removeItem(this.#name);
-    else localStorage.setItem(this.#name, JSON.stringify(keys));
+    if (this.#name !== null) chosen.set(this.#name, keys ?? undefined);
   }
 }
 
@@ -70,13 +75,4 @@ export function moved(keys, key, to) {
   const at = typeof to === "number" ? keys.indexOf(key) + to : keys.indexOf(to);
   rest.splice(Math.min(Math.max(at, 0), rest.length), 0, key);
   return rest;
-}
-
-function read(name) {
-  try {
-    const keys = JSON.parse(localStorage.getItem(name));
-    return Array.isArray(keys) && keys.every((key) => typeof key === "string") ? keys : null;
-  } catch {
-    return null; // of another version
-  }
 }

@@ -4,6 +4,7 @@
 import { question } from "../ask.js";
 import { svg } from "../dom.js";
 import { pictureOf } from "../live.js";
+import { Where } from "./where.js";
 
 const EVERY_MS = 200;
 const AGAIN_MS = 1000; // a pinned position that is only near by now: there may be more
@@ -17,9 +18,11 @@ export class Link {
   #isAsking = false;
   #last = null; // {at, from: header.pattern or null, exact}
   #timer = null;
+  #where;
 
   constructor(pattern) {
     this.#pattern = pattern;
+    this.#where = new Where(pattern);
     pattern.addEventListener("unpin", () => this.unpin());
   }
 
@@ -32,17 +35,20 @@ export class Link {
       this.#marked.delete(image);
     }
     for (const image of images) if (!this.#marked.has(image)) this.#follow(image);
+    this.#where.images = images;
     this.#draw();
   }
 
   show() {
     this.#timer ??= setInterval(() => this.#askAgain(), AGAIN_MS);
+    this.#where.show();
   }
 
   hide() {
     clearInterval(this.#timer);
     this.#timer = null;
     this.#wanted = null;
+    this.#where.hide();
   }
 
   unpin() {
@@ -110,7 +116,8 @@ export class Link {
       const { header, pixels } = pictureOf(await question("pattern", asked));
       const from = header.pattern;
       this.#last = { at, from, exact: from.away === 0 };
-      await this.#pattern.paint(header, pixels);
+      const scan = [...this.#marked.keys()].find((image) => image.header?.acq === header.acq);
+      await this.#pattern.paint(header, pixels, scan?.header.pixel);
     } catch (error) {
       this.#last = { at, from: null, exact: false };
       this.#pattern.refuse(at, error.message);
@@ -126,11 +133,13 @@ export class Link {
       const radius = (RADIUS_REM * rem) / (image.pxPerUnit || 1);
       mark.replaceChildren();
       if (at === null) continue;
-      mark.append(...twice("circle", { cx: at.column, cy: at.row, r: radius }));
+      const high = radius / image.viewport.tall; // round also where pixels are not square
+      const ring = { cx: at.column, cy: at.row, rx: radius, ry: high };
+      mark.append(...twice("ellipse", ring));
       const from = this.#last?.from;
       if (from && (from.row !== at.row || from.column !== at.column)) {
         const { row, column } = from;
-        const d = `M${column} ${row - radius}l${radius} ${radius}l${-radius} ${radius}l${-radius} ${-radius}z`;
+        const d = `M${column} ${row - high}l${radius} ${high}l${-radius} ${high}l${-radius} ${-high}z`;
         mark.append(...twice("path", { d }));
       }
     }

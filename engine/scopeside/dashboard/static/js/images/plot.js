@@ -2,6 +2,7 @@
 // twice a second at most.
 
 import { question } from "../ask.js";
+import { bokeh, hasBokeh } from "../bokeh.js";
 import { h, svg } from "../dom.js";
 
 const EVERY_MS = 500;
@@ -52,6 +53,8 @@ export class Plot {
   async #ask() {
     const wanted = this.#wanted;
     try {
+      if (!hasBokeh()) this.#says.textContent = "loading what draws plots …";
+      await bokeh();
       const found = await question("series", { key: this.#key });
       this.#number = Math.max(wanted, found.number);
       await this.#draw(found);

@@ -37,8 +37,7 @@ export class Tile extends EventTarget {
 
   // Width over height of the picture.
   get aspect() {
-    const [rows, columns] = this.image.header?.shape ?? [1, 1];
-    return Math.min(WIDEST, Math.max(NARROWEST, columns / rows)) || 1;
+    return Math.min(WIDEST, Math.max(NARROWEST, this.image.viewport.aspect));
   }
 
   // What stands above and below the picture, CSS pixels.

@@ -3,11 +3,13 @@
 
 import { h } from "../dom.js";
 import { put } from "../image/caption.js";
-import { Choice, isScanImage, moved } from "./choice.js";
+import { looks } from "../image/looks.js";
+import { Choice, chosen, isScanImage, moved } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { Grid } from "./grid.js";
 import { Link } from "./link.js";
 import { Pattern } from "./pattern.js";
+import { RecordedFrame } from "./recorded.js";
 import { ValuesPanel } from "./values.js";
 
 export const name = "Images";
@@ -30,11 +32,14 @@ class ImagesView {
   #chooser = new Chooser();
   #values = new ValuesPanel();
   #pattern;
+  #recorded;
   #link;
   #grid;
   #images = new Map(); // entries of the catalogue that are images, by key
   #hasHeard = false;
   #choose = h("button", { "aria-expanded": "false", onclick: () => this.#open(!this.#chooser.isOpen) });
+  #reset = h("button.quiet", { onclick: () => this.#asAtFirst() }, "Reset contrast, zoom and choice");
+  #kept = h("span.kept", { role: "status", hidden: true });
   #nothing = h("p.nothing.dim", {}, WAITS);
   #side;
 
@@ -43,8 +48,12 @@ class ImagesView {
     this.#pattern = new Pattern(page);
     this.#link = new Link(this.#pattern);
     this.#grid = new Grid(page, room);
-    this.#side = h("div.side", {}, this.#pattern.element, this.#values.element);
-    const main = h("div.main", {}, h("div.row.bar", {}, this.#choose), this.#nothing, room);
+    this.#recorded = new RecordedFrame(page);
+    const parts = [this.#pattern, this.#recorded, this.#values];
+    this.#side = h("div.side", {}, ...parts.map(({ element }) => element));
+    this.#reset.title = "as at first, for all results: this browser keeps them over a reload";
+    const bar = h("div.row.bar", {}, this.#choose, this.#reset, this.#kept);
+    const main = h("div.main", {}, bar, this.#nothing, room);
     root.append(h("div.images-view", {}, this.#chooser.element, main, this.#side));
     for (const [key, what] of KEYS) page.keys.add(key, what, null, { where: "Titles of images" });
     root.addEventListener("keydown", (event) => event.key === "Escape" && this.#link.unpin());
@@ -55,23 +64,30 @@ class ImagesView {
   show() {
     this.#grid.show();
     this.#link.show();
+    this.#recorded.show();
     this.#values.show();
   }
 
   hide() {
     this.#grid.hide();
     this.#link.hide();
+    this.#recorded.hide();
     this.#values.hide();
   }
 
   #listen(live, standing) {
     standing.addEventListener("change", () => put(this.#nothing, standing.startsWords || WAITS));
-    live.topic("status", ({ pipeline }) => this.#choice.of(pipeline ?? "") && this.#arrange());
+    live.topic("status", ({ pipeline }) => {
+      if (this.#choice.of(pipeline ?? "")) this.#arrange();
+      else this.#seeSide(); // whether something is recorded may be another matter now
+    });
     live.topic("catalogue", (catalogue) => this.#hear(catalogue));
     live.topic("values", (values) => {
       this.#values.set(values);
       this.#seeSide();
     });
+    for (const one of [looks, chosen]) one.addEventListener("trouble", () => this.#sayKept());
+    this.#sayKept();
     this.#grid.addEventListener("move", ({ detail }) => this.#move(detail));
     this.#grid.addEventListener("remove", ({ detail }) => this.#tick(detail.key, false));
     this.#chooser.addEventListener("move", ({ detail }) => this.#move(detail));
@@ -102,6 +118,19 @@ class ImagesView {
   #set(keys) {
     this.#choice.set(keys);
     this.#arrange();
+  }
+
+  #asAtFirst() {
+    looks.clear();
+    chosen.clear();
+    this.#set(null);
+  }
+
+  // What this browser should have kept, and has not.
+  #sayKept() {
+    const trouble = [looks.trouble, chosen.trouble].filter(Boolean).join("; ");
+    put(this.#kept, trouble);
+    this.#kept.hidden = trouble === "";
   }
 
   #tick(key, on) {
@@ -138,6 +167,7 @@ class ImagesView {
   }
 
   #seeSide() {
-    this.#side.hidden = this.#pattern.element.hidden && this.#values.element.hidden;
+    const parts = [this.#pattern, this.#recorded, this.#values];
+    this.#side.hidden = parts.every(({ element }) => element.hidden);
   }
 }

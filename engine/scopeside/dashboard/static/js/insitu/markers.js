@@ -82,7 +82,7 @@ export class Markers {
   #shift() {
     const { header } = this.#image;
     if (header === null || header.acq !== this.#record.told?.acq) return null;
-    const { binning = 1, bin = binning, coordinates, drift } = header.meta ?? {};
+    const { binning: bin = 1, coordinates, drift } = header.meta ?? {};
     const [dy, dx] = this.#record.driftAt(header.frame);
     // A view in coordinates of the specimen goes by the drift that its own chain has found.
     const [backY, backX] = coordinates === "specimen" && drift ? drift : [0, 0];
@@ -103,8 +103,8 @@ export class Markers {
 
   // Units of the frame per CSS pixel.
   get #px() {
-    const { binning = 1, bin = binning } = this.#image.header.meta ?? {};
-    return bin / this.#image.pxPerUnit;
+    const { binning = 1 } = this.#image.header.meta ?? {};
+    return binning / this.#image.pxPerUnit;
   }
 
   #drawEvents() {

@@ -71,10 +71,7 @@ export class Pane {
     this.#markers.chosen = event;
     const at = event === null ? null : this.#markers.placeOf(event);
     if (at === null || !this.#image.follow) return;
-    const stage = this.#image.element.querySelector(".stage");
-    const { pxPerUnit, rows, columns } = this.#image;
-    const whole = Math.min(stage.clientWidth / columns, stage.clientHeight / rows);
-    this.#image.follow({ zoom: Math.max(zoom, pxPerUnit / whole), centre: at });
+    this.#image.follow({ zoom: Math.max(zoom, this.#image.viewport.zoom), centre: at });
   }
 
   // ---------------------------------------------------------------------------

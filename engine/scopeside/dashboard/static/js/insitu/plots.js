@@ -1,5 +1,6 @@
 // The plots: rows over one time axis, with what moves through time.
 
+import { bokeh, hasBokeh } from "../bokeh.js";
 import { h } from "../dom.js";
 import { Plot } from "./plot.js";
 import { Row } from "./row.js";
@@ -21,6 +22,7 @@ export class Plots {
   #stack = h("div.stack");
   #cursor = h("div.time-cursor", { hidden: true });
   #readout = h("output.readout.number");
+  #loading = h("p.loading.dim", { role: "status", hidden: true });
   #buttons = {};
   #sight;
   element;
@@ -28,7 +30,7 @@ export class Plots {
   constructor(record) {
     this.#record = record;
     const scroll = h("div.scroll", {}, this.#stack, h("div.axis", {}, this.#axisHost), this.#cursor);
-    this.element = h("div.plots", {}, this.#toolbar(), scroll);
+    this.element = h("div.plots", {}, this.#toolbar(), this.#loading, scroll);
     this.#sight = new IntersectionObserver((seen) => this.#sighted(seen), { root: scroll });
     this.#window.addEventListener("change", () => this.#draw());
     this.#reachable(scroll);
@@ -128,7 +130,8 @@ export class Plots {
       this.#buttons[name].setAttribute("aria-pressed", String(this.#window.mode === name));
     }
     if (told === null || !this.element.isConnected) return;
-    if (this.#axis === null && this.#rows.size > 0) {
+    if (this.#rows.size > 0 && !hasBokeh()) this.#load();
+    else if (this.#axis === null && this.#rows.size > 0) {
       this.#axis = new Plot(this.#axisHost, () => this.#style, { axis: true });
       this.#axis.show();
     }
@@ -139,6 +142,22 @@ export class Plots {
       this.#rows.get(row.id)?.update(row, this.#record, { start, end }, this.#chosen?.uid, marks);
     }
     for (const row of this.#rows.values()) if (row.plot !== null) row.plot.drag = this.#drag;
+  }
+
+  // Have what draws plots, and draw; each news tries again after a failure.
+  async #load() {
+    const say = (text) => {
+      this.#loading.textContent = text;
+      this.#loading.hidden = text === "";
+    };
+    if (this.#loading.hidden) say("loading what draws plots …");
+    try {
+      await bokeh();
+      say("");
+      this.#draw();
+    } catch (error) {
+      say(`No plots: ${error.message}`);
+    }
   }
 
   #marks() {

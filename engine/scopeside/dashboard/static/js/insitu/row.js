@@ -1,5 +1,6 @@
 // A row: its name, unit, and values on the left, the plot on the right.
 
+import { hasBokeh } from "../bokeh.js";
 import { h, svg } from "../dom.js";
 import { Plot, COLOURS } from "./plot.js";
 import { bandsOf } from "./bands.js";
@@ -45,7 +46,7 @@ export class Row extends EventTarget {
     const lines = [...record.lines.values()].filter((line) => line.row === row.id);
     this.#shown = { row, lines };
     this.#say(row, lines);
-    if (!this.isSeen || this.#isFolded) return;
+    if (!this.isSeen || this.#isFolded || !hasBokeh()) return;
     this.#plot ??= this.#makePlot();
     const courses = row.id.startsWith("radius") ? record.courses(row.unit) : [];
     this.#ofMany.hidden = courses.length === 0;

@@ -1,16 +1,18 @@
 // Detectors that come, go, or get another name. The engine takes that between acquisitions
-// alone: what is asked for meanwhile waits for the end of the one that runs.
+// alone: what is asked for meanwhile waits, at the page's server, for the end of the one that
+// runs.
 
 import { h } from "../dom.js";
 import { tidy } from "./geometry.js";
+import { WaitingLine } from "./waiting_line.js";
 
 const KINDS = ["disk", "annulus", "segment", "rectangle", "polygon"];
+const NO_NAME = "a name is a letter, then at most 31 letters, digits, _ or -";
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/;
 
 export class Detectors {
   #model;
-  #waiting = null; // {name of the processor, what, change(detectors)}
-  #underWay = false;
+  #line;
   #which = h("select", { "aria-label": "processor", onchange: () => this.#update() });
   #name = nameInput("name of the new detector", "name");
   #kind = h("select", { "aria-label": "shape" }, ...options(KINDS));
@@ -19,11 +21,10 @@ export class Detectors {
   #add = h("button", { onclick: () => this.#askToAdd() }, "Add");
   #rename = h("button", { onclick: () => this.#askToRename() }, "Rename");
   #remove = h("button", { onclick: () => this.#askToRemove() }, "Remove");
-  #cancel = h("button", { onclick: () => this.#forget(), hidden: true }, "Cancel");
-  #said = h("p.answer", { role: "status" });
 
   constructor(model) {
     this.#model = model;
+    this.#line = new WaitingLine(model, "detectors");
     const row = (...parts) => h("div.row", {}, ...parts);
     this.element = h(
       "details.detectors",
@@ -33,10 +34,9 @@ export class Detectors {
       this.#which,
       row(this.#name, this.#kind, this.#add),
       row(this.#old, this.#new, this.#rename, this.#remove),
-      row(this.#said, this.#cancel),
+      this.#line.element,
     );
     model.addEventListener("forms", () => this.#watch());
-    model.addEventListener("state", () => this.#look());
     this.#watch();
   }
 
@@ -45,7 +45,6 @@ export class Detectors {
   }
 
   #watch() {
-    this.#forget();
     const all = [...this.#model.processors.values()];
     const mine = all.filter(({ form }) => tableOf(form) !== undefined);
     this.#which.replaceChildren(...options(mine.map(({ form }) => form.name)));
@@ -62,7 +61,9 @@ export class Detectors {
     if (names.join() !== [...this.#old.options].map(({ value }) => value).join()) {
       this.#old.replaceChildren(...options(names));
     }
-    const why = processor.whyNot || (this.#waiting !== null ? "one change waits already" : "");
+    this.#line.show(processor);
+    const waits = processor.next?.state === "waiting";
+    const why = processor.whyNot || (waits ? "one change waits already" : "");
     for (const button of [this.#add, this.#rename, this.#remove]) {
       button.disabled = why !== "";
       button.title = why;
@@ -79,70 +80,30 @@ export class Detectors {
     const kind = this.#kind.value;
     if (!this.#isFree(name)) return;
     const shape = { [kind]: usual(kind, this.#model.frame) };
-    this.#wait(`add ${name}`, (all) => ({ ...all, [name]: shape }));
+    this.#line.ask(`add ${name}`, { values: { [this.#keyOf(name)]: shape } });
   }
 
   #askToRename() {
     const [from, to] = [this.#old.value, this.#new.value.trim()];
     if (!this.#isFree(to)) return;
-    const named = ([name, one]) => [name === from ? to : name, one];
-    const renamed = (all) => Object.fromEntries(Object.entries(all).map(named));
-    this.#wait(`rename ${from} to ${to}`, renamed);
+    this.#line.ask(`rename ${from} to ${to}`, { move: { [this.#keyOf(from)]: to } });
   }
 
   #askToRemove() {
     const gone = this.#old.value;
-    const left = (all) => Object.entries(all).filter(([name]) => name !== gone);
-    this.#wait(`remove ${gone}`, (all) => Object.fromEntries(left(all)));
+    this.#line.ask(`remove ${gone}`, { drop: [this.#keyOf(gone)] });
+  }
+
+  #keyOf(name) {
+    return `${tableOf(this.#processor.form).key}.${name}`;
   }
 
   #isFree(name) {
     const isName = NAME.test(name);
     const isFree = !(name in detectorsOf(this.#processor));
-    if (!isName) this.#say("a name is a letter, then at most 31 letters, digits, _ or -", true);
-    else if (!isFree) this.#say(`there is a detector ${name} already`, true);
+    if (!isName) this.#line.say(NO_NAME, true);
+    else if (!isFree) this.#line.say(`there is a detector ${name} already`, true);
     return isName && isFree;
-  }
-
-  #wait(what, change) {
-    this.#waiting = { processor: this.#processor, what, change };
-    this.#cancel.hidden = false;
-    this.#say(`${what}: waits for the end of the acquisition`, false);
-    this.#update();
-    this.#look();
-  }
-
-  #forget() {
-    this.#waiting = null;
-    this.#cancel.hidden = true;
-    this.#say("", false);
-    this.#update();
-  }
-
-  async #look() {
-    const { state } = this.#model;
-    if (this.#waiting === null || this.#underWay || state.open || !state.running) return;
-    const { processor, what, change } = this.#waiting;
-    this.#underWay = true;
-    try {
-      const { key } = tableOf(processor.form);
-      const { version } = await processor.set({ [key]: change(detectorsOf(processor)) });
-      this.#forget();
-      this.#say(`${what}: version ${version}, from the next acquisition on`, false);
-    } catch (error) {
-      // Another acquisition was quicker: that refusal is no word on the change itself.
-      if (!error.message.includes("between acquisitions")) {
-        this.#forget();
-        this.#say(error.message, true);
-      }
-    } finally {
-      this.#underWay = false;
-    }
-  }
-
-  #say(text, isProblem) {
-    this.#said.textContent = text;
-    this.#said.classList.toggle("problem", isProblem);
   }
 }
 

@@ -4,8 +4,10 @@ import { h } from "../dom.js";
 import { controlOf } from "./controls.js";
 import { limits, same } from "./values.js";
 import { Versions } from "./versions.js";
+import { WaitingLine } from "./waiting_line.js";
 
 const FAR = 1e6;
+const FIXED = "from the next acquisition on";
 
 export class Forms {
   #model;
@@ -24,8 +26,8 @@ export class Forms {
       this.#body.replaceChildren(h("p.dim", {}, problem || "No pipeline was seen yet."));
       return;
     }
-    const processors = [...this.#model.processors.values()];
-    this.#body.replaceChildren(...processors.map((processor) => new Form(processor).element));
+    const forms = [...this.#model.processors.values()].map((one) => new Form(this.#model, one));
+    this.#body.replaceChildren(...forms.map(({ element }) => element));
   }
 }
 
@@ -34,13 +36,16 @@ class Form {
   #rows = new Map(); // dotted key -> Row
   #fields = h("div.fields");
   #said = h("p.answer", { role: "status" });
+  #later;
   #since = h("span.dim.number");
   #why = h("p.dim.why");
   #apply = h("button.apply", { type: "submit" }, "Apply");
   #reset = h("button.reset", { type: "button", onclick: () => this.#resetAll() }, "Reset");
 
-  constructor(processor) {
+  constructor(model, processor) {
     this.#processor = processor;
+    this.#later = new WaitingLine(model, "form");
+    this.#later.show(processor);
     const { name, kind, about, live } = processor.form;
     const form = h(
       "form",
@@ -50,6 +55,7 @@ class Form {
       this.#fields,
       h("div.row", {}, this.#apply, this.#reset),
       this.#said,
+      this.#later.element,
     );
     const what = name.endsWith(`.${kind}`) ? " " : ` (${kind}) `;
     const title = h("summary", {}, h("b", {}, name), what, this.#since);
@@ -80,11 +86,14 @@ class Form {
     this.#since.textContent = this.#processor.since;
     this.#why.textContent = whyNot;
     this.#why.hidden = whyNot === "";
+    this.#later.update();
     this.#look();
   }
 
   #add(key, field) {
-    const row = new Row(`${this.#processor.form.name}.${key}`, key, field, () => this.#look());
+    const { name } = this.#processor.form;
+    const when = this.#processor.isFixed(key) ? FIXED : "";
+    const row = new Row(`${name}.${key}`, key, field, when, () => this.#look());
     this.#rows.set(key, row);
   }
 
@@ -107,8 +116,12 @@ class Form {
 
   async #ask() {
     if (this.#apply.disabled) return;
-    const edited = [...this.#rows.entries()].filter(([, row]) => row.edited);
-    const values = Object.fromEntries(edited.map(([key, row]) => [key, row.value]));
+    const all = [...this.#rows.entries()].filter(([, row]) => row.edited);
+    const later = all.filter(([key]) => this.#processor.waits(key));
+    const edited = all.filter((one) => !later.includes(one));
+    if (later.length > 0) this.#askLater(later);
+    if (edited.length === 0) return;
+    const values = valuesOf(edited);
     this.#say("asked for …", false);
     try {
       const answer = await this.#processor.set(values);
@@ -119,6 +132,17 @@ class Form {
     } catch (error) {
       this.#refused(error.message, edited);
     }
+    this.#look();
+  }
+
+  // Have what does not change in mid-acquisition wait for its end.
+  async #askLater(rows) {
+    this.#say("", false);
+    const values = valuesOf(rows);
+    const words = ([key, value]) => `${key} = ${JSON.stringify(value)}`;
+    const what = Object.entries(values).map(words);
+    if (!(await this.#later.ask(what.join(", "), { values }))) return;
+    for (const [, row] of rows) row.reset(); // it shows what holds
     this.#look();
   }
 
@@ -152,7 +176,8 @@ class Row {
   problem = "";
   value = null;
 
-  constructor(id, key, field, look) {
+  // `when`: in words, where it is not at once.
+  constructor(id, key, field, when, look) {
     this.#field = field;
     this.#look = look;
     this.#control = controlOf(field, id, () => this.#edit());
@@ -167,6 +192,7 @@ class Row {
         this.#control.element,
         field.unit ? h("span.unit", {}, field.unit) : null,
         hint ? h("span.dim.hint", {}, hint) : null,
+        when ? h("span.when", {}, when) : null,
         this.#mark,
       ),
       this.#problem,
@@ -235,6 +261,10 @@ function namedBy(line, name, edited) {
     edited.find(([key]) => isIn(key)) ??
     (edited.length === 1 ? edited[0] : undefined)
   );
+}
+
+function valuesOf(rows) {
+  return Object.fromEntries(rows.map(([key, row]) => [key, row.value]));
 }
 
 function counted(frame) {

@@ -67,6 +67,31 @@ export const KINDS = {
   },
 };
 
+// A polygon with one more corner, in the middle of the edge behind corner `i` or at `where`.
+export function withCorner(pose, i, where = null) {
+  const [a, b] = [pose.points[i], pose.points[(i + 1) % pose.points.length]];
+  const [y, x] = where ?? [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+  return { ...pose, points: pose.points.toSpliced(i + 1, 0, at(y, x)) };
+}
+
+// A polygon without corner `i`; null: three are the least.
+export function withoutCorner(pose, i) {
+  return pose.points.length > 3 ? { ...pose, points: pose.points.toSpliced(i, 1) } : null;
+}
+
+// The edge of a polygon that is nearest to a point: the corner that it begins with.
+export function nearestEdge({ points }, y, x) {
+  const distances = points.map((a, i) => distance(a, points[(i + 1) % points.length], y, x));
+  return distances.indexOf(Math.min(...distances));
+}
+
+function distance([ay, ax], [by, bx], y, x) {
+  const [dy, dx] = [by - ay, bx - ax];
+  const along = ((y - ay) * dy + (x - ax) * dx) / (dy * dy + dx * dx || 1);
+  const t = Math.min(1, Math.max(0, along));
+  return Math.hypot(y - ay - t * dy, x - ax - t * dx);
+}
+
 // The pose moved by so much.
 export function moved(pose, dy, dx) {
   if (pose.points) return { ...pose, points: pose.points.map(([y, x]) => at(y + dy, x + dx)) };

@@ -11,11 +11,13 @@ export class Model extends EventTarget {
   forms = { pipeline: null, processors: [], problem: "" };
   state = { running: false, processors: {} };
   processors = new Map(); // by "chain.processor"
+  #next = new Map(); // by the same: what steering_next.py tells
 
   constructor(page) {
     super();
     page.live.topic("steering_forms", (forms) => this.#takeForms(forms));
     page.live.topic("steering", (state) => this.#takeState(state));
+    page.live.topic("steering_next", (all) => this.#takeNext(all));
   }
 
   // Why nothing at all can be changed from here; empty if it can.
@@ -45,6 +47,16 @@ export class Model extends EventTarget {
     this.state = state;
     this.#tellState();
     this.dispatchEvent(new Event("state"));
+  }
+
+  #takeNext(all) {
+    this.#next = new Map(all.map((one) => [one.processor, one]));
+    for (const processor of this.processors.values()) processor.tell();
+  }
+
+  // The change of a processor that waits for the end of an acquisition, or the last that did.
+  nextOf(name) {
+    return this.#next.get(name) ?? null;
   }
 
   #tellState() {
@@ -83,6 +95,21 @@ export class Processor extends EventTarget {
   // Why nothing of it can be changed now; empty if it can.
   get whyNot() {
     return this.#model.whyNot || this.form.why_not;
+  }
+
+  // Whether a key says what is measured: it stays as it is while an acquisition runs.
+  isFixed(key) {
+    const field = this.form.fields.find((one) => one.key === key.split(".", 1)[0]);
+    return this.form.live && field?.fixed === true;
+  }
+
+  // Whether a change of it would have to wait now.
+  waits(key) {
+    return this.isFixed(key) && this.#model.state.open;
+  }
+
+  get next() {
+    return this.#model.nextOf(this.form.name);
   }
 
   // "dragged", "asked" or "holds", of a key; of all of it without one.
@@ -143,6 +170,26 @@ export class Processor extends EventTarget {
     this.#answered = Math.max(this.#answered, answer.version);
     this.dispatchEvent(new Event("change"));
     return answer;
+  }
+
+  // Have a change wait for the end of the acquisition: see steering_next.py.
+  setNext(change) {
+    const { engine } = this.#model.forms;
+    return command("set_next", { processor: this.form.name, engine, ...change });
+  }
+
+  cancelNext() {
+    return command("cancel_next", { id: this.next.id });
+  }
+
+  // Say beside its shapes what cannot be, until the next change.
+  complain(why) {
+    this.problem = why;
+    this.tell();
+  }
+
+  tell() {
+    this.dispatchEvent(new Event("change"));
   }
 
   async #send(values) {

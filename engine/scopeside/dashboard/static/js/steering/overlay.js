@@ -1,8 +1,11 @@
 // The shapes on a live image: drawn in its pixels, dragged by pointer, touch and keys.
 
 import { svg } from "../dom.js";
+import { byDoubleClick, byKey } from "./corners.js";
 import { KINDS, middleOf, moved, topOf } from "./geometry.js";
+import { placeName } from "./names.js";
 import { isMovable, valuesOf, wordsOf } from "./shapes.js";
+import { Undo } from "./undo.js";
 
 const HANDLE = 6; // screen pixels at 1366 px: radius of a handle
 const TOUCH = matchMedia("(pointer: coarse)").matches ? 22 : 10; // and of what takes it
@@ -17,6 +20,8 @@ export class Overlay extends EventTarget {
   #processors = new Map();
   #drag = null;
   #selected = null;
+  #undo = new Undo();
+  #focus = null; // [shape id, handle] that gets the focus when it is drawn
 
   // `image`: a LiveImage.
   constructor(image) {
@@ -43,6 +48,16 @@ export class Overlay extends EventTarget {
     }
     this.#raise();
     this.#resize();
+    this.#focusNew();
+  }
+
+  // Go on at the corner that is new, or beside the one that went.
+  #focusNew() {
+    if (this.#focus === null) return;
+    const [id, what] = this.#focus;
+    const drawn = [...this.#drawn].find(([key]) => key.startsWith(`${id}|`))?.[1];
+    this.#focus = null;
+    drawn?.parts.handles.get(what)?.focus({ preventScroll: true });
   }
 
   // Have the handles of what is selected on top; not under the focus, which would be lost.
@@ -105,7 +120,7 @@ export class Overlay extends EventTarget {
     for (const part of ["halo", "line", "grip"]) parts[part].setAttribute("d", outline);
     const processor = this.#processors.get(shape.processor);
     const isSelected = shape.id === this.selected;
-    const is = [isSelected ? "selected" : "", processor.whyNot === "" ? "" : "fixed"].join(" ");
+    const is = [isSelected ? "selected" : "", isAtRest(processor, shape) ? "fixed" : ""].join(" ");
     group.setAttribute("class", `shape hue-${index % HUES} ${is}`);
     group.dataset.state = stateOf(processor, shape);
     const { state } = group.dataset;
@@ -134,30 +149,12 @@ export class Overlay extends EventTarget {
         handle.firstChild.setAttribute("r", TOUCH * unit);
         handle.lastChild.setAttribute("r", HANDLE * unit);
       }
-      const { left, top } = this.#placeName(parts, unit, names);
+      const { left, top } = placeName(parts, TEXT * unit, this.#image.columns, names);
       parts.name.setAttribute("x", left);
       parts.name.setAttribute("y", top);
       parts.name.style.fontSize = `${TEXT * unit}px`;
       parts.name.style.strokeWidth = `${3 * unit}px`;
     }
-  }
-
-  // Where a name stands: inside the pattern, also where its shape is not, and above others.
-  #placeName({ name, top, left }, unit, names) {
-    const height = TEXT * unit;
-    const half = 0.35 * height * name.textContent.length;
-    const place = {
-      half,
-      left: Math.max(half, Math.min(this.#image.columns - half, left)),
-      top: Math.max(top - 5 * unit, height),
-    };
-    const covers = (other) =>
-      Math.abs(other.top - place.top) < height &&
-      Math.abs(other.left - place.left) < half + other.half;
-    for (let i = 0; i < names.length && names.some(covers); i += 1) place.top -= height;
-    if (place.top < height) place.top = Math.max(top - 5 * unit, height); // no room above
-    names.push(place);
-    return place;
   }
 
   // -- dragging --------------------------------------------------------------------------
@@ -169,6 +166,7 @@ export class Overlay extends EventTarget {
     element.addEventListener("pointercancel", () => this.#up());
     element.addEventListener("lostpointercapture", () => this.#up());
     element.addEventListener("keydown", (event) => this.#key(event, id, what));
+    element.addEventListener("dblclick", (event) => this.#doubleClick(event, id, what));
     element.addEventListener("focus", () => this.select(id));
   }
 
@@ -185,11 +183,10 @@ export class Overlay extends EventTarget {
     element.focus({ preventScroll: true });
     const shape = this.#shape(id);
     const processor = this.#processors.get(shape.processor);
-    if (processor.whyNot !== "" || (what === "move" && !isMovable(shape))) return;
+    if (isAtRest(processor, shape) || (what === "move" && !isMovable(shape))) return;
     element.setPointerCapture(event.pointerId);
     const at = { x: event.clientX, y: event.clientY };
-    this.#drag = { shape, processor, what, at, before: valuesOf(shape, shape.pose) };
-    if (shape.centre === "shared") this.#drag.before.centre = processor.params.centre;
+    this.#drag = { shape, processor, what, at, before: valuesBefore(shape, processor) };
     processor.begin();
   }
 
@@ -197,8 +194,9 @@ export class Overlay extends EventTarget {
     if (this.#drag === null) return;
     event.stopPropagation();
     const { shape, processor, what, at } = this.#drag;
+    this.#drag.isMoved = true;
     // How far, not where: a handle does not jump when it is taken, nor if the page shifts.
-    const dy = (event.clientY - at.y) / this.#image.pxPerUnit;
+    const dy = (event.clientY - at.y) / this.#image.viewport.rowScale;
     const dx = (event.clientX - at.x) / this.#image.pxPerUnit;
     const dragged = posed(shape, what, (handle) => handle.drag(handle.y + dy, handle.x + dx));
     processor.drag(valuesOf(shape, dragged ?? moved(shape.pose, dy, dx)));
@@ -207,6 +205,7 @@ export class Overlay extends EventTarget {
   #up() {
     const drag = this.#drag;
     this.#drag = null;
+    if (drag?.isMoved) this.#undo.push(drag.processor, drag.before);
     drag?.processor.release();
   }
 
@@ -218,19 +217,60 @@ export class Overlay extends EventTarget {
     processor.release(before);
   }
 
+  // Take back the last drag; false if there is none.
+  undo() {
+    return this.#drag === null && this.#undo.back();
+  }
+
   #key(event, id, what) {
+    if (event.altKey || event.metaKey) return;
+    const shape = this.#shape(id);
     const way = ARROWS[event.key];
-    if (way === undefined || event.altKey || event.metaKey) return;
+    if (way === undefined) {
+      if (!event.ctrlKey) this.#corner(event, shape, byKey(event.key, shape, what));
+      return;
+    }
     event.stopPropagation();
     event.preventDefault();
-    const shape = this.#shape(id);
     const processor = this.#processors.get(shape.processor);
-    if (processor.whyNot !== "" || (what === "move" && !isMovable(shape))) return;
+    if (isAtRest(processor, shape) || (what === "move" && !isMovable(shape))) return;
     const size = event.shiftKey ? 10 : event.ctrlKey ? 0.1 : 1;
     const [dy, dx] = [way[0] * size, way[1] * size];
     const pose = posed(shape, what, (handle) => handle.step(dy, dx)) ?? moved(shape.pose, dy, dx);
+    this.#undo.push(processor, valuesBefore(shape, processor), `${id}/${what}`);
     processor.drag(valuesOf(shape, pose));
   }
+
+  #doubleClick(event, id, what) {
+    event.stopPropagation();
+    if (what !== "move" || event.target.closest(".knob")) return;
+    const { row, col } = this.#image.toImage(event.clientX, event.clientY);
+    this.#corner(event, this.#shape(id), byDoubleClick(this.#shape(id), row, col));
+  }
+
+  // `made`: what corners.js says.
+  #corner(event, shape, made) {
+    if (made === null) return;
+    event.stopPropagation();
+    event.preventDefault();
+    const processor = this.#processors.get(shape.processor);
+    if (isAtRest(processor, shape)) return;
+    if (made.why !== undefined) return processor.complain(made.why);
+    this.#undo.push(processor, valuesBefore(shape, processor));
+    this.#focus = [shape.id, made.focus];
+    processor.drag(valuesOf(shape, made.pose));
+  }
+}
+
+// What is to be set so that a shape is as it is now.
+function valuesBefore(shape, processor) {
+  const keys = Object.keys({ inner_px: 0, outer_px: 0, start_deg: 0 });
+  if (shape.kind === "ring") {
+    const said = keys.map((key) => [key, processor.params[key] ?? null]);
+    return Object.fromEntries(said.filter(([, value]) => value !== null));
+  }
+  const values = valuesOf(shape, shape.pose);
+  return shape.centre === "shared" ? { ...values, centre: processor.params.centre } : values;
 }
 
 // In which state a shape is: the least settled of its keys.
@@ -240,6 +280,11 @@ export function stateOf(processor, shape) {
   if (shape.centre === "shared") keys.push("centre");
   const states = keys.map((key) => processor.stateOf(key));
   return states.find((one) => one !== "holds") ?? "holds";
+}
+
+// Whether a shape cannot be dragged now, whatever handle.
+function isAtRest(processor, shape) {
+  return processor.whyNot !== "" || processor.waits(shape.key || "inner_px");
 }
 
 // The pose that a handle of that name brings; undefined for "move".

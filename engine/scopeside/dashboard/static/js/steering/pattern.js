@@ -9,10 +9,14 @@ import { shapesOf, wordsOf } from "./shapes.js";
 const PATTERNS = ["sum", "frame"]; // kinds of processors whose results are patterns
 const KEYS =
   "Drag a handle or the outline; or Tab to it and use the arrow keys: 1 px or 1°, with Shift " +
-  "10, with Ctrl 0.1. Escape lets go, and goes back.";
+  "10, with Ctrl 0.1. Escape lets go, and goes back; Ctrl+Z takes the last drag back. " +
+  "A polygon gets a corner by a double click on its outline, or by Insert on a corner; Delete " +
+  "takes one away.";
 const NONE =
   "There is no pattern yet to draw on. A chain with edge = \"latest\" and a processor of kind " +
   "\"sum\" gives one; detectors can be set by numbers on the right.";
+const WAITS =
+  "stays while an acquisition runs: numbers on the right wait for the next one";
 const FIRST = ["mean", "sum", "max", "frame"];
 
 export class Pattern extends EventTarget {
@@ -50,6 +54,13 @@ export class Pattern extends EventTarget {
     model.addEventListener("forms", () => this.#watch());
     model.addEventListener("state", () => this.draw());
     this.#watch();
+    document.addEventListener("keydown", (event) => this.#undo(event));
+  }
+
+  #undo(event) {
+    const isAsked = event.key.toLowerCase() === "z" && event.ctrlKey && !event.shiftKey;
+    if (!isAsked || !this.#visible || event.target.matches("input, textarea, select")) return;
+    if (this.#overlay?.undo()) event.preventDefault();
   }
 
   show() {
@@ -199,5 +210,6 @@ function words(processor, shape) {
 }
 
 function noteOf(processor, shape) {
-  return processor.problem || processor.form.why_not || shape.note;
+  const waits = processor.waits(shape.key || "inner_px");
+  return processor.problem || processor.form.why_not || (waits ? WAITS : shape.note);
 }

@@ -14,6 +14,8 @@ const KEYS = [
   ["Tab", "from handle to handle"],
   ["arrows", "move the handle by 1 px or 1°; with Shift by 10, with Ctrl by 0.1"],
   ["Esc", "go back to what held before"],
+  ["Ctrl+Z", "take the last drag back, and the one before"],
+  ["Insert, Delete", "on a corner of a polygon: one more, or one less"],
 ];
 
 export function mount(root, page) {
