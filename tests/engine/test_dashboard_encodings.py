@@ -184,9 +184,12 @@ def test_what_is_made_at_the_same_time_is_sent_together(served, oven, monkeypatc
                 oven.go_on.release()
                 await one.painted(await one.next("image"), ident)
             hear()
+            (served_tab,) = served.server.tabs
+            while not all(wanted.making for wanted in served_tab._images.values()):
+                await asyncio.sleep(0.01)
             oven.go_on.release()
             for _ in range(4):
-                await begins(oven)  # the second is being made
+                await begins(oven)  # two first ones, and now both
             assert await one.until_beats(5) == []
             oven.go_on.release()
             names = {(await one.next("image"))["name"] for _ in range(2)}

@@ -7,7 +7,7 @@ const LONG_MS = 10_000;
 
 // Return the sentences of the banner: the tab's own, and those of the server that still
 // hold.
-export function sentencesOf({ state, health, ageMs, endedMs, turnedAway }) {
+export function sentencesOf({ state, health, ageMs, endedMs, turnedAway = "" }) {
   const isAway = state === "lost" && turnedAway !== "";
   const own = isAway ? away(turnedAway, ageMs) : ownSentence(state, ageMs, endedMs, health);
   const said = health?.sentences.filter((one) => one.level !== "ok") ?? [];
