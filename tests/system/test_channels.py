@@ -17,6 +17,7 @@ from tests.system.plugins import lines
 
 from scopeside.acquisition import Acquisition
 from scopeside.inquiry import ask
+from scopeside.series.past import ask_past
 from scopeside.subscribe import subscribe
 from scopeside_adapters.channels.simulate import SampleSimulator
 from scopeside_adapters.zmq.simulator import Producer
@@ -294,6 +295,7 @@ def test_live_results_carry_the_sample_of_their_last_frame(tmp_path):
             with subscribe(f"ipc://{folder}/results", timeout=30) as results:
                 result = next(r for r in results if r.meta["channels"])
             shown = ask(folder)["channels"]["heat"]
+            past = ask_past(folder, lambda: True)
         engine.wait()
     sample = result.meta["channels"]["heat"]
     rows = dict(logger.rows)
@@ -302,3 +304,7 @@ def test_live_results_carry_the_sample_of_their_last_frame(tmp_path):
     assert sample["age_s"] == (result.meta["t_frame_ns"] - sample["t_ns"]) / 1e9 >= 0
     assert (shown["state"], shown["unit"]) == ("ok", "K")
     assert shown["value"] == rows[shown["t_ns"]]
+    ((line, points),) = past.lines
+    assert (line.row, line.unit) == ("channel heat", "K")
+    assert points[0][:2] == logger.rows[0]
+    assert all(rows[t_ns] == value for t_ns, value, _, _ in points)

@@ -1,11 +1,13 @@
 """A whole engine keeps a dose budget that its own detector counts."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from tests.system.engine_runs import nothing_left, running, scopeside
 from tests.system.plugins import lines
 
+from scopeside.control.asking import dose_past
 from scopeside_adapters.simulator.control import ControlServer
 from scopeside_adapters.simulator.microscope import Microscope
 from scopeside_adapters.simulator.state import State
@@ -78,7 +80,12 @@ def test_the_beam_is_blanked_before_the_counted_budget_is_spent(tmp_path):
             before = microscope.dose()
             engine.until(_is_blanked, "blanked")
             truth = microscope.dose([(0.0, 0.0)])
-            account = engine.status()["control"]["dose"]
+            status = engine.status()
+            account = status["control"]["dose"]
+            past = dose_past(Path(status["folder"]))
+            (worst,) = (p for line, p in past.lines if "worst" in line.label)
+            assert worst[0][1] == 0
+            assert 0.2 * BUDGET < worst[-1][1] <= BUDGET
             assert account["enforced"]
             assert before["run_e_per_A2"] == 0
             assert 0.2 * BUDGET < truth["points_e_per_A2"][0] <= BUDGET

@@ -11,6 +11,7 @@ const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
 const KEPT = "scopeside.insitu.folded"; // rows that are only a line, by their id
 const MOST_FOLDED = 100;
 const ALONG = { x1: 0, x2: 22, y1: 4, y2: 4 }; // of a stroke of the legend
+const LABEL_PX = 5; // half of a label beside a plot, as far as it is beyond its border
 const BEYOND = 12; // a limit so many times the largest value is not drawn, only told
 
 export class Row extends EventTarget {
@@ -151,9 +152,11 @@ export class Row extends EventTarget {
     if (/^(count|dose|run|rate)/.test(row.id)) low = Math.min(0, low);
     const limits = row.limits.map((limit) => limit.value).filter((value) => value <= BEYOND * high);
     for (const value of limits) high = Math.max(high, value);
-    const room = 0.08 * (high - low || Math.abs(high) || 1);
+    // A label at either end has room, however low the plot is.
+    const share = Math.max(0.08, LABEL_PX / Math.max(1, this.#host.clientHeight - 2 * LABEL_PX));
+    const room = share * (high - low || Math.abs(high) || 1);
     this.#plot.limits = limits;
-    this.#plot.heights = { low: low - (low === 0 ? 0.4 * room : room), high: high + room };
+    this.#plot.heights = { low: low - room, high: high + room };
   }
 }
 
