@@ -8,6 +8,7 @@ particle is found only when it is large enough.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -295,5 +296,6 @@ def _ends(
     slopes: FloatArray, covariance: FloatArray, wide: float
 ) -> tuple[float, float]:
     """Return by how much the logarithm of a value may be less and more."""
-    spread = float(np.sqrt(max(slopes @ covariance @ slopes, 0.0)))
+    variance = float(slopes @ covariance @ slopes)
+    spread = math.sqrt(max(variance, 0.0))
     return max(-wide * spread, -200.0), min(wide * spread, 200.0)
