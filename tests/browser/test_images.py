@@ -212,7 +212,7 @@ def test_the_choice_and_the_order_are_kept_for_the_pipeline(
     shows(seen, USUAL)
     seen.tab.get_by_role("button", name="Choose images").click()
     seen.tab.get_by_role("searchbox", name="search images").fill("max")
-    seen.tab.get_by_role("checkbox").check()
+    seen.tab.locator(".chooser").get_by_role("checkbox").check()
     shows(seen, [*USUAL, "view.sum.max"])
     seen.tab.get_by_role("button", name="earlier: view.sum.max").press("Enter")
     seen.tab.get_by_role("button", name="take away stem.virtual.adf").click()
@@ -388,7 +388,7 @@ def test_a_frame_of_the_recording_of_a_movie_is_chosen_by_its_number(
     seen: Seen, served: Dashboard, tmp_path: Path
 ) -> None:
     run = Recording(tmp_path / "m1", movie()).add(batch(*range(10)))
-    known = {"acquisition": {"kind": "movie", "scan": None}}
+    known = {"acquisition": movie().to_dict()}
     record = {"open": {"m1": {"folder": str(run.folder)}}}
     status = {**status_of("a.toml"), "open": {"m1": known}, "record": record}
     served.page.hear_status(status)
@@ -398,6 +398,7 @@ def test_a_frame_of_the_recording_of_a_movie_is_chosen_by_its_number(
     number.fill("7")
     panel.get_by_text("Frame 7 of the recording of m1").wait_for()
     assert panel.locator(".live-image").is_visible()
+    assert "log" not in panel.locator(".colour-bar").inner_text()  # as an image is
     assert panel.locator("input.range").input_value() == "7"
     number.fill("12")
     panel.get_by_text("it is frame 12, and 10 frames are recorded so far").wait_for()
