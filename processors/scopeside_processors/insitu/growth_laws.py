@@ -8,6 +8,7 @@ particle is found only when it is large enough.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -270,10 +271,9 @@ def _described(
     speed = direction * n * radius / last
     # |dr/dt| = n A last^(n - 1) / (t[-1] + e^u)^n, and likewise its logarithm.
     moves = 1.0 if direction < 0 else before / whole  # of log last with u
-    slopes[0] = 1 / max(top, 1e-12)
-    slopes[1] = (n - 1) * moves - n * before / whole
-    slopes[2] = 1 / n + np.log(last / whole)
-    slower, faster = np.exp(_ends(slopes, covariance, wide))
+    turn = (n - 1) * moves - n * before / whole
+    slopes = np.array([1 / max(top, 1e-12), turn, 1 / n + np.log(last / whole)])
+    ends = [speed * math.exp(by) for by in _ends(slopes, covariance, wide)]
     return LawFit(
         law,
         float(n),
@@ -282,8 +282,8 @@ def _described(
         low,
         high,
         float(speed),
-        float(min(speed * slower, speed * faster)),
-        float(max(speed * slower, speed * faster)),
+        float(min(ends)),
+        float(max(ends)),
         float(origin - direction * before),
         radius,
         chi,
@@ -295,5 +295,5 @@ def _ends(
     slopes: FloatArray, covariance: FloatArray, wide: float
 ) -> tuple[float, float]:
     """Return by how much the logarithm of a value may be less and more."""
-    spread = float(np.sqrt(max(slopes @ covariance @ slopes, 0.0)))
+    spread = math.sqrt(max(float(slopes @ covariance @ slopes), 0.0))
     return max(-wide * spread, -200.0), min(wide * spread, 200.0)
