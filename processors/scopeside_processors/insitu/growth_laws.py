@@ -271,10 +271,9 @@ def _described(
     speed = direction * n * radius / last
     # |dr/dt| = n A last^(n - 1) / (t[-1] + e^u)^n, and likewise its logarithm.
     moves = 1.0 if direction < 0 else before / whole  # of log last with u
-    slopes[0] = 1 / max(top, 1e-12)
-    slopes[1] = (n - 1) * moves - n * before / whole
-    slopes[2] = 1 / n + np.log(last / whole)
-    slower, faster = np.exp(_ends(slopes, covariance, wide))
+    turn = (n - 1) * moves - n * before / whole
+    slopes = np.array([1 / max(top, 1e-12), turn, 1 / n + np.log(last / whole)])
+    ends = [speed * math.exp(by) for by in _ends(slopes, covariance, wide)]
     return LawFit(
         law,
         float(n),
@@ -283,8 +282,8 @@ def _described(
         low,
         high,
         float(speed),
-        float(min(speed * slower, speed * faster)),
-        float(max(speed * slower, speed * faster)),
+        float(min(ends)),
+        float(max(ends)),
         float(origin - direction * before),
         radius,
         chi,
@@ -296,6 +295,5 @@ def _ends(
     slopes: FloatArray, covariance: FloatArray, wide: float
 ) -> tuple[float, float]:
     """Return by how much the logarithm of a value may be less and more."""
-    variance = float(slopes @ covariance @ slopes)
-    spread = math.sqrt(max(variance, 0.0))
+    spread = math.sqrt(max(float(slopes @ covariance @ slopes), 0.0))
     return max(-wide * spread, -200.0), min(wide * spread, 200.0)
