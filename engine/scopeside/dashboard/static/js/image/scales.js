@@ -35,7 +35,7 @@ export class Scales {
   // Whether it shows angles: the beam is then a thousand times brighter than what is around.
   isDiffraction({ acq, axes, form, pattern, pixel }) {
     if (form !== "scalar") return false;
-    if (pattern !== undefined || pixel?.unit === "rad") return true;
+    if (pattern?.row !== undefined || pixel?.unit === "rad") return true; // of a position
     const isFrame = axes?.includes("y") && axes.includes("x");
     return isFrame && this.#acquisition(acq)?.acquisition?.kind === "scan4d";
   }

@@ -51,7 +51,8 @@ export class RecordedFrame {
   #hear({ open, acquisitions, record }) {
     const known = { ...acquisitions, ...open };
     const recorded = { ...record?.folders, ...record?.open };
-    const isOne = (name) => known[name].acquisition && !known[name].acquisition.scan && name in recorded;
+    const hasNoPlaces = ({ acquisition }) => acquisition !== undefined && !acquisition.scan;
+    const isOne = (name) => name in recorded && hasNoPlaces(known[name]);
     const newest = Object.keys(known).filter(isOne).at(-1) ?? null;
     if (newest === this.#acquisition) return;
     this.#acquisition = newest;

@@ -47,8 +47,9 @@ export class Where {
   #turn() {
     clearInterval(this.#timer);
     this.#timer = null;
-    if (!this.#pattern.showsWhere) for (const path of this.#drawn.values()) path.removeAttribute("d");
-    if (!this.#pattern.showsWhere || !this.#isSeen) return;
+    const { showsWhere } = this.#pattern;
+    if (!showsWhere) this.#drawn.forEach((path) => path.removeAttribute("d"));
+    if (!showsWhere || !this.#isSeen) return;
     this.#timer = setInterval(() => this.#ask(), EVERY_MS);
     this.#ask();
   }
