@@ -587,6 +587,7 @@ def test_what_is_frozen_can_be_looked_at_closely_when_others_have_come(
     fed.make()
     fed.make()
     fed.hear(wide())
+    fed.seen.until("image.header")  # the second, too, has painted it
     fed.focus()
     with fed.tab.expect_response("**/api/part*"):
         fed.tab.keyboard.press("f")
