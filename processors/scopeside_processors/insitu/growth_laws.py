@@ -295,10 +295,5 @@ def _ends(
     slopes: FloatArray, covariance: FloatArray, wide: float
 ) -> tuple[float, float]:
     """Return by how much the logarithm of a value may be less and more."""
-<<<<<<< HEAD
     spread = math.sqrt(max(float(slopes @ covariance @ slopes), 0.0))
-=======
-    variance = float(slopes @ covariance @ slopes)
-    spread = math.sqrt(max(variance, 0.0))
->>>>>>> f48fcd8b57eb1018c45b1bfba2aafae970ff1421
     return max(-wide * spread, -200.0), min(wide * spread, 200.0)
