@@ -516,6 +516,21 @@ def test_the_collector_is_told_when_only_the_recorder_has_frames_left(make, rest
     assert len(collector.of(Kind.DRAINED)) == 1
 
 
+def test_the_board_counts_no_frame_that_is_in_no_ledger_yet(rig, monkeypatch):
+    rig.gather()
+    rig.worker()
+    rig.begin()
+
+    def look(_collector):
+        rig.fill(0, 1)  # by the detector's thread, in the middle of a turn
+        return True  # so that the board is written
+
+    monkeypatch.setattr(rig.tee._closing, "look", look)
+    rig.tee.turn()
+    said = Board(rig.board_fd).read()
+    assert said["frames"] == said["open"]["a"]["ingest"]["received"] == 0
+
+
 def test_the_newest_time_stamp_of_each_open_acquisition_is_on_the_board(rig):
     rig.gather()
     rig.worker()

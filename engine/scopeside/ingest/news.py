@@ -27,6 +27,7 @@ class Filled(NamedTuple):
     runs: tuple[Run, ...]
     timestamp_ns: int
     received_ns: int
+    n_bytes: int
     events: int | None = None
     """Words, where the frames come as events or packed."""
 

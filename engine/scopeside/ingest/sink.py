@@ -47,8 +47,6 @@ class Stages:
 
     busy_ns: int = 0
     blocked_ns: int = 0
-    frames: int = 0
-    bytes: int = 0
     starved_slots: int = 0
 
 
@@ -228,8 +226,6 @@ class SlabSink:
             self.free.put(slot.number)
             return
         self.stages.busy_ns += slot.lent_for_ns
-        self.stages.frames += n
-        self.stages.bytes += n * acquisition.frame_bytes if dense else 8 * words
         self._tell(
             Filled(
                 acquisition.id,
@@ -239,6 +235,7 @@ class SlabSink:
                 runs,
                 int(slot.timestamp_ns[0]),
                 time.monotonic_ns(),
+                n * acquisition.frame_bytes if dense else 8 * words,
                 None if dense else words,
             )
         )

@@ -99,6 +99,7 @@ class Tee:
         self._stray: Counter[str] = Counter()
         self._seq = 0
         self._slots = 0
+        self._frames = self._bytes = 0
         self._dirty = True
         self._wrote = 0.0
 
@@ -202,6 +203,8 @@ class Tee:
             )
         account.receive(event.runs, event.n, event.events or 0)
         account.newest_ns = event.timestamp_ns
+        self._frames += event.n
+        self._bytes += event.n_bytes
         if self._slots != event.layout.slots and self._recording is not None:
             self._recording.edge.lay_out(event.layout.slots)
         self._slots = event.layout.slots
@@ -381,8 +384,8 @@ class Tee:
             epoch=self._epoch,
             open={name: account.to_dict() for name, account in self._open.items()},
             newest={name: account.newest_ns for name, account in self._open.items()},
-            frames=stages.frames,
-            bytes=stages.bytes,
+            frames=self._frames,
+            bytes=self._bytes,
             rejected=dict(self._stray),
             busy_ns=stages.busy_ns,
             blocked_ns=stages.blocked_ns,
