@@ -43,6 +43,7 @@ class AuditAsked:
         self._searches: OrderedDict[str, tuple[threading.Lock, Search]] = OrderedDict()
         self._asked = threading.Event()
         self._follower: Follower | None = None
+        self._given_up: Path | None = None  # a log at which checking itself failed
         page.questions["audit"] = self._search
         page.questions["explain"] = self._explain
         threading.Thread(target=self._check, name="audit", daemon=True).start()
@@ -92,9 +93,9 @@ class AuditAsked:
     def _check(self) -> None:
         """Follow the chain, once somebody has looked at the log."""
         while not self._page.over.wait(CHECK_EVERY_S):
-            if not self._asked.is_set() or self._watch.audit is None:
-                continue
             path = self._watch.audit
+            if not self._asked.is_set() or path is None or path == self._given_up:
+                continue
             if self._follower is None or self._follower.path != path:
                 self._follower = Follower(path)
             try:
@@ -104,7 +105,7 @@ class AuditAsked:
             except Exception:
                 log.exception("the audit log could not be checked")
                 self._page.tell("audit_checked", {"failed": "it cannot be checked"})
-                return
+                self._given_up = path
 
     def _tell(self, follower: Follower) -> None:
         found = follower.more(CHECK_S)

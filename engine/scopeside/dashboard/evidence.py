@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections import OrderedDict
@@ -84,7 +85,10 @@ class Evidence:
     # ---------------------------------------------------------------------------
 
     def _question(self, asked: Mapping[str, str]) -> Any:
-        found = self._proposal(asked["id"])
+        try:
+            found = self._proposal(asked["id"])
+        except AuditError as error:
+            return {"none": f"the audit log cannot be read: {error}"}
         if found is None:
             return {"none": "what it stands on is not in the audit log, or not yet"}
         proposal = dict(found)
@@ -102,15 +106,10 @@ class Evidence:
         path = self._watch.audit
         if path is None or not name:
             return None
-        try:
-            for count, entry in enumerate(entries(path)):
-                proposal = proposal_of(entry.record)
-                if proposal.get("id") == name:
-                    return proposal
-                if count >= MOST_RECORDS:
-                    break
-        except AuditError:
-            return None
+        for entry in itertools.islice(entries(path), MOST_RECORDS):
+            proposal = proposal_of(entry.record)
+            if proposal.get("id") == name:
+                return proposal
         return None
 
     def _event(

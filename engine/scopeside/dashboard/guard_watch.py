@@ -78,6 +78,7 @@ class GuardWatch:
         status = self._page.status
         if status.get("folder") == str(folder) and not status.get("control"):
             self._run = None
+            self.audit = None
             self._page.tell("guard", None)
             self._page.tell("guard_verdicts", [])
 

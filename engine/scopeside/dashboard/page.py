@@ -136,6 +136,7 @@ class Page:
         self.tell("engine", {"folder": None if engine is None else engine.name})
         if engine is not None:
             self.shelf.clear()
+            self.failed_parts.clear()
             self.status = {}  # of another one: what it says of folders is not for this
         self._pass_on(self._on_engine, engine)
 

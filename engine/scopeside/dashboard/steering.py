@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from scopeside.errors import EngineNotFoundError, ScopesideError
 from scopeside.messages import validate
 from scopeside.pipeline_tables import Tables
 from scopeside.plugins import look_in, processor_class
+
+log = logging.getLogger(__name__)
 
 HOLDS_S = 0.5
 """An answer waits so long for the first frame with new parameters; then the topic says
@@ -78,6 +81,11 @@ class Steering:
             said = forms_of(self._tables_of(folder))
         except ScopesideError as error:
             said = {"pipeline": None, "processors": [], "problem": str(error)}
+        except Exception as error:
+            # A plug-in's code ran: whatever it raised, the person waits for an answer.
+            log.exception("the forms of parameters could not be made")
+            problem = f"{type(error).__name__}: {error}"
+            said = {"pipeline": None, "processors": [], "problem": problem}
         self._page.tell("steering_forms", {"engine": folder, **said})
 
     def _tell(self, *, running: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,10 @@ class Stops:
             except BaseException as error:
                 answer.set_exception(error)
                 raise
-        return answer.result(WAIT_S)
+        try:
+            return answer.result(WAIT_S)
+        except TimeoutError:
+            return _told(what, [Answer(False, reason=f"no answer in {WAIT_S:g} s")])
 
     def _asked_of_guards(self, what: str) -> dict[str, Any]:
         folders = self._guards()
@@ -64,14 +67,7 @@ class Stops:
                     threads.submit(stop, one, what, by=self._by()) for one in folders
                 ]
                 answers = [one.result() for one in asked]
-        ok = all(one.ok for one in answers)
-        worst = next((one for one in answers if not one.ok), answers[0])
-        return {
-            "state": "done" if ok else "not_confirmed",
-            "words": stop_in_words(what, worst),
-            "reason": worst.reason,
-            "took_ms": round(max(one.took_ms for one in answers), 1),
-        }
+        return _told(what, answers)
 
     def _guards(self) -> list[Path]:
         """Return the guard of the engine that is looked at; if it has none, all."""
@@ -81,3 +77,15 @@ class Stops:
         ):
             return [engine]
         return guarded()
+
+
+def _told(what: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return what a tab is told: all did it, or the first that did not and why."""
+    ok = all(one.ok for one in answers)
+    worst = next((one for one in answers if not one.ok), answers[0])
+    return {
+        "state": "done" if ok else "not_confirmed",
+        "words": stop_in_words(what, worst),
+        "reason": worst.reason,
+        "took_ms": round(max(one.took_ms for one in answers), 1),
+    }

@@ -17,6 +17,8 @@ from scopeside.result import Result
 EVERY_S = 0.25
 MOST = 48
 """Results that are shown; those beyond are counted."""
+MOST_KEPT = 512
+"""As many as the shelf has; the one that came first makes room."""
 MOST_ROWS = 8
 MOST_COLUMNS = 8
 _PLOTTED = 3
@@ -48,6 +50,8 @@ class Values:
         if is_cells(shown.result) or (known and not shown.result.valid):
             with self._lock:
                 self._shown[shown.key] = shown
+                if len(self._shown) > MOST_KEPT:
+                    del self._shown[next(iter(self._shown))]
                 self._untold = True
         elif known:
             with self._lock:
