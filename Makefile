@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Tests that compute, and those that mostly wait for a peer of their own, share the cores;
 # those that start whole engines (marked: system) come after them, two at a time.
-ALL = $(BIN)/python -m pytest -n 4 --dist loadgroup \
+ALL = $(BIN)/python -m pytest -n 6 --dist loadgroup \
 	--no-loadscope-reorder -m "not system" && \
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
 	-m system --durations=15
