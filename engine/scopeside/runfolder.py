@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISVTX, S_IWOTH
@@ -78,6 +79,9 @@ class RunFolder:
         self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         # Waits for nobody but one who is just looking whether the lock is free.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # The kernel's own time stamps tick every few ms: too few to tell two apart.
+        began_ns = time.time_ns()
+        os.utime(self._lock, ns=(began_ns, began_ns))
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +102,7 @@ def running() -> Iterator[Path]:
     if root().is_dir():
         check_root(root())
         folders = [path for path in root().iterdir() if _OURS.fullmatch(path.name)]
-        for path in sorted(folders, key=lambda p: p.stat().st_mtime):
+        for path in sorted(folders, key=_began_ns):
             if not _is_free(path):
                 yield path
 
@@ -128,6 +132,17 @@ def remove_stale() -> None:
 def was_killed(path: Path) -> bool:
     """Whether an engine has left its folder: one that ends takes it away."""
     return (path / _LOCK).exists() and _is_free(path)
+
+
+def _began_ns(path: Path) -> int:
+    """Return when the engine of a folder was started; 0 if that is not known yet.
+
+    It is that of the lock: the folder's changes with each socket in it.
+    """
+    try:
+        return (path / _LOCK).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _is_free(path: Path) -> bool:

@@ -71,6 +71,13 @@ def test_a_living_engine_keeps_its_folder():
         assert the_running() == second.path
 
 
+def test_the_one_that_was_started_last_is_so_whatever_an_older_one_opens():
+    with RunFolder() as first, RunFolder() as second:
+        os.utime(second.path, ns=(0, 0))
+        (first.path / "tee-2").touch()
+        assert the_running() == second.path
+
+
 def test_a_folder_that_is_just_being_made_is_kept(above):
     path = left(above, f"{os.getpid()}-new", lock=False)
     other = left(above, f"{os.getpid()}-newer")  # made, and not locked yet

@@ -200,6 +200,8 @@ def _fit(law: Law, t: FloatArray, r: FloatArray, weights: FloatArray) -> _Values
         left = float((weights * (r - mean) ** 2).sum())
         return left, np.array([mean, np.inf, 0.0]), covariance
     free = law == "power"
+    # What dissolves comes backwards, as views: one layout, or it is compiled twice.
+    t, r, weights = map(np.ascontiguousarray, (t, r, weights))
     chi, at, covariance = fit_power(t, r, weights, EXPONENTS.get(law, 0.5), free)
     return float(chi), at, covariance
 
