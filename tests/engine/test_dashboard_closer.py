@@ -112,7 +112,7 @@ def test_another_engine_begins_with_nothing_kept(page, kept, tmp_path):
         ask(page, first.number)
 
 
-@pytest.mark.parametrize("wrong", [{"row": -1}, {"rows": 0}])
+@pytest.mark.parametrize("wrong", [{"row": -1}, {"rows": 0}, {"row": 2}])
 def test_a_part_that_cannot_be_is_refused(page, kept, wrong):
     with pytest.raises(ShapeError, match="no such part"):
         ask(page, hear(page, 1).number, **wrong)

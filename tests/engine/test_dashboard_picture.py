@@ -273,3 +273,10 @@ def test_a_result_says_what_it_stands_on():
     header, _ = read(encoded(Shelf().put(result), {"pixel": None}))
     kept = ("acq", "params", "params_from", "frame", "used", "expected", "t_frame_ms")
     assert [header[key] for key in kept] == ["scan-1", 3, 7, 9, 8, 16, 2.0]
+
+
+@pytest.mark.parametrize("size", [2, LONGEST + 2], ids=["whole", "means"])
+def test_of_complex_numbers_the_magnitude_is_painted(size):
+    header, pixels = read(pictured(np.full((2, size), 3 - 4j), KNOWN))
+    assert header["dtype"] == "f4"
+    assert (pixels == 5.0).all()

@@ -126,6 +126,40 @@ def test_children_outlive_the_server_and_the_next_comes_from_a_new_one(caplog):
         forks.close()
 
 
+def test_a_server_that_was_stopped_is_replaced(monkeypatch):
+    monkeypatch.setattr("scopeside.supervise.forks.ANSWER_S", 30.0)
+    monkeypatch.setattr("scopeside.supervise.forks.AGAIN_S", 0.2, raising=False)
+    forks = Forks(())
+    try:
+        started(forks)
+        server = forks._server
+        server.send_signal(signal.SIGSTOP)
+        assert started(forks)["parent"] == os.getpid()
+        assert server.poll() == -signal.SIGKILL
+    finally:
+        forks.close()
+
+
+def test_a_child_that_nobody_knows_of_takes_no_word_from_the_one_in_its_place(
+    monkeypatch,
+):
+    """As of a server that died between the fork and its answer."""
+    forks = Forks(())
+    answer, answers = forks._answer, []
+
+    def dies_once(request, fds):
+        answers.append(answer(request, fds))
+        return answers[-1] if len(answers) > 1 else None
+
+    monkeypatch.setattr(forks, "_answer", dies_once)
+    try:
+        assert started(forks, b"x" * 300_000)["said"] == 300_000
+        unknown = json.loads(answers[0])["pid"]
+        assert os.waitpid(unknown, 0)[0] == unknown
+    finally:
+        forks.close()
+
+
 def test_what_cannot_be_imported_is_said_and_does_not_hang(capfd):
     forks = Forks(["no_such_module"])
     with pytest.raises(ScopesideError, match=r"fork server .* ended"):

@@ -6,9 +6,11 @@ import math
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
 import zmq
@@ -135,6 +137,39 @@ def test_a_collector_that_was_restarted_knows_what_was_before(
     assert [one.data["id"] for one in after.events] == [0, 1, 2, 3, 4, 5]
     said(again, "a", 6, dose(6))
     assert values(again.past_now(), "of the field")[-1] == 48.0
+
+
+def test_times_of_frames_outlive_a_journal_that_was_compacted(
+    it: Collector, fds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMPACT_BYTES", 1)
+    for frame in range(6):
+        said(it, "a", frame, dose(frame))
+    before = it.past_now()
+    assert len(before.times["a"]) == 6
+    assert collector(PIPELINE, fds).past_now().times == before.times
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Result("dose", np.array([[8.0]]), "table", frame=-(1 << 62)),
+        Result("ensemble", np.array([[1e20, 1.0, 2.0]]), "table", frame=1),
+    ],
+    ids=["its frame", "a frame of a table"],
+)
+def test_a_time_that_no_message_can_hold_is_left_out(
+    it: Collector, odd: Result
+) -> None:
+    columns = {"dose": ["cumulative_e_per_A2"]}
+    columns["ensemble"] = ["frame", "particles", "mean_radius_px"]
+    odd = replace(odd, meta={"columns": columns[odd.name]})
+    said(it, "a", 0, dose(0))
+    said(it, "a", 1, dose(1), odd)
+    it.close("a", LEDGER)
+    header, parts = to_header(it.past_now())
+    known = from_header(msgpack.unpackb(msgpack.packb(header)), parts)
+    assert values(known, "of the field")[0] == 0.0
 
 
 def test_a_result_that_only_bears_the_name_of_ours_does_no_harm(it: Collector) -> None:

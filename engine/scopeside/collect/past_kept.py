@@ -72,7 +72,11 @@ class PastKept:
     def open(self, acquisition: Acquisition) -> None:
         """Follow an acquisition."""
         nm_per_px, frame_time_s = scale_of(acquisition.to_dict())
-        times = self._times[acquisition.id] = FrameTimes(frame_time_s)
+        times = FrameTimes(frame_time_s)
+        # Of one that was under way the journal has told the past first.
+        known = self._times.pop(acquisition.id, None)
+        times.put_before(known.pairs if known is not None else ())
+        self._times[acquisition.id] = times
         self._followed[acquisition.id] = _Followed(nm_per_px, times)
         while len(self._times) > MOST_BEGINS:
             oldest = next(iter(self._times))

@@ -3,9 +3,9 @@
 4 bytes little-endian: length of the header; the header, JSON in UTF-8, padded with
 spaces so that the pixels begin at a multiple of 8; the pixels, row by row. Whole
 numbers that span less than 2^32 travel exactly, as ``u1``, ``u2`` or ``u4`` above
-`offset`; all others as ``f4``. A pixel that stands on no frame is `unseen`, the largest
-number of its type, or NaN. Colours are red, green, blue and 255, or 0 where there is
-none.
+`offset`; all others as ``f4``, of complex ones the magnitude. A pixel that stands on no
+frame is `unseen`, the largest number of its type, or NaN. Colours are red, green, blue
+and 255, or 0 where there is none.
 
 Of an image that is larger than `LONGEST` the means of ``step`` × ``step`` pixels are
 sent (``block``: ``mean``), or of names of classes the middle ones (``middle``);
@@ -27,6 +27,7 @@ from scopeside.dashboard.blocks import means, middles
 from scopeside.dashboard.plain import plain
 from scopeside.dashboard.planes import Mask, Plane, plane_of
 from scopeside.dashboard.shelf import Shown
+from scopeside.errors import ShapeError
 from scopeside.result import Result
 
 Pixels = npt.NDArray[Any]
@@ -142,6 +143,8 @@ def pictured(
         Of that plane; None: all of it.
     """
     cut = plane_of(data, mask, axes, plane)
+    if np.iscomplexobj(cut.pixels):
+        cut = replace(cut, pixels=np.abs(cut.pixels))
     whole = cut.pixels.shape[:2]
     if part is not None:
         cut = _part_of(cut, part)
@@ -218,7 +221,10 @@ def _part_of(cut: Plane, part: Part) -> Plane:
     rows = slice(part.row, part.row + part.rows)
     columns = slice(part.column, part.column + part.columns)
     mask = None if cut.mask is None else cut.mask[rows, columns]
-    return replace(cut, pixels=cut.pixels[rows, columns], mask=mask)
+    pixels = cut.pixels[rows, columns]
+    if not pixels.size:
+        raise ShapeError(f"there is no such part of an image: {tuple(part)}")
+    return replace(cut, pixels=pixels, mask=mask)
 
 
 def _blocks(cut: Plane, step: int, block: str) -> Plane:

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 MOST = 512
+_LAST_NS = (1 << 63) - 1
+"""In the year 2262; a message holds no later time."""
 
 
 class FrameTimes:
@@ -70,9 +72,18 @@ class FrameTimes:
             self._times[1:-1] = self._times[1:-1:2]
 
     def at(self, frame: float) -> int | None:
-        """Return the time of a frame, ns since 1970 UTC; None before any is known."""
+        """Return the time of a frame, ns since 1970 UTC; None before any is known.
+
+        Also None where a plug-in counts its frames so that their times are none.
+        """
         if not self._frames:
             return None
+        t_ns = self._read(frame)
+        return t_ns if abs(t_ns) <= _LAST_NS else None
+
+    # ---------------------------------------------------------------------------
+
+    def _read(self, frame: float) -> int:
         at = bisect_right(self._frames, frame)
         if 0 < at < len(self._frames):
             before, after = self._frames[at - 1], self._frames[at]
@@ -81,8 +92,6 @@ class FrameTimes:
         near = 0 if at == 0 else -1
         away = frame - self._frames[near]
         return self._times[near] + round(away * self._step_ns())
-
-    # ---------------------------------------------------------------------------
 
     def _too_late(self, frame: int, t_ns: int) -> bool:
         """Whether the last pair cannot be, as the new one came so soon after it."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ANSWER_S = 60.0
 """The server has so long to import and fork; a second will do, on a cold disk ten."""
+AGAIN_S = 5.0
+"""It has so long to fork once it has: the engine does nothing else meanwhile."""
 
 
 class Forked:
@@ -118,6 +120,35 @@ class Forks:
         ScopesideError
             If the fork server cannot be started, or does not answer.
         """
+        forked = self._forked(module, fds, said)
+        if forked is None:
+            log.warning("the fork server is started again")
+            self.close()
+            forked = self._forked(module, fds, said)
+        if forked is None:
+            self.close()
+            raise ScopesideError(
+                "no process can be started: the fork server (python -m "
+                "scopeside.fork_server) ended; what it wrote stands above"
+            )
+        return forked
+
+    def close(self) -> None:
+        """End the server; what it has forked runs on."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self._server is not None:
+            self._server.kill()  # it may be importing still, and has nothing to lose
+            self._server.wait()
+            self._server = None
+
+    def _forked(self, module: str, fds: Sequence[int], said: bytes) -> Forked | None:
+        """Return a new process; None if the server is dead.
+
+        It may have forked one and not told us. That finds nothing on its input, which
+        is for nobody else, and ends.
+        """
         hear, stdin = os.pipe()
         stderr, complain = os.pipe()
         try:
@@ -131,6 +162,10 @@ class Forks:
         finally:
             os.close(hear)
             os.close(complain)
+        if pid is None:
+            os.close(stdin)
+            os.close(stderr)
+            return None
         os.set_blocking(stderr, False)
         forked = Forked(pid, os.fdopen(stderr, "rb", buffering=0))
         try:
@@ -140,43 +175,29 @@ class Forks:
             log.warning("%s (%d) died before it was told what to do", module, pid)
         return forked
 
-    def close(self) -> None:
-        """End the server; what it has forked runs on."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        if self._server is not None:
-            self._server.kill()  # it may be importing still, and has nothing to lose
-            self._server.wait()
-            self._server = None
-
-    def _ask(self, request: Mapping[str, object], fds: list[int]) -> int:
-        """Return the id of a new process; a server that was killed is started again."""
+    def _ask(self, request: Mapping[str, object], fds: list[int]) -> int | None:
+        """Return the id of a new process; None if the server is dead."""
         answer = self._answer(request, fds)
         if answer is None:
-            log.warning("the fork server is started again")
-            self.close()
-            answer = self._answer(request, fds)
-        if answer is None:
-            self.close()
-            raise ScopesideError(
-                "no process can be started: the fork server (python -m "
-                "scopeside.fork_server) ended; what it wrote stands above"
-            )
+            return None
         found = json.loads(answer)
         if "pid" not in found:
             raise OSError(found["errno"], f"cannot fork: {found['error']}")
         return int(found["pid"])
 
     def _answer(self, request: Mapping[str, object], fds: list[int]) -> bytes | None:
-        """Return what the server answers, None if it is dead."""
+        """Return what the server answers, None if it is dead, or as good as that."""
         if self._link is None:
             self.prepare()
         assert self._link is not None
         try:
             socket.send_fds(self._link, [json.dumps(request).encode()], fds)
-            return self._link.recv(1 << 12) or None
+            answer = self._link.recv(1 << 12)
+            self._link.settimeout(AGAIN_S)
+            return answer or None
         except TimeoutError as error:
+            if self._link.gettimeout() == AGAIN_S:
+                return None
             self.close()
             raise ScopesideError(
                 f"the fork server has not answered within {ANSWER_S:g} s"
