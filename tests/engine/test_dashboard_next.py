@@ -134,3 +134,12 @@ def test_one_waits_at_a_time_until_it_is_cancelled_or_the_engine_ends(
     assert "the engine has ended" in told(engine)["reason"]
     with pytest.raises(EngineNotFoundError):
         page.commands["set_next"](MOVED)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, ["a"]])
+def test_names_that_are_no_table_are_not_understood(
+    engine: Engine, wrong: object
+) -> None:
+    """The server tells so in words; any other fault is one of ours to it."""
+    with pytest.raises((TypeError, ValueError)):
+        engine.page.commands["set_next"]({**MOVED, "move": wrong})

@@ -106,7 +106,7 @@ class Next:
             name,
             dict(body.get("values", {})),
             [str(key) for key in body.get("drop", [])],
-            {str(old): str(new) for old, new in body.get("move", {}).items()},
+            {str(old): str(new) for old, new in dict(body.get("move", {})).items()},
             str(body.get("what", ""))[:200],
             str(body.get("place", ""))[:40],
         )
