@@ -43,8 +43,10 @@ class DriftSoFar:
         """Take the vectors of earlier frames: columns frame, dy, dx; say if any are."""
         first = self._frames[0] if self._frames else math.inf
         early = trace[trace[:, 0] < first][-_MOST_DRIFT:]
+        # Both or neither: a plug-in's trace may lack a column.
+        places = [(dy, dx) for dy, dx in early[:, 1:3].tolist()]
         self._frames[:0] = [int(frame) for frame in early[:, 0]]
-        self._places[:0] = [(dy, dx) for dy, dx in early[:, 1:3].tolist()]
+        self._places[:0] = places
         return len(early) > 0
 
     def at(self, frame: float) -> tuple[float, float] | None:
